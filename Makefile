@@ -1,0 +1,68 @@
+# Lakegate's commands. `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+# Compiled byte code halves the cost of every Dagster run: never inherit a setting that forbids it.
+unexport PYTHONDONTWRITEBYTECODE
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(VENV)/.installed: requirements/dev.lock requirements/ministack.lock requirements/bootstrap.txt pyproject.toml
+	@echo "Setting up .venv and .venv-ministack (once; a minute or two the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements/dev.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@test -x .venv-ministack/bin/python || $(PYTHON) -m venv --without-pip .venv-ministack
+	@$(UV) pip install --quiet --python .venv-ministack/bin/python --compile-bytecode --require-hashes -r requirements/ministack.lock
+	@touch $@
+
+.PHONY: install
+install: $(VENV)/.installed ## make .venv with the `lakegate` command in it
+
+.PHONY: demo
+demo: install ## run the main job on real files, end to end, and check the counts
+	@$(BIN)/lakegate demo
+
+.PHONY: up
+up: install ## the laptop's AWS and Dagster in the foreground, until Ctrl-C
+	@$(BIN)/lakegate up
+
+.PHONY: test
+test: install ## all tests
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+.PHONY: proof
+proof: install ## the proofs that take longer than a test may
+	@$(BIN)/python -m pytest -m proof $(PYTEST_ARGS)
+
+.PHONY: check
+check: install ## lint, format, types, layering, generated pages
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: install ## put the code into its standard form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: lock
+lock: $(BIN)/uv ## resolve the dependencies again and write the lock files
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/runtime.lock
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras -c requirements/runtime.lock pyproject.toml -o requirements/dev.lock
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/ministack.in -o requirements/ministack.lock
+
+$(BIN)/uv:
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
+
+.PHONY: clean
+clean: ## remove what was built; the state under .lakegate stays
+	@rm -rf $(VENV) .venv-ministack .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""WHAT we keep: Dagster assets, checks and jobs made from dataset files. Knows no AWS."""

@@ -1,0 +1,1 @@
+"""The ledger and what is told from it: states, batches, history, the balance sheet."""

@@ -45,7 +45,7 @@ proof: install ## the proofs that take longer than a test may
 check: install ## lint, format, types, layering, generated pages
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/pyright
+	@$(BIN)/basedpyright --level error
 	@$(BIN)/lint-imports
 
 .PHONY: format

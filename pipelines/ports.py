@@ -1,0 +1,383 @@
+"""The world, as the core sees it: every Protocol that an adapter satisfies, and the values that cross it.
+
+Adapters live in `resources/`; fakes that satisfy the same behaviour suites live beside them, because the fake is part
+of the product (`convert` and the simulator run on it). An adapter raises TransientError for what may pass, and
+PermanentError (or one of its children) for what will not; it never lets a library's own exception through.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from pipelines.contracts.model import Dataset
+from pipelines.intake.objects import ObjectVersion
+from pipelines.publication.staged import StagedFile
+
+__all__ = [
+    "Absent",
+    "Change",
+    "Check",
+    "Clock",
+    "Committed",
+    "Condition",
+    "Conflict",
+    "Delete",
+    "Equals",
+    "EventQueue",
+    "Item",
+    "ItemKey",
+    "ItemStore",
+    "ItemValue",
+    "LessThan",
+    "ObjectStore",
+    "OneOf",
+    "Page",
+    "Present",
+    "Put",
+    "QueryEngine",
+    "QueryResult",
+    "QueueMessage",
+    "Refused",
+    "SourceInTable",
+    "SourceVersion",
+    "TableCommit",
+    "TableSnapshot",
+    "Tables",
+    "Update",
+    "Written",
+]  # fmt: skip
+
+
+class Clock(Protocol):
+    """What time it is: aware, UTC. The simulator turns it by hand."""
+
+    def __call__(self) -> datetime:
+        """The present moment."""
+        ...
+
+
+# ---- object store -------------------------------------------------------------------------------------------------
+
+
+class ObjectStore(Protocol):
+    """Buckets of objects."""
+
+    def read(self, version: ObjectVersion) -> Iterator[bytes]:
+        """Stream the bytes of exactly this version, in chunks of at most 4 MiB.
+
+        Raises ObjectGoneError when the version no longer exists, TransientError on a cut connection or short body.
+        """
+        ...
+
+    def copy(self, version: ObjectVersion, bucket: str, key: str) -> None:
+        """Copy exactly this version, unchanged and on the server's side, to another place. Repeatable."""
+        ...
+
+    def put_bytes(self, bucket: str, key: str, content: bytes, content_type: str) -> None:
+        """Write a small object."""
+        ...
+
+    def put_file(self, bucket: str, key: str, path: Path) -> None:
+        """Upload a local file, in parts when it is large."""
+        ...
+
+    def get_bytes(self, bucket: str, key: str) -> bytes:
+        """Read a small object whole. Raises ObjectGoneError when there is none."""
+        ...
+
+    def list_keys(self, bucket: str, prefix: str) -> Iterator[str]:
+        """The keys under a prefix, in order."""
+        ...
+
+    def delete(self, bucket: str, keys: Sequence[str]) -> None:
+        """Remove objects; keys that do not exist are no error."""
+        ...
+
+    def uri(self, bucket: str, key: str) -> str:
+        """The address of an object, for people and for table metadata (`s3://…`, `file://…`)."""
+        ...
+
+
+# ---- event queue --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMessage:
+    """One message as received; `receipt` deletes it."""
+
+    message_id: str
+    body: str
+    receipt: str
+    receive_count: int
+
+
+class EventQueue(Protocol):
+    """The queue that S3's notifications arrive in."""
+
+    def receive(self, wait_s: float, limit: int = 10) -> Sequence[QueueMessage]:
+        """Up to ten messages; waits up to `wait_s` (at most 20) for the first."""
+        ...
+
+    def delete(self, receipts: Sequence[str]) -> None:
+        """Delete messages for good. A receipt too old to count is no error: the message will come again."""
+        ...
+
+
+# ---- item store: what the ledger is kept in -----------------------------------------------------------------------
+
+ItemValue = str | int | bool | None | list["ItemValue"] | dict[str, "ItemValue"]
+Item = Mapping[str, ItemValue]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ItemKey:
+    """Partition key and sort key."""
+
+    pk: str
+    sk: str
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The item (or, with a name, the attribute) does not exist."""
+
+    attribute: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The item exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Equals:
+    """The attribute exists and equals the value."""
+
+    attribute: str
+    value: str | int | bool
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The attribute exists and is one of the values."""
+
+    attribute: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LessThan:
+    """The attribute is absent, or smaller than the value."""
+
+    attribute: str
+    value: str | int
+
+
+Condition = Absent | Present | Equals | OneOf | LessThan
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write a whole item, if all conditions hold."""
+
+    key: ItemKey
+    item: Item
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Change attributes of an item (creating it if need be), if all conditions hold."""
+
+    key: ItemKey
+    set_: Mapping[str, ItemValue] = field(default_factory=dict[str, ItemValue])
+    add: Mapping[str, int] = field(default_factory=dict[str, int])
+    remove: tuple[str, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove an item, if all conditions hold."""
+
+    key: ItemKey
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Change nothing, but let the write fail unless all conditions hold."""
+
+    key: ItemKey
+    conditions: tuple[Condition, ...]
+
+
+Change = Put | Update | Delete | Check
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Every change was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No change was made: the changes at these positions had a condition that did not hold."""
+
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Items of one query page; `next` continues it, None at the end."""
+
+    items: tuple[Item, ...]
+    next: str | None
+
+
+class ItemStore(Protocol):
+    """Items under a two-part key, with conditional writes: DynamoDB, or a dictionary. Reads are consistent."""
+
+    def get(self, keys: Sequence[ItemKey]) -> Mapping[ItemKey, Item]:
+        """The items that exist, by key."""
+        ...
+
+    def query(
+        self,
+        pk: str,
+        *,
+        prefix: str = "",
+        upto: str | None = None,
+        limit: int = 1000,
+        start: str | None = None,
+        descending: bool = False,
+    ) -> Page:
+        """Items of one partition in sort-key order: those whose sort key has the prefix and is at most `upto`."""
+        ...
+
+    def query_due(self, due_pk: str, *, upto: str | None = None, limit: int = 1000, start: str | None = None) -> Page:
+        """Items whose `due_pk` equals this, in `due_sk` order up to `upto`; eventually consistent on DynamoDB."""
+        ...
+
+    def write(self, changes: Sequence[Change]) -> Written | Refused:
+        """Make all changes (at most 100, each on its own item) or none.
+
+        Raises TransientError when the outcome is unknown: the caller looks it up, it never guesses.
+        """
+        ...
+
+
+# ---- tables -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SourceVersion:
+    """One object version as tables name it: `_source_file` is the key, `_source_version` S3's version id."""
+
+    key: str
+    version_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableCommit:
+    """One change of one table: data files in, rows of superseded versions out, in one transaction.
+
+    `sources` are the versions whose rows the files hold. `base` is the snapshot the removals were planned against:
+    the commit must fail if the table is at another. `properties` go into the snapshot's summary.
+    """
+
+    batch_id: str
+    adds: tuple[StagedFile, ...]
+    sources: tuple[SourceVersion, ...]
+    removes: tuple[SourceVersion, ...]
+    base: "TableSnapshot"
+    properties: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class TableSnapshot:
+    """A state of a table to plan against; `snapshot_id` is None for a table without one."""
+
+    table: str
+    snapshot_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The table holds the batch. `files_rewritten` counts data files rewritten for removals; rows are exact."""
+
+    snapshot_id: int
+    rows_added: int
+    rows_removed: int
+    files_added: int
+    files_rewritten: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The table moved on from `base`: nothing was changed; plan again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInTable:
+    """A source version that has rows in the table."""
+
+    source: SourceVersion
+    rows: int
+
+
+class Tables(Protocol):
+    """Iceberg tables in a catalog whose commit is a compare-and-set."""
+
+    def ensure(self, dataset: Dataset) -> None:
+        """Create the dataset's table if there is none.
+
+        Raises TableMismatchError when the one there has other columns, types or partitions than the contract.
+        """
+        ...
+
+    def current(self, dataset: Dataset) -> TableSnapshot:
+        """The table's state now."""
+        ...
+
+    def find_batch(self, dataset: Dataset, batch_id: str) -> Committed | None:
+        """Whether a snapshot of the table carries this batch: how a commit with an unknown outcome is looked up."""
+        ...
+
+    def find_sources(
+        self, base: TableSnapshot, dataset: Dataset, sources: Sequence[SourceVersion]
+    ) -> Sequence[SourceInTable]:
+        """Which of these versions have rows in that state of the table."""
+        ...
+
+    def data_location(self, dataset: Dataset) -> tuple[str, str]:
+        """Bucket and key prefix under which the table's data files are written."""
+        ...
+
+    def commit(self, dataset: Dataset, change: TableCommit) -> Committed | Conflict:
+        """Publish: all of it or nothing. Raises TransientError when the outcome is unknown (then: `find_batch`)."""
+        ...
+
+
+# ---- query engine -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """The answer of a query as an Arrow table, and what it cost."""
+
+    table: pa.Table
+    scanned_bytes: int
+    milliseconds: int
+
+
+class QueryEngine(Protocol):
+    """Athena, or what answers as Athena does."""
+
+    def query(self, sql: str) -> QueryResult:
+        """Run one SELECT. Raises QueryFailedError with the engine's reason."""
+        ...

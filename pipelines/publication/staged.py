@@ -1,0 +1,28 @@
+"""A staged data file: Parquet that is written, invisible, and ready to be committed. Values only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+__all__ = ["PartitionValue", "StagedFile"]
+
+PartitionValue = str | int | bool | date | None
+"""A partition value after its transform, as Iceberg keeps it (day: date, month: months since 1970, bucket: number)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFile:
+    """One Parquet file on local disk, named and placed for the table but not yet uploaded.
+
+    `name` is `<batch>-<epoch>-<n>.parquet`; `relative_key` is `<partition>=<value>/…/<name>`, below the table's data
+    location. `rows_by_source` counts rows per `_source_version`: it tells who is in the file.
+    """
+
+    path: Path
+    name: str
+    relative_key: str
+    partition: Mapping[str, PartitionValue]
+    rows: int
+    size_bytes: int
+    rows_by_source: Mapping[str, int]

@@ -1,0 +1,108 @@
+"""What reading one file came to: the request that goes to the reader, the summary that comes back, and the verdict."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, assert_never
+
+import pyarrow as pa
+
+from pipelines.contracts.model import Dataset, KeyValue, OnEmpty
+from pipelines.reading.violations import Violation
+
+__all__ = ["Accepted", "BatchSink", "Empty", "FileReader", "ReadRequest", "ReadSummary", "Rejected", "Verdict", "judge"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """One file to read: under which contract, and what its key already said.
+
+    `display_name` is what messages call the file. `key_values` holds the typed values of columns with `from: key`.
+    `alone` marks the second try of a file that killed its reader.
+    """
+
+    dataset: Dataset
+    display_name: str
+    size_bytes: int | None
+    key_values: Mapping[str, KeyValue]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSummary:
+    """What the reader saw in one file.
+
+    `rows_read` counts the records read, until the fault when `read_complete` is False. `rows_bad` counts distinct rows
+    with at least one violation. `violations` is sorted by first line, at most MAX_VIOLATIONS; `violations_total`
+    counts all breaches. `warnings` are breaches of expectations with severity `warn`: they never reject.
+    `null_counts` is per table column, over all rows read.
+    """
+
+    rows_read: int
+    rows_bad: int
+    read_complete: bool
+    violations: tuple[Violation, ...]
+    violations_total: int
+    warnings: tuple[Violation, ...]
+    compressed_bytes: int
+    content_bytes: int
+    compression: str | None
+    source_columns: tuple[str, ...]
+    null_counts: Mapping[str, int]
+    seconds: float
+
+
+class BatchSink(Protocol):
+    """Where the reader puts rows of the table's schema, in file order, before the verdict is known."""
+
+    def __call__(self, batch: pa.RecordBatch) -> None:
+        """Take one record batch; its columns are `reading_schema(dataset)`."""
+        ...
+
+
+class FileReader(Protocol):
+    """Reads one file of untrusted bytes: in this process for tests, in a limited child process for work."""
+
+    def read(self, request: ReadRequest, chunks: Iterable[bytes], sink: BatchSink) -> ReadSummary:
+        """Read all of `chunks`; rows go to `sink`, faults into the summary.
+
+        Bad input never raises. Rows given to the sink count only if the verdict on the summary accepts the file.
+        Raises whatever iterating `chunks` or the sink raises.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Every row read may be published."""
+
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """No row of the file may be published."""
+
+    violations: tuple[Violation, ...]
+    violations_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """The file holds no row: zero bytes, a header only, `[]`."""
+
+
+Verdict = Accepted | Rejected | Empty
+
+
+def judge(dataset: Dataset, summary: ReadSummary) -> Verdict:
+    """Decide what a file is worth, from its summary alone: never from what arrived before or after it."""
+    if summary.violations_total > 0 or not summary.read_complete:
+        return Rejected(summary.violations, summary.violations_total)
+    if summary.rows_read == 0:
+        match dataset.on_empty:
+            case OnEmpty.KEEP:
+                return Empty()
+            case OnEmpty.ACCEPT:
+                return Accepted(0)
+            case _ as never:
+                assert_never(never)
+    return Accepted(summary.rows_read)

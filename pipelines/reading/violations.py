@@ -1,0 +1,197 @@
+"""What can be wrong with a file: the closed list of rules, and the record of a breach.
+
+A rule's code is part of the product's interface: it stands in reports, in `--json`, in the ledger and in the docs.
+Codes are added, never renamed. `docs/reference/rules.md` is generated from this list.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+__all__ = ["MAX_SAMPLES", "MAX_VIOLATIONS", "Rule", "Sample", "Violation"]
+
+MAX_VIOLATIONS = 100
+"""Violations listed for one file (one per rule and column); the total is counted beyond that."""
+MAX_SAMPLES = 10
+"""Samples kept in one violation."""
+
+
+class Rule(StrEnum):
+    """Every reason for which a file can be rejected; the value is the code, `meaning` and `remedy` are for people."""
+
+    meaning: str
+    remedy: str
+
+    def __new__(cls, code: str, meaning: str, remedy: str) -> "Rule":
+        """Build a member from its code, what it means and what to do."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        member.remedy = remedy
+        return member
+
+    # The bytes
+    ENCODING = (
+        "encoding",
+        "bytes are not valid in the declared encoding",
+        "declare format.encoding as it is, or send the file as declared",
+    )
+    COMPRESSION = (
+        "compression",
+        "the compressed stream is damaged or cut short",
+        "compress the file again and send it whole",
+    )
+    OBJECT_SIZE = "object_size", "the object is larger than the limit", "split the file, or raise limits.object_bytes"
+    DECOMPRESSED_SIZE = (
+        "decompressed_size",
+        "the decompressed content is larger than the limit",
+        "split the file, or raise limits.decompressed_bytes",
+    )
+    COMPRESSION_RATIO = (
+        "compression_ratio",
+        "the content decompresses to implausibly many bytes (a bomb)",
+        "send the file uncompressed, or raise limits.compression_ratio",
+    )
+    RECORD_SIZE = (
+        "record_size",
+        "one record is larger than the limit; often an unclosed quote",
+        "look for an unclosed quote near the line, or raise limits.record_bytes",
+    )
+    CELL_SIZE = "cell_size", "one cell is larger than the limit", "shorten the cell, or raise limits.cell_bytes"
+    COLUMN_COUNT = "column_count", "more columns than the limit", "send fewer columns, or raise limits.columns"
+    DEPTH = "depth", "JSON nested deeper than the limit", "flatten the document, or raise limits.depth"
+    READER_MEMORY = (
+        "reader_memory",
+        "reading took more memory than the limit, twice",
+        "split the file, or raise limits.reader_memory_bytes",
+    )
+    READER_TIME = (
+        "reader_time",
+        "reading took longer than the limit, twice",
+        "split the file, or raise limits.reader_seconds",
+    )
+    READER_CRASH = (
+        "reader_crash",
+        "the reading process died on this file, twice",
+        "keep the file and report it: a file must not be able to do that",
+    )
+    # CSV
+    NUL_BYTE = (
+        "nul_byte",
+        "a NUL byte in text",
+        "the file is damaged or in another encoding (UTF-16?): declare format.encoding",
+    )
+    UNCLOSED_QUOTE = (
+        "unclosed_quote",
+        "a quoted field is never closed",
+        "close the quote, or double quotes inside quoted text",
+    )
+    BARE_QUOTE = (
+        "bare_quote",
+        "a quote inside a field that does not start with one",
+        "quote the whole field and double the quote inside it",
+    )
+    TEXT_AFTER_QUOTE = (
+        "text_after_quote",
+        "text between a closing quote and the next delimiter",
+        "double quotes inside quoted text",
+    )
+    SHORT_ROW = (
+        "short_row",
+        "a row with fewer fields than the header",
+        "fill the missing fields, even when they are empty",
+    )
+    LONG_ROW = "long_row", "a row with more fields than the header", "quote fields that contain the delimiter"
+    HEADER_MISSING = "header_missing", "the file has no header row", "the first row must name the columns"
+    HEADER_BLANK = "header_blank", "a column name in the header is empty", "name every column"
+    HEADER_DUPLICATE = "header_duplicate", "two columns of the file have the same name", "name every column once"
+    # JSON
+    JSON_SYNTAX = (
+        "json_syntax",
+        "not valid JSON (RFC 8259)",
+        "repair the document at the position given; NaN and Infinity are not JSON",
+    )
+    JSON_SHAPE = (
+        "json_shape",
+        "the document is not what the format says: an array of objects, or one object a line",
+        "send an array of objects (type: json) or one object a line (type: jsonl)",
+    )
+    JSON_DUPLICATE_KEY = "json_duplicate_key", "an object has the same key twice", "write every key once"
+    # Columns
+    COLUMN_MISSING = (
+        "column_missing",
+        "a column of the contract is not in the file",
+        "send the column, or add the file's name for it to `aliases`",
+    )
+    COLUMN_UNEXPECTED = (
+        "column_unexpected",
+        "a column of the file is not in the contract",
+        "add it to the contract, or set schema.new_columns",
+    )
+    # Values
+    TYPE = "type", "the value does not have the column's type", "send a value of the type, or correct the contract"
+    NUMBER_RANGE = (
+        "number_range",
+        "the number does not fit the column's type",
+        "widen the column's type in the contract",
+    )
+    NULL = "null", "null in a column that must not be null", "send a value, or make the column nullable"
+    PATTERN = "pattern", "the value does not match the pattern", "send a value that matches, or correct `pattern`"
+    RANGE = "range", "the value lies outside min and max", "send a value inside the range, or correct `min`/`max`"
+    ALLOWED = "allowed", "the value is not one of the allowed ones", "send an allowed value, or extend `allowed`"
+    LENGTH = (
+        "length",
+        "the text is shorter or longer than allowed",
+        "send text of an allowed length, or correct `min_length`/`max_length`",
+    )
+    EXPECTATION = (
+        "expectation",
+        "a row fails an expectation of the contract",
+        "send a value that fits, or correct the expectation",
+    )
+    PRIMARY_KEY = "primary_key", "two rows of the file have the same primary key", "send each key once"
+    PARTITION_NULL = "partition_null", "a partition column is null", "send a value: a row must have a partition"
+    PARTITION_COUNT = (
+        "partition_count",
+        "the file touches more partitions than the limit",
+        "split the file, or raise limits.partitions",
+    )
+    # The key
+    KEY_VALUE = (
+        "key_value",
+        "a value taken from the object's key does not have its column's type",
+        "send the file again under a key that matches landing.key",
+    )
+    LANDING_DAY = (
+        "landing_day",
+        "the file's day lies outside the dataset's partitions",
+        "correct the date in the key, or landing.start",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One place where a rule was broken. `found` is capped text; it never goes to a log."""
+
+    line: int | None
+    byte_offset: int | None
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """All breaches of one rule in one column of one file.
+
+    `line` (from 1, as an editor counts), `byte_offset` (from 0, in the decompressed content) and `found` are of
+    the first breach; `count` is of all. `column` is the table's name for it (or the file's, for columns the contract
+    does not know), None where a rule speaks of the whole row or file. `severity` other than "reject" never rejects.
+    """
+
+    rule: Rule
+    column: str | None
+    line: int | None
+    byte_offset: int | None
+    found: str
+    expected: str
+    count: int
+    message: str
+    samples: tuple[Sample, ...] = field(default=())

@@ -1,0 +1,270 @@
+"""Derives every AWS client's settings from the standard environment, and nothing else.
+
+Which AWS the code talks to is said by `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_<SERVICE>`, `AWS_REGION` (or
+`AWS_DEFAULT_REGION`), `AWS_PROFILE` and the usual credential variables. boto3 and awswrangler read them by themselves;
+PyIceberg and obstore do not, so here is the one place that translates. No other module passes an endpoint.
+
+Here too: `Deployment`, the names of what a stack made, which is how the same code finds its buckets everywhere.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+    ResponseStreamingError,
+)
+from botocore.exceptions import (
+    ConnectionError as BotoConnectionError,
+)
+
+from pipelines.errors import ConfigurationError, LakegateError, PermanentError, TransientError
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+TOTAL_MAX_ATTEMPTS = 5
+CONNECT_TIMEOUT_S = 5
+# Longer than the longest SQS poll (20 s) and than S3 takes to answer under load.
+READ_TIMEOUT_S = 60
+POOL_CONNECTIONS = 32
+_THROTTLED = frozenset(
+    {
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "LimitExceededException",
+        "OperationAborted",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionInProgressException",
+    }
+)
+_creation = threading.Lock()
+
+
+def region() -> str:
+    """Return the region: `AWS_REGION`, else `AWS_DEFAULT_REGION`, else the profile's.
+
+    Raises:
+        ConfigurationError: none of them names one.
+    """
+    # boto3 itself reads AWS_DEFAULT_REGION only; the other SDKs, Lambda and ECS set AWS_REGION.
+    name = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or boto3.Session().region_name
+    if not name:
+        raise ConfigurationError(
+            "No AWS region is set. Set AWS_REGION, or a region in the profile that AWS_PROFILE names."
+        )
+    return name
+
+
+def endpoint(service: str) -> str | None:
+    """Return the endpoint the environment sets for a service (`s3`, `glue`, ...), or None for AWS's own."""
+    if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        return None
+    return os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
+def client(service: str) -> Any:
+    """Return the boto3 client of a service, made once for the environment as it is now; safe to share between threads.
+
+    It retries throttling and broken connections up to 5 attempts in all, in botocore's standard mode.
+    """
+    watched = tuple(
+        (name, value)
+        for name, value in sorted(os.environ.items())
+        # A changed credential, profile or endpoint is another client; a role's container credentials refresh themselves.
+        if name.startswith("AWS_") and name != "AWS_EXECUTION_ENV"
+    )
+    with _creation:
+        return _client(service, watched)
+
+
+@functools.lru_cache(maxsize=64)
+def _client(service: str, _environment: tuple[tuple[str, str], ...]) -> Any:
+    config = Config(
+        region_name=region(),
+        # `max_attempts` would count retries in one mode and attempts in another; this name means what it says.
+        retries={"mode": "standard", "total_max_attempts": TOTAL_MAX_ATTEMPTS},
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=READ_TIMEOUT_S,
+        max_pool_connections=POOL_CONNECTIONS,
+        tcp_keepalive=True,
+        # A custom endpoint has no DNS name for each bucket.
+        s3={"addressing_style": "path"} if endpoint("s3") else None,
+    )
+    return boto3.Session(region_name=region()).client(service, config=config)  # pyright: ignore[reportCallIssue, reportArgumentType]  # boto3 types each service name
+
+
+def iceberg_catalog_properties() -> dict[str, str]:
+    """Return the properties with which `pyiceberg.catalog.glue.GlueCatalog` talks to the same AWS as boto3 does."""
+    properties = {
+        "type": "glue",
+        "glue.region": region(),
+        "glue.retry-mode": "standard",
+        "glue.max-retries": str(TOTAL_MAX_ATTEMPTS),
+        "s3.region": region(),
+        "s3.connect-timeout": str(float(CONNECT_TIMEOUT_S)),
+        "s3.request-timeout": str(float(READ_TIMEOUT_S)),
+        "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
+    }
+    if profile := os.environ.get("AWS_PROFILE"):
+        properties["glue.profile-name"] = profile
+    if glue := endpoint("glue"):
+        properties["glue.endpoint"] = glue
+    if s3 := endpoint("s3"):
+        properties["s3.endpoint"] = s3
+        properties["s3.force-virtual-addressing"] = "False"
+    return properties
+
+
+def object_store_settings() -> dict[str, Any]:
+    """Return the keyword arguments with which `obstore.store.S3Store` talks to the same AWS as boto3 does."""
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    settings: dict[str, Any] = {
+        "region": region(),
+        # The same chain as every other client: profiles, SSO, container and web-identity roles.
+        "credential_provider": Boto3CredentialProvider(boto3.Session(region_name=region())),
+        "client_options": {"timeout": f"{READ_TIMEOUT_S}s", "connect_timeout": f"{CONNECT_TIMEOUT_S}s"},
+        "retry_config": {"max_retries": TOTAL_MAX_ATTEMPTS - 1},
+    }
+    if s3 := endpoint("s3"):
+        settings["endpoint"] = s3
+        settings["virtual_hosted_style_request"] = False
+        settings["client_options"]["allow_http"] = s3.startswith("http://")
+    return settings
+
+
+def object_store(bucket: str) -> S3Store:
+    """Return an obstore store of the bucket; reads and writes are streamed."""
+    from obstore.store import S3Store
+
+    return S3Store(bucket, **object_store_settings())
+
+
+def as_lakegate_error(error: ClientError | BotoCoreError, doing: str) -> LakegateError:
+    """Return the transient or permanent error that stands for an AWS SDK error; `doing` says what was tried on what.
+
+    Throttling, 5xx answers and broken connections are transient; everything else needs a person. Raise it `from error`.
+    """
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code", "Unknown")
+        message = error.response.get("Error", {}).get("Message", "")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        text = f"{doing}: {code}: {message}"
+        return TransientError(text) if code in _THROTTLED or status >= 500 else PermanentError(text)
+    transient = (BotoConnectionError, HTTPClientError, IncompleteReadError, ResponseStreamingError)
+    return (TransientError if isinstance(error, transient) else PermanentError)(f"{doing}: {error}")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The names of what one stack made; everything that touches AWS is given one of these."""
+
+    landing_bucket: str
+    processed_bucket: str
+    quarantine_bucket: str
+    queue_url: str
+    dlq_url: str
+    ledger_table: str
+    glue_database: str
+    athena_workgroup: str
+    region: str
+
+    @property
+    def athena_results_location(self) -> str:
+        """Return where the workgroup writes results: `s3://<processed>/athena-results/`."""
+        return f"s3://{self.processed_bucket}/athena-results/"
+
+    @classmethod
+    def from_stack(cls, stack_name: str) -> Deployment:
+        """Return the deployment a CloudFormation stack describes in its outputs.
+
+        Raises:
+            ConfigurationError: there is no such stack, or it was not made from Lakegate's template.
+            TransientError: AWS could not be reached.
+        """
+        cloudformation = client("cloudformation")
+        try:
+            stacks = cloudformation.describe_stacks(StackName=stack_name)["Stacks"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ValidationError":
+                raise ConfigurationError(
+                    f"There is no stack {stack_name!r} in {region()}. Run `lakegate setup` to make it."
+                ) from error
+            raise as_lakegate_error(error, f"describing the stack {stack_name}") from error
+        except BotoCoreError as error:
+            raise as_lakegate_error(error, f"describing the stack {stack_name}") from error
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
+        missing = sorted(output for output in _OUTPUTS.values() if output not in outputs)
+        if missing:
+            raise ConfigurationError(
+                f"The stack {stack_name!r} ({stacks[0]['StackStatus']}) lacks the outputs {', '.join(missing)}. "
+                "Is it Lakegate's? Run `lakegate setup` again."
+            )
+        values = {field: outputs[output] for field, output in _OUTPUTS.items()}
+        return cls(**values, region=region())
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Deployment:
+        """Return the deployment that the `LAKEGATE_*` variables name.
+
+        Raises:
+            ConfigurationError: variables are missing; all of them are listed.
+        """
+        given = os.environ if environment is None else environment
+        missing = [variable for variable in _VARIABLES.values() if not given.get(variable)]
+        if missing:
+            raise ConfigurationError(
+                f"These environment variables are not set: {', '.join(missing)}. "
+                "`lakegate up` sets them for a laptop; on AWS they are the outputs of the stack."
+            )
+        values = {field: given[variable] for field, variable in _VARIABLES.items()}
+        return cls(**values, region=given.get("AWS_REGION") or given.get("AWS_DEFAULT_REGION") or region())
+
+    def to_environment(self) -> dict[str, str]:
+        """Return the variables from which `from_environment` makes this deployment again."""
+        variables = {variable: str(getattr(self, field)) for field, variable in _VARIABLES.items()}
+        return {**variables, "AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region}
+
+
+_VARIABLES = {
+    "landing_bucket": "LAKEGATE_LANDING_BUCKET",
+    "processed_bucket": "LAKEGATE_PROCESSED_BUCKET",
+    "quarantine_bucket": "LAKEGATE_QUARANTINE_BUCKET",
+    "queue_url": "LAKEGATE_QUEUE_URL",
+    "dlq_url": "LAKEGATE_DLQ_URL",
+    "ledger_table": "LAKEGATE_LEDGER_TABLE",
+    "glue_database": "LAKEGATE_GLUE_DATABASE",
+    "athena_workgroup": "LAKEGATE_ATHENA_WORKGROUP",
+}
+_OUTPUTS = {
+    "landing_bucket": "LandingBucket",
+    "processed_bucket": "ProcessedBucket",
+    "quarantine_bucket": "QuarantineBucket",
+    "queue_url": "QueueUrl",
+    "dlq_url": "DeadLetterQueueUrl",
+    "ledger_table": "LedgerTable",
+    "glue_database": "GlueDatabase",
+    "athena_workgroup": "AthenaWorkgroup",
+}

@@ -1,0 +1,75 @@
+"""Deploying the template: what stands afterwards, that doing it again changes nothing, what is refused."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from pipelines.errors import ConfigurationError
+from resources.deployment import deploy, plan, require_versioned_landing
+from resources.environment import Deployment, client
+from tests.conftest import LAPTOP_PARAMETERS, TEMPLATE
+
+pytestmark = pytest.mark.aws
+
+
+def test_deploying_twice_changes_nothing(deployment: Deployment) -> None:
+    again = deploy("lakegate", TEMPLATE, LAPTOP_PARAMETERS)
+    assert again.changes == ()
+    assert again.deployment == deployment
+
+
+def test_a_plan_lists_what_would_be_made_and_makes_nothing(local_aws: object) -> None:
+    name = f"planned-{uuid.uuid4().hex[:8]}"
+    changes = [str(change) for change in plan(name, TEMPLATE, LAPTOP_PARAMETERS)]
+    assert "Add    Ledger (AWS::DynamoDB::Table)" in changes
+    with pytest.raises(ConfigurationError, match="lakegate setup"):
+        Deployment.from_stack(name)
+
+
+def test_a_plan_for_a_deployed_stack_is_empty(deployment: Deployment) -> None:
+    assert plan("lakegate", TEMPLATE, LAPTOP_PARAMETERS) == ()
+
+
+def test_a_wrong_template_is_refused_with_its_name(local_aws: object, tmp_path) -> None:
+    template = tmp_path / "wrong.yaml"
+    template.write_text("Resources: [unclosed")
+    with pytest.raises(ConfigurationError, match="wrong.yaml was refused"):
+        deploy("wrong", template)
+
+
+def test_the_deployment_survives_the_way_through_an_environment(deployment: Deployment) -> None:
+    assert Deployment.from_environment(deployment.to_environment()) == deployment
+
+
+def test_missing_variables_are_all_named() -> None:
+    with pytest.raises(ConfigurationError, match="LAKEGATE_PROCESSED_BUCKET.*LAKEGATE_LEDGER_TABLE"):
+        Deployment.from_environment({"LAKEGATE_LANDING_BUCKET": "landing"})
+
+
+def test_a_landing_bucket_without_versions_is_refused_with_the_command_that_helps(deployment: Deployment) -> None:
+    bucket = f"unversioned-{uuid.uuid4().hex[:8]}"
+    client("s3").create_bucket(Bucket=bucket)
+    unversioned = Deployment.from_environment({**deployment.to_environment(), "LAKEGATE_LANDING_BUCKET": bucket})
+    with pytest.raises(ConfigurationError, match="put-bucket-versioning --bucket " + bucket):
+        require_versioned_landing(unversioned)
+
+
+def test_the_deployed_buckets_queue_and_ledger_are_as_designed(deployment: Deployment) -> None:
+    s3, sqs = client("s3"), client("sqs")
+    assert s3.get_bucket_versioning(Bucket=deployment.landing_bucket)["Status"] == "Enabled"
+    for bucket in (deployment.landing_bucket, deployment.processed_bucket, deployment.quarantine_bucket):
+        assert all(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values())
+        rules = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+        assert rules[0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    attributes = sqs.get_queue_attributes(QueueUrl=deployment.queue_url, AttributeNames=["All"])["Attributes"]
+    assert (attributes["VisibilityTimeout"], attributes["MessageRetentionPeriod"]) == ("60", "345600")
+    assert '"maxReceiveCount":5' in attributes["RedrivePolicy"].replace(" ", "")
+    dead = sqs.get_queue_attributes(QueueUrl=deployment.dlq_url, AttributeNames=["All"])["Attributes"]
+    assert dead["MessageRetentionPeriod"] == "1209600"
+    table = client("dynamodb").describe_table(TableName=deployment.ledger_table)["Table"]
+    assert [(key["AttributeName"], key["KeyType"]) for key in table["KeySchema"]] == [("pk", "HASH"), ("sk", "RANGE")]
+    assert [index["IndexName"] for index in table["GlobalSecondaryIndexes"]] == ["due"]
+    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    assert client("glue").get_database(Name=deployment.glue_database)["Database"]["Name"] == "lakegate"

@@ -33,6 +33,7 @@ from pipelines.errors import ConfigurationError, LakegateError, PermanentError, 
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
+    from pyiceberg.catalog.glue import GlueCatalog
 
 TOTAL_MAX_ATTEMPTS = 5
 CONNECT_TIMEOUT_S = 5
@@ -120,8 +121,6 @@ def iceberg_catalog_properties() -> dict[str, str]:
     properties = {
         "type": "glue",
         "glue.region": region(),
-        "glue.retry-mode": "standard",
-        "glue.max-retries": str(TOTAL_MAX_ATTEMPTS),
         "s3.region": region(),
         "s3.connect-timeout": str(float(CONNECT_TIMEOUT_S)),
         "s3.request-timeout": str(float(READ_TIMEOUT_S)),
@@ -135,6 +134,13 @@ def iceberg_catalog_properties() -> dict[str, str]:
         properties["s3.endpoint"] = s3
         properties["s3.force-virtual-addressing"] = "False"
     return properties
+
+
+def iceberg_catalog() -> GlueCatalog:
+    """Return a PyIceberg catalog on Glue, with the Glue client that everything else here uses."""
+    from pyiceberg.catalog.glue import GlueCatalog
+
+    return GlueCatalog("glue", client=client("glue"), **iceberg_catalog_properties())
 
 
 def object_store_settings() -> dict[str, Any]:

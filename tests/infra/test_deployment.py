@@ -35,7 +35,7 @@ def test_a_plan_for_a_deployed_stack_is_empty(deployment: Deployment) -> None:
 def test_a_wrong_template_is_refused_with_its_name(local_aws: object, tmp_path) -> None:
     template = tmp_path / "wrong.yaml"
     template.write_text("Resources: [unclosed")
-    with pytest.raises(ConfigurationError, match="wrong.yaml was refused"):
+    with pytest.raises(ConfigurationError, match=r"wrong\.yaml was refused"):
         deploy("wrong", template)
 
 
@@ -44,7 +44,7 @@ def test_the_deployment_survives_the_way_through_an_environment(deployment: Depl
 
 
 def test_missing_variables_are_all_named() -> None:
-    with pytest.raises(ConfigurationError, match="LAKEGATE_PROCESSED_BUCKET.*LAKEGATE_LEDGER_TABLE"):
+    with pytest.raises(ConfigurationError, match=r"LAKEGATE_PROCESSED_BUCKET.*LAKEGATE_LEDGER_TABLE"):
         Deployment.from_environment({"LAKEGATE_LANDING_BUCKET": "landing"})
 
 

@@ -1,6 +1,6 @@
 """What reading one file came to: the request that goes to the reader, the summary that comes back, and the verdict."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -9,7 +9,21 @@ import pyarrow as pa
 from pipelines.contracts.model import Dataset, KeyValue, OnEmpty
 from pipelines.reading.violations import Violation
 
-__all__ = ["Accepted", "BatchSink", "Empty", "FileReader", "ReadRequest", "ReadSummary", "Rejected", "Verdict", "judge"]
+__all__ = [
+    "Accepted",
+    "ChunkSource",
+    "Empty",
+    "FileReader",
+    "ReadRequest",
+    "ReadSummary",
+    "Rejected",
+    "RowSink",
+    "Verdict",
+    "judge",
+]
+
+ChunkSource = Callable[[], Iterable[bytes]]
+"""Opens the file's bytes anew each time it is called: a reader that died is given the file once more, from the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +31,7 @@ class ReadRequest:
     """One file to read: under which contract, and what its key already said.
 
     `display_name` is what messages call the file. `key_values` holds the typed values of columns with `from: key`.
-    `alone` marks the second try of a file that killed its reader.
+    `size_bytes` is what the event said, if it did: an object over the limit is then refused without reading it.
     """
 
     dataset: Dataset
@@ -50,22 +64,27 @@ class ReadSummary:
     seconds: float
 
 
-class BatchSink(Protocol):
+class RowSink(Protocol):
     """Where the reader puts rows of the table's schema, in file order, before the verdict is known."""
 
-    def __call__(self, batch: pa.RecordBatch) -> None:
+    def write(self, batch: pa.RecordBatch) -> None:
         """Take one record batch; its columns are `reading_schema(dataset)`."""
+        ...
+
+    def restart(self) -> None:
+        """Forget every batch of this file: the attempt that sent them died, and the file is read again from its start."""
         ...
 
 
 class FileReader(Protocol):
     """Reads one file of untrusted bytes: in this process for tests, in a limited child process for work."""
 
-    def read(self, request: ReadRequest, chunks: Iterable[bytes], sink: BatchSink) -> ReadSummary:
-        """Read all of `chunks`; rows go to `sink`, faults into the summary.
+    def read(self, request: ReadRequest, chunks: ChunkSource, sink: RowSink) -> ReadSummary:
+        """Read all that `chunks()` yields; rows go to `sink`, faults into the summary.
 
         Bad input never raises. Rows given to the sink count only if the verdict on the summary accepts the file.
-        Raises whatever iterating `chunks` or the sink raises.
+        After the first violation of a file nothing more is written to the sink.
+        Raises whatever opening or iterating the chunks, or the sink, raises.
         """
         ...
 

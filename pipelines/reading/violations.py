@@ -183,7 +183,9 @@ class Violation:
 
     `line` (from 1, as an editor counts), `byte_offset` (from 0, in the decompressed content) and `found` are of
     the first breach; `count` is of all. `column` is the table's name for it (or the file's, for columns the contract
-    does not know), None where a rule speaks of the whole row or file. `severity` other than "reject" never rejects.
+    does not know), None where a rule speaks of the whole row or file. `message` is complete in itself: place, found,
+    expected, what to do. `severity` is "reject"; for the breach of an expectation it is the expectation's own, and
+    `expectation` its name: `warn` and `block` stand in `ReadSummary.warnings` and never reject.
     """
 
     rule: Rule
@@ -195,3 +197,5 @@ class Violation:
     count: int
     message: str
     samples: tuple[Sample, ...] = field(default=())
+    severity: str = "reject"
+    expectation: str | None = None

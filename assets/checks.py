@@ -1,0 +1,182 @@
+"""The asset checks of a dataset: a handful, declared with the asset and answered from numbers the run already has.
+
+| check               | fails when                                              | severity          |
+|---------------------|---------------------------------------------------------|-------------------|
+| files_accepted      | a file of the run was quarantined                       | WARN              |
+| rows_reconciled     | rows read and rows in the table differ                  | ERROR, blocking   |
+| expectations        | an expectation with severity `warn` does not hold       | WARN              |
+| expectations_block  | an expectation with severity `block` does not hold      | ERROR, blocking   |
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+import dagster as dg
+
+from assets.expectations import ExpectationResult, gx_expectations
+from assets.keys import table_key
+from pipelines.contracts.expectations import is_native
+from pipelines.contracts.model import Dataset, Severity
+from pipelines.reports import BatchReport, FileOutcome
+
+__all__ = ["check_results", "check_specs"]
+
+FILES_ACCEPTED = "files_accepted"
+ROWS_RECONCILED = "rows_reconciled"
+EXPECTATIONS = "expectations"
+EXPECTATIONS_BLOCK = "expectations_block"
+
+
+def check_specs(dataset: Dataset) -> list[dg.AssetCheckSpec]:
+    """What is checked in every run of the dataset's asset."""
+    key = table_key(dataset)
+    specs = [
+        dg.AssetCheckSpec(
+            FILES_ACCEPTED, asset=key, description="No file of the run broke the contract. Quarantined files are listed with their first fault."
+        ),
+        dg.AssetCheckSpec(
+            ROWS_RECONCILED, asset=key, blocking=True, description="Every row read from an accepted file is in the table, and no other."
+        ),
+    ]
+    if _has(dataset, Severity.WARN):
+        specs.append(
+            dg.AssetCheckSpec(EXPECTATIONS, asset=key, description="The contract's expectations with severity `warn`, on the rows just published.")
+        )
+    if _has(dataset, Severity.BLOCK):
+        specs.append(
+            dg.AssetCheckSpec(
+                EXPECTATIONS_BLOCK,
+                asset=key,
+                blocking=True,
+                description="The contract's expectations with severity `block`: what is downstream stops when one fails.",
+            )
+        )
+    return specs
+
+
+def _has(dataset: Dataset, severity: Severity) -> bool:
+    return any(e.severity is severity for e in dataset.expectations)
+
+
+def check_results(
+    dataset: Dataset, reports: Sequence[BatchReport], expectations: Mapping[date, Sequence[ExpectationResult]]
+) -> list[dg.AssetCheckResult]:
+    """Answer every declared check from the run's reports."""
+    results = [_files_accepted(reports), _rows_reconciled(reports)]
+    for severity, name in ((Severity.WARN, EXPECTATIONS), (Severity.BLOCK, EXPECTATIONS_BLOCK)):
+        if _has(dataset, severity):
+            results.append(_expectations(dataset, name, severity, reports, expectations))
+    return results
+
+
+def _files_accepted(reports: Sequence[BatchReport]) -> dg.AssetCheckResult:
+    bad = [(r, f) for r in reports for f in r.files if f.outcome is FileOutcome.QUARANTINED]
+    records = [
+        dg.TableRecord(
+            {
+                "file": f.key,
+                "rule": f.violations[0].rule.value if f.violations else "",
+                "line": (f.violations[0].line or 0) if f.violations else 0,
+                "column": (f.violations[0].column or "") if f.violations else "",
+                "faults": f.violations_total,
+                "quarantine id": f.quarantine_id or "",
+            }
+        )
+        for _, f in bad[:100]
+    ]
+    metadata: dict[str, dg.MetadataValue] = {
+        "files": dg.MetadataValue.int(sum(len(r.files) for r in reports)),
+        "quarantined": dg.MetadataValue.int(len(bad)),
+    }
+    if records:
+        metadata["quarantined files"] = dg.MetadataValue.table(records)
+    return dg.AssetCheckResult(
+        check_name=FILES_ACCEPTED,
+        passed=not bad,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata=metadata,
+        description=f"{len(bad)} files are in quarantine; each report says what to repair." if bad else "Every file kept the contract.",
+    )
+
+
+def _rows_reconciled(reports: Sequence[BatchReport]) -> dg.AssetCheckResult:
+    wrong = [r for r in reports if not r.reconciled]
+    return dg.AssetCheckResult(
+        check_name=ROWS_RECONCILED,
+        passed=not wrong,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={
+            "rows read": dg.MetadataValue.int(sum(r.rows_read for r in reports)),
+            "rows loaded": dg.MetadataValue.int(sum(r.rows_loaded for r in reports)),
+            "rows in files not loaded": dg.MetadataValue.int(
+                sum(f.rows_read for r in reports for f in r.files if f.outcome is not FileOutcome.LOADED)
+            ),
+        },
+        description="Do not use the table before this is understood: " + "; ".join(r.sentence() for r in wrong)
+        if wrong
+        else "Rows read from accepted files and rows added to the table are the same number.",
+    )
+
+
+def _expectations(
+    dataset: Dataset,
+    name: str,
+    severity: Severity,
+    reports: Sequence[BatchReport],
+    by_day: Mapping[date, Sequence[ExpectationResult]],
+) -> dg.AssetCheckResult:
+    records: list[dg.TableRecord] = []
+    failed = 0
+    for day, results in sorted(by_day.items()):
+        for result in results:
+            if result.severity is severity:
+                failed += not result.success
+                records.append(_record(day.isoformat(), result))
+    for report in reports:
+        for result in _native_results(dataset, report, severity):
+            failed += not result.success
+            records.append(_record(report.landing_day.isoformat(), result))
+    records.sort(key=lambda r: r.data["holds"] == "yes")
+    evaluator = "Great Expectations" if any(e.severity is severity for e in gx_expectations(dataset)) else "Lakegate"
+    metadata: dict[str, dg.MetadataValue] = {"evaluated": dg.MetadataValue.int(len(records)), "failed": dg.MetadataValue.int(failed)}
+    if records:
+        metadata["expectations"] = dg.MetadataValue.table(records[:200])
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=failed == 0,
+        severity=dg.AssetCheckSeverity.WARN if severity is Severity.WARN else dg.AssetCheckSeverity.ERROR,
+        metadata=metadata,
+        description=f"{failed} of {len(records)} expectations do not hold ({evaluator})." if failed else "All expectations hold.",
+    )
+
+
+def _record(day: str, result: ExpectationResult) -> dg.TableRecord:
+    return dg.TableRecord(
+        {
+            "expectation": result.name,
+            "arguments": result.arguments,
+            "landing day": day,
+            "holds": "yes" if result.success else "NO",
+            "observed": result.observed,
+        }
+    )
+
+
+def _native_results(dataset: Dataset, report: BatchReport, severity: Severity) -> list[ExpectationResult]:
+    """Expectations the hot path evaluated itself, as one result each, counted over the batch's files."""
+    results: list[ExpectationResult] = []
+    for expectation in dataset.expectations:
+        if expectation.severity is not severity or not is_native(expectation):
+            continue
+        column = str(expectation.arguments.get("column"))
+        broken = sum(w.count for f in report.files for w in f.warnings if w.column == column and expectation.name in w.expected)
+        results.append(
+            ExpectationResult(
+                expectation.name,
+                str(expectation.arguments),
+                severity,
+                success=broken == 0,
+                observed=f"{broken:,} of {report.rows_read:,} rows do not fit",
+            )
+        )
+    return results

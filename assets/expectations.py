@@ -1,0 +1,117 @@
+"""Great Expectations, for what the hot path does not implement itself: once a batch, on the rows just published.
+
+GX is imported only when a batch has such an expectation (its import costs three seconds of CPU). It needs all rows in
+memory, so a batch beyond MAX_ROWS is not evaluated, and its result says so: a check that saw half the rows is no check.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.contracts.expectations import is_native
+from pipelines.contracts.model import Dataset, Expectation, Severity
+
+__all__ = ["MAX_ROWS", "ExpectationResult", "evaluate", "gx_expectations"]
+
+MAX_ROWS = 2_000_000
+"""Rows of one batch beyond which GX is not asked: 1 M rows of seven columns take about 575 MB."""
+_TEXT_LIMIT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectationResult:
+    """How one expectation came out on one batch. `observed` is a short text without row contents."""
+
+    name: str
+    arguments: str
+    severity: Severity
+    success: bool
+    observed: str
+
+
+def gx_expectations(dataset: Dataset) -> tuple[Expectation, ...]:
+    """The dataset's expectations that GX itself evaluates."""
+    return tuple(e for e in dataset.expectations if not is_native(e))
+
+
+def evaluate(dataset: Dataset, files: Sequence[Path]) -> tuple[ExpectationResult, ...]:
+    """Evaluate the dataset's GX expectations on the rows of these Parquet files, as one batch.
+
+    An expectation that GX cannot evaluate counts as failed, with GX's reason.
+    """
+    expectations = gx_expectations(dataset)
+    if not expectations or not files:
+        return ()
+    rows = sum(pq.read_metadata(path).num_rows for path in files)
+    if rows > MAX_ROWS:
+        why = f"not evaluated: the batch has {rows:,} rows, more than the {MAX_ROWS:,} that fit in memory"
+        return tuple(_result(e, success=False, observed=why) for e in expectations)
+    wanted = sorted({column for e in expectations for column in _columns(e, dataset)}) or [next(iter(dataset.columns))]
+    table = pa.concat_tables([pq.read_table(path, columns=wanted, partitioning=None) for path in files])
+    return _validate(dataset.name, expectations, table)
+
+
+def _validate(name: str, expectations: Sequence[Expectation], table: pa.Table) -> tuple[ExpectationResult, ...]:
+    import great_expectations as gx
+    import pandas as pd
+    from great_expectations.expectations.registry import get_expectation_impl
+
+    # Arrow-backed extension types keep integers with nulls exact; pandas' own would turn them into doubles.
+    frame = table.to_pandas(types_mapper=pd.ArrowDtype, integer_object_nulls=True)
+    batch = _batch_definition(name).get_batch({"dataframe": frame})
+    results: list[ExpectationResult] = []
+    for expectation in expectations:
+        suite = gx.ExpectationSuite(name=f"{name}-{len(results)}")
+        suite.add_expectation(get_expectation_impl(expectation.name)(**expectation.arguments))
+        outcome = batch.validate(suite, result_format={"result_format": "SUMMARY"}).results[0]
+        results.append(_result(expectation, success=bool(outcome.success), observed=_observed(outcome)))
+    return tuple(results)
+
+
+@cache
+def _batch_definition(name: str) -> Any:
+    """One ephemeral GX context a process and one batch definition a dataset."""
+    return _context().data_sources.add_pandas(name).add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
+
+
+@cache
+def _context() -> Any:
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    return context
+
+
+def _columns(expectation: Expectation, dataset: Dataset) -> list[str]:
+    named: list[str] = []
+    for value in expectation.arguments.values():
+        for item in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(item, str) and item in dataset.columns:
+                named.append(item)
+    return named
+
+
+def _result(expectation: Expectation, *, success: bool, observed: str) -> ExpectationResult:
+    arguments = json.dumps(expectation.arguments, default=str, ensure_ascii=False)
+    return ExpectationResult(expectation.name, arguments[:_TEXT_LIMIT], expectation.severity, success, observed)
+
+
+def _observed(outcome: Any) -> str:
+    """GX's result in a few words: counts and aggregates, never the offending values themselves."""
+    result: Mapping[str, Any] = outcome.result or {}
+    if "unexpected_count" in result:
+        return f"{result['unexpected_count']:,} of {result.get('element_count', 0):,} rows do not fit"
+    if "observed_value" in result:
+        return f"observed {result['observed_value']}"[:_TEXT_LIMIT]
+    for info in (outcome.exception_info or {}).values():
+        if isinstance(info, Mapping) and info.get("exception_message"):
+            return f"could not be evaluated: {info['exception_message']}"[:_TEXT_LIMIT]
+    return "could not be evaluated"

@@ -1,0 +1,174 @@
+"""The body of a dataset's asset: takes the run's batches through the gate and tells Dagster what became of them.
+
+A run that a sensor requested carries the launch tag and takes the batches planned under it. A run without it (the UI, a
+backfill, a schedule) makes the files of its days due again, on purpose, and takes those. Either way the ledger decides
+what this run may touch: what another live run holds is left to it.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import cast
+
+import dagster as dg
+
+from assets.checks import check_results
+from assets.expectations import ExpectationResult, evaluate, gx_expectations
+from assets.keys import LAUNCH_TAG, quarantine_key, table_key
+from pipelines.contracts.model import Dataset
+from pipelines.errors import LakegateError
+from pipelines.gate import Gate
+from pipelines.ingest import ingest_batch, plan_days
+from pipelines.publication.staged import StagedFile
+from pipelines.reports import BatchNotRun, BatchReport, FileOutcome, FileReport
+
+__all__ = ["materialize"]
+
+_FILES_SHOWN = 200
+
+
+def materialize(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.MaterializeResult:
+    """Run every batch of this run, then report: metadata for each landing day, checks for the run.
+
+    Bad files are an outcome and leave the run green. A fault of ours fails the run, after the batches that could be
+    done were done; the ledger makes the rest due again.
+    """
+    gate = cast(Gate, context.resources.gate.open())
+    days = [date.fromisoformat(key) for key in context.partition_keys]
+    expectations: dict[date, Sequence[ExpectationResult]] = {}
+    reports: list[BatchReport] = []
+    faults: list[str] = []
+    gate.tables.ensure(dataset)
+    with gate.reader() as reader:
+        for batch_id, day in _batches(context, gate, dataset, days):
+
+            def inspect(files: Sequence[StagedFile], day: date = day) -> None:
+                if gx_expectations(dataset):
+                    expectations[day] = evaluate(dataset, [f.path for f in files])
+
+            try:
+                outcome = ingest_batch(gate, reader, dataset, batch_id, owner=context.run_id, inspect=inspect)
+            except LakegateError as error:
+                context.log.error(f"{dataset.name} {day}: {error}")
+                faults.append(f"{day}: {type(error).__name__}: {error}")
+                continue
+            if isinstance(outcome, BatchNotRun):
+                context.log.info(f"{dataset.name} {day}: {outcome.reason}")
+                continue
+            for file in outcome.files:
+                context.log.info(file.sentence())
+            context.log.info(outcome.sentence())
+            reports.append(outcome)
+    _tell(context, gate, dataset, days, reports)
+    if faults:
+        raise dg.Failure(
+            description=f"{len(faults)} of the run's batches could not be finished. Nothing is lost: their files are due again and the "
+            "next tick of the landing sensor plans them. If this repeats, look at the error below and at `lakegate status`.\n"
+            + "\n".join(faults),
+            allow_retries=False,
+        )
+    return dg.MaterializeResult(asset_key=table_key(dataset), check_results=check_results(dataset, reports, expectations))
+
+
+def _batches(
+    context: dg.AssetExecutionContext, gate: Gate, dataset: Dataset, days: Sequence[date]
+) -> Iterable[tuple[str, date]]:
+    launch = context.run.tags.get(LAUNCH_TAG)
+    if launch is not None:
+        mine = [b for b in gate.ledger.live_batches(dataset.name) if b.run_key == launch]
+        if not mine:
+            context.log.info(f"Launch {launch} has no open batch: another run has done its work already.")
+        return [(b.batch_id, b.landing_day) for b in sorted(mine, key=lambda b: b.landing_day)]
+    planned = plan_days(gate, dataset, days, run_key=context.run_id)
+    for note in planned.notes:
+        context.log.info(note)
+    return [(b.batch_id, b.landing_day) for b in planned.batches]
+
+
+def _tell(
+    context: dg.AssetExecutionContext, gate: Gate, dataset: Dataset, days: Sequence[date], reports: Sequence[BatchReport]
+) -> None:
+    rows_in_table = {c.landing_day: c.rows_in_table for c in gate.ledger.counts(dataset.name)}
+    for day in days:
+        mine = [r for r in reports if r.landing_day == day]
+        context.add_asset_metadata(_day_metadata(mine, rows_in_table.get(day, 0)), partition_key=day.isoformat())
+        quarantined = [f for r in mine for f in r.files if f.outcome is FileOutcome.QUARANTINED]
+        if quarantined:
+            context.log_event(
+                dg.AssetMaterialization(
+                    quarantine_key(dataset),
+                    partition=day.isoformat(),
+                    description=f"{len(quarantined)} files went to quarantine",
+                    metadata=_quarantine_metadata(gate, quarantined),
+                )
+            )
+
+
+def _day_metadata(reports: Sequence[BatchReport], rows_in_table: int) -> dict[str, dg.MetadataValue]:
+    files = [f for r in reports for f in r.files]
+    metadata: dict[str, dg.MetadataValue] = {
+        "dagster/partition_row_count": dg.MetadataValue.int(rows_in_table),
+        "files": dg.MetadataValue.int(len(files)),
+        "files loaded": dg.MetadataValue.int(sum(f.outcome is FileOutcome.LOADED for f in files)),
+        "files quarantined": dg.MetadataValue.int(sum(f.outcome is FileOutcome.QUARANTINED for f in files)),
+        "rows read": dg.MetadataValue.int(sum(f.rows_read for f in files)),
+        "rows loaded": dg.MetadataValue.int(sum(r.rows_loaded for r in reports)),
+        "rows replaced": dg.MetadataValue.int(sum(r.committed.rows_removed for r in reports if r.committed)),
+        "bytes in": dg.MetadataValue.int(sum(r.bytes_in for r in reports)),
+        "bytes out": dg.MetadataValue.int(sum(r.bytes_out for r in reports)),
+    }
+    if not files:
+        metadata["note"] = dg.MetadataValue.text("No file of this day was due: nothing was read and nothing was changed.")
+        return metadata
+    for stage, seconds in ((s, t) for r in reports for s, t in r.seconds.items()):
+        name = f"seconds {stage.value}"
+        before = metadata.get(name)
+        metadata[name] = dg.MetadataValue.float(round(seconds + (cast(float, before.value) if before else 0.0), 3))
+    partitions = sorted({p for r in reports for p in r.partitions})
+    metadata["partitions"] = dg.MetadataValue.text(", ".join(partitions[:20]) + (" …" if len(partitions) > 20 else ""))
+    snapshots = [str(r.committed.snapshot_id) for r in reports if r.committed]
+    if snapshots:
+        metadata["snapshot id"] = dg.MetadataValue.text(snapshots[-1])
+    metadata["batches"] = dg.MetadataValue.text(", ".join(r.batch_id for r in reports))
+    metadata["files of this day"] = dg.MetadataValue.table([_file_record(f) for f in files[:_FILES_SHOWN]])
+    return metadata
+
+
+def _file_record(file: FileReport) -> dg.TableRecord:
+    return dg.TableRecord(
+        {
+            "file": file.key,
+            "outcome": file.outcome.value,
+            "rows read": file.rows_read,
+            "rows loaded": file.rows_loaded,
+            "faults": file.violations_total,
+            "bytes": file.size_bytes,
+            "milliseconds": round(file.seconds * 1000),
+        }
+    )
+
+
+def _quarantine_metadata(gate: Gate, files: Sequence[FileReport]) -> dict[str, dg.MetadataValue]:
+    records = [
+        dg.TableRecord(
+            {
+                "file": file.key,
+                "id": file.quarantine_id or "",
+                "rule": violation.rule.value,
+                "line": violation.line or 0,
+                "column": violation.column or "",
+                "count": violation.count,
+                "what to do": violation.rule.remedy,
+            }
+        )
+        for file in files
+        for violation in file.violations[:5]
+    ]
+    metadata: dict[str, dg.MetadataValue] = {
+        "files": dg.MetadataValue.int(len(files)),
+        "faults": dg.MetadataValue.int(sum(f.violations_total for f in files)),
+        "reasons": dg.MetadataValue.table(records[:_FILES_SHOWN]),
+    }
+    for number, file in enumerate(files[:10], start=1):
+        if file.report_key:
+            metadata[f"report {number}"] = dg.MetadataValue.url(gate.store.uri(gate.quarantine_bucket, file.report_key))
+    return metadata

@@ -1,0 +1,166 @@
+"""From a dataset to its Dagster assets: the landing prefix, the table, the quarantine, and the job that ingests.
+
+What a person reads in the UI about an asset's definition is written here; what a run adds is in `materialization.py`.
+Dagster resolves annotations at decoration, so this module must not import annotations from the future.
+"""
+
+from dataclasses import dataclass
+
+import dagster as dg
+
+from assets.checks import check_specs
+from assets.keys import landing_key, quarantine_key, table_key
+from assets.materialization import materialize
+from pipelines.contracts.loading import BrokenDataset
+from pipelines.contracts.model import Column, ColumnType, Dataset
+from pipelines.contracts.schema import provenance_fields, table_schema
+
+__all__ = ["MAX_DAYS_PER_RUN", "DatasetAssets", "broken_asset", "build_assets", "landing_partitions"]
+
+MAX_DAYS_PER_RUN = 31
+"""Landing days one run may take, from a sensor or a backfill: a run costs seconds, a day of files milliseconds."""
+
+_PROVENANCE = {
+    "_rescued": "What the file said that the contract has no place for, as JSON.",
+    "_source_file": "The key of the object the row came from.",
+    "_source_version": "The version of that object.",
+    "_source_line": "The line the record starts at, as an editor counts.",
+    "_batch_id": "The batch that published the row.",
+    "_ingested_at": "When the batch was read.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetAssets:
+    """Everything Dagster is told about one dataset."""
+
+    table: dg.AssetsDefinition
+    neighbours: tuple[dg.AssetSpec, ...]
+    job: dg.UnresolvedAssetJobDefinition
+
+
+def landing_partitions(dataset: Dataset) -> dg.DailyPartitionsDefinition:
+    """The dataset's landing days, from its start to today inclusive (UTC)."""
+    return dg.DailyPartitionsDefinition(start_date=dataset.landing.start.isoformat(), end_offset=1)
+
+
+def build_assets(dataset: Dataset) -> DatasetAssets:
+    """Make the assets of one dataset: landing (external) -> table, and quarantine beside it."""
+    partitions = landing_partitions(dataset)
+    group = dataset.group or dataset.name
+    owners = [dataset.owner] if dataset.owner else None
+    tags = {"lakegate/dataset": dataset.name}
+    landing = dg.AssetSpec(
+        landing_key(dataset),
+        description=f"Files that producers put under `{dataset.landing.key}`, one {dataset.format.type.upper()} file or more a day.",
+        partitions_def=partitions,
+        group_name=group,
+        kinds={"s3", "json" if dataset.format.type.startswith("json") else "csv"},
+        owners=owners,
+        tags=tags,
+    )
+    quarantine = dg.AssetSpec(
+        quarantine_key(dataset),
+        deps=[landing_key(dataset)],
+        description=f"Files of `{dataset.name}` that broke the contract, unchanged, each with a report that says what to repair. "
+        "Send the corrected file again under the same key.",
+        partitions_def=partitions,
+        group_name=group,
+        kinds={"s3"},
+        owners=owners,
+        tags=tags,
+    )
+
+    @dg.asset(
+        key=table_key(dataset),
+        deps=[landing_key(dataset)],
+        description=_description(dataset),
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=MAX_DAYS_PER_RUN),
+        group_name=group,
+        kinds={"iceberg", "parquet"},
+        owners=owners,
+        tags=tags,
+        pool=f"write_{dataset.name}",
+        check_specs=check_specs(dataset),
+        required_resource_keys={"gate"},
+        metadata={
+            "dagster/column_schema": column_schema(dataset),
+            "dagster/table_name": dataset.table,
+            "landing pattern": dataset.landing.key,
+            "partitioned by": ", ".join(p.name for p in dataset.partition_by) or "nothing",
+            "primary key": ", ".join(dataset.primary_key) or "none",
+        },
+    )
+    def table(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        return materialize(context, dataset)
+
+    return DatasetAssets(
+        table=table,
+        neighbours=(landing, quarantine),
+        job=dg.define_asset_job(
+            f"ingest_{dataset.name}",
+            selection=dg.AssetSelection.assets(table_key(dataset)),
+            description=f"Reads, checks and publishes the files of `{dataset.name}` that have landed.",
+            tags=tags,
+        ),
+    )
+
+
+def broken_asset(broken: BrokenDataset) -> dg.AssetSpec:
+    """The node that stands for a dataset whose YAML is wrong: it shows every fault, and takes no other dataset down."""
+    faults = "\n".join(f"- `{fault}`" for fault in broken.faults)
+    return dg.AssetSpec(
+        dg.AssetKey(["broken", broken.path.stem]),
+        description=f"**{broken.path.name} is wrong and is not loaded.** Its files wait in the ledger; nothing is lost.\n\n{faults}",
+        group_name="broken",
+        kinds={"yaml"},
+    )
+
+
+def column_schema(dataset: Dataset) -> dg.TableSchema:
+    """The table's columns as Dagster shows them: types by Athena's names, constraints, descriptions, provenance."""
+    columns = [
+        dg.TableColumn(
+            name,
+            type=column.type,
+            description=_column_description(column),
+            constraints=dg.TableColumnConstraints(
+                nullable=column.nullable and name not in dataset.primary_key, other=_constraints(column)
+            ),
+        )
+        for name, column in dataset.columns.items()
+    ]
+    for name in table_schema(dataset).names:
+        if name in _PROVENANCE:
+            kind = {"_source_line": "bigint", "_ingested_at": "timestamp"}.get(name, "string")
+            columns.append(dg.TableColumn(name, type=kind, description=_PROVENANCE[name]))
+    return dg.TableSchema(columns=columns)
+
+
+def _column_description(column: Column) -> str | None:
+    origin = "taken from the object's key" if column.from_ == "key" else None
+    return "; ".join(text for text in (column.description, origin) if text) or None
+
+
+def _constraints(column: Column) -> list[str]:
+    said: list[str] = []
+    if column.pattern is not None:
+        said.append(f"matches {column.pattern}")
+    if column.allowed is not None:
+        said.append("one of " + ", ".join(map(str, column.allowed)))
+    if column.min is not None:
+        said.append(f"at least {column.min}")
+    if column.max is not None:
+        said.append(f"at most {column.max}")
+    if column.kind is ColumnType.TIMESTAMP and column.zone:
+        said.append(f"read in {column.zone}, kept in UTC")
+    return said
+
+
+def _description(dataset: Dataset) -> str:
+    provenance = ", ".join(f"`{f.name}`" for f in provenance_fields())
+    return (
+        f"{dataset.description}\n\nAn Iceberg table, queried by Athena as `{dataset.table}`. Each row says where it came from "
+        f"({provenance}). A file sent again under its key replaces its older rows in one transaction."
+    )

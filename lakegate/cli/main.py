@@ -1,0 +1,46 @@
+"""The `lakegate` command: one door, and the only place where an exception becomes an exit code."""
+
+import os
+import sys
+
+import typer
+
+from lakegate.cli import datasets, files, laptop, operate
+from lakegate.cli.output import Exit, errors, safe
+from pipelines.errors import ConfigurationError, LakegateError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="lakegate",
+    help="The gate between an S3 landing bucket and tables you can trust: every file and every row accounted for.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+laptop.add_to(app)
+operate.add_to(app)
+files.add_to(app)
+app.add_typer(datasets.app, name="datasets")
+app.add_typer(operate.quarantine_app, name="quarantine")
+
+
+def main() -> None:
+    """Run the command line; exit with 0 good, 1 bad data, 2 misuse, 3 AWS or system."""
+    try:
+        app()
+    except ConfigurationError as error:
+        errors.print(f"[red]lakegate:[/red] {safe(error)}")
+        sys.exit(Exit.MISUSE)
+    except LakegateError as error:
+        errors.print(f"[red]lakegate:[/red] {safe(error)}")
+        sys.exit(Exit.SYSTEM)
+    except BrokenPipeError:
+        # The reader of our output is gone (`lakegate … | head`): nothing is left to say, not even to a closed stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.GOOD)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""Dagster's door: composes fresh definitions from the dataset files. Importing it reads nothing and needs no AWS."""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from assets.tables import DatasetAssets, broken_asset, build_assets
+from lakegate.settings import datasets_folder
+from pipelines.contracts.loading import DatasetCatalog, load_datasets
+from resources.gate import GateResource
+from sensors.landing import build_landing_sensor
+
+__all__ = ["build_defs", "defs"]
+
+
+def build_defs(catalog: DatasetCatalog, gate: dg.ConfigurableResource | None = None) -> dg.Definitions:
+    """Compose the definitions of these datasets; a broken dataset becomes one node that says why."""
+    built: list[DatasetAssets] = [build_assets(dataset) for dataset in catalog.datasets]
+    jobs = [b.job for b in built]
+    return dg.Definitions(
+        assets=[
+            *(b.table for b in built),
+            *(spec for b in built for spec in b.neighbours),
+            *(broken_asset(broken) for broken in catalog.broken),
+        ],
+        jobs=jobs,
+        sensors=[build_landing_sensor(catalog.datasets, jobs)] if jobs else [],
+        resources={"gate": gate or GateResource()},
+        # One process for a run: each further one would import everything again (DAGSTER.md, "What a run costs").
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What the workspace loads: every dataset file in the folder, read now."""
+    return build_defs(load_datasets(datasets_folder(os.environ, Path.cwd())))

@@ -1,0 +1,33 @@
+"""The gate: the ports a deployment consists of, bundled, so that a function takes one argument and not eight."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from pipelines.accounting.ledger import Ledger
+from pipelines.contracts.loading import DatasetCatalog
+from pipelines.ports import Clock, EventQueue, ObjectStore, QueryEngine, Tables
+from pipelines.reading.summary import FileReader
+
+__all__ = ["Gate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One deployment of Lakegate, as the core sees it.
+
+    `landing_bucket` and `quarantine_bucket` are names; where tables live is the tables' business. `reader` opens the
+    warm reading process of a run: it is closed when the context ends. `queue` is None where nothing announces files
+    (`convert`).
+    """
+
+    datasets: DatasetCatalog
+    store: ObjectStore
+    ledger: Ledger
+    tables: Tables
+    reader: Callable[[], AbstractContextManager[FileReader]]
+    clock: Clock
+    landing_bucket: str
+    quarantine_bucket: str
+    queue: EventQueue | None = None
+    queries: QueryEngine | None = None

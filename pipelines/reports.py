@@ -1,0 +1,130 @@
+"""What a batch came to, as values: what Dagster shows as metadata, the CLI prints and the tests assert on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+
+from pipelines.ports import Committed
+from pipelines.reading.violations import Violation
+
+__all__ = ["BatchNotRun", "BatchReport", "FileOutcome", "FileReport", "Stage"]
+
+
+class FileOutcome(StrEnum):
+    """What became of one object version in this batch."""
+
+    LOADED = "loaded"
+    QUARANTINED = "quarantined"
+    EMPTY = "empty"
+    SUPERSEDED = "superseded"
+    GONE = "gone"
+    RETRY = "retry"
+
+
+class Stage(StrEnum):
+    """Where the time of a batch goes; the values are metadata keys."""
+
+    READ = "read"
+    STAGE = "stage"
+    COMMIT = "commit"
+    BOOKS = "books"
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """One file's story in one batch. Rows are counts; `seconds` is reading time; `error` is set for RETRY alone."""
+
+    key: str
+    version_id: str
+    size_bytes: int
+    outcome: FileOutcome
+    rows_read: int = 0
+    rows_loaded: int = 0
+    read_complete: bool = True
+    violations: tuple[Violation, ...] = ()
+    violations_total: int = 0
+    warnings: tuple[Violation, ...] = ()
+    quarantine_id: str | None = None
+    report_key: str | None = None
+    error: str | None = None
+    seconds: float = 0.0
+
+    def sentence(self) -> str:
+        """One line for the log: what happened to the file, without any of its content."""
+        match self.outcome:
+            case FileOutcome.LOADED:
+                return f"{self.key!r}: loaded {self.rows_loaded:,} rows in {self.seconds * 1000:.0f} ms"
+            case FileOutcome.QUARANTINED:
+                first = self.violations[0] if self.violations else None
+                where = f", first at line {first.line}" if first is not None and first.line is not None else ""
+                rules = ", ".join(sorted({v.rule.value for v in self.violations}))
+                return f"{self.key!r}: quarantined as {self.quarantine_id}: {self.violations_total:,} faults ({rules}){where}"
+            case FileOutcome.EMPTY:
+                return f"{self.key!r}: empty; what its key has in the table stays"
+            case FileOutcome.SUPERSEDED:
+                return f"{self.key!r}: a later version of the same key is already in the table; this one is not loaded"
+            case FileOutcome.GONE:
+                return f"{self.key!r}: the object version was removed before it could be read"
+            case FileOutcome.RETRY:
+                return f"{self.key!r}: will be tried again: {self.error}"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """One batch's story. Times are seconds per stage; bytes in are the objects' sizes, bytes out the data files'."""
+
+    dataset: str
+    landing_day: date
+    batch_id: str
+    trigger: str
+    files: tuple[FileReport, ...]
+    committed: Committed | None
+    bytes_out: int = 0
+    partitions: tuple[str, ...] = ()
+    null_counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    seconds: Mapping[Stage, float] = field(default_factory=dict[Stage, float])
+    recognised: bool = False
+
+    def count(self, outcome: FileOutcome) -> int:
+        """How many files had this outcome."""
+        return sum(1 for f in self.files if f.outcome is outcome)
+
+    @property
+    def rows_read(self) -> int:
+        """Rows read, in all files."""
+        return sum(f.rows_read for f in self.files)
+
+    @property
+    def rows_loaded(self) -> int:
+        """Rows that are in the table now because of this batch."""
+        return sum(f.rows_loaded for f in self.files)
+
+    @property
+    def bytes_in(self) -> int:
+        """Size of the objects."""
+        return sum(f.size_bytes for f in self.files)
+
+    @property
+    def reconciled(self) -> bool:
+        """Whether every row read is either loaded or belongs to a file that, as a whole, was not."""
+        loaded = sum(f.rows_read for f in self.files if f.outcome is FileOutcome.LOADED)
+        added = self.committed.rows_added if self.committed is not None else 0
+        return loaded == self.rows_loaded == added or self.recognised
+
+    def sentence(self) -> str:
+        """One line for the log."""
+        parts = [f"{self.count(outcome)} {outcome.value}" for outcome in FileOutcome if self.count(outcome)]
+        removed = f", {self.committed.rows_removed:,} older rows out" if self.committed and self.committed.rows_removed else ""
+        return (
+            f"{self.dataset} {self.landing_day}: {len(self.files)} files ({', '.join(parts) or 'nothing to do'}), "
+            f"{self.rows_loaded:,} rows in{removed}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BatchNotRun:
+    """A batch this worker left alone, and why; its files are not lost, someone else has them."""
+
+    batch_id: str
+    reason: str

@@ -1,0 +1,114 @@
+"""The landing sensor: hears of files, plans batches, requests runs. A thin shell; every decision is made in the core.
+
+A tick is level-triggered and has no cursor: receive -> register in the ledger -> delete the messages -> look at every
+open batch and its run -> plan new batches -> request one run for each group of them. Whatever step a crash hits, the
+next tick does the rest (DAGSTER.md, "How a tick works"). Dagster resolves annotations here: none from the future.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import dagster as dg
+
+from assets.keys import LAUNCH_TAG, TRIGGER_TAG
+from assets.tables import MAX_DAYS_PER_RUN, landing_partitions
+from pipelines.contracts.model import Dataset
+from pipelines.gate import Gate
+from pipelines.intake.dispatching import Dispatch, Launch, RunState, dispatch
+from pipelines.intake.receiving import IntakeReport, receive
+
+__all__ = ["build_landing_sensor", "run_states", "sentence"]
+
+_LONG_POLL_S = 10.0
+"""How long a tick waits for the first message: it ends with it, so an idle queue costs one call a tick."""
+_RECEIVE_BUDGET_S = 20.0
+"""How long a tick goes on receiving: Dagster gives an evaluation 60 seconds."""
+
+_STATES = {
+    dg.DagsterRunStatus.NOT_STARTED: RunState.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED: RunState.WAITING,
+    dg.DagsterRunStatus.STARTING: RunState.WAITING,
+    dg.DagsterRunStatus.MANAGED: RunState.WAITING,
+    dg.DagsterRunStatus.STARTED: RunState.STARTED,
+    dg.DagsterRunStatus.CANCELING: RunState.STARTED,
+    dg.DagsterRunStatus.SUCCESS: RunState.SUCCEEDED,
+    dg.DagsterRunStatus.FAILURE: RunState.FAILED,
+    dg.DagsterRunStatus.CANCELED: RunState.FAILED,
+}
+
+
+def build_landing_sensor(datasets: Sequence[Dataset], jobs: Sequence[dg.UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
+    """Make the one sensor of the queue: run keys count per sensor name, so there is one sensor a queue."""
+    by_name = {dataset.name: dataset for dataset in datasets}
+
+    @dg.sensor(
+        name="landing_sensor",
+        jobs=list(jobs),
+        minimum_interval_seconds=5,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        required_resource_keys={"gate"},
+        description="Receives S3's notifications from the queue, registers every object version in the ledger, and requests one run "
+        "for each group of files that is due. Stopping it loses nothing: messages and the ledger wait.",
+    )
+    def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        gate: Gate = context.resources.gate.open()
+        heard = receive(gate, wait_s=_LONG_POLL_S, budget_s=_RECEIVE_BUDGET_S)
+        outcome = dispatch(gate, lambda keys: run_states(context.instance, keys), max_days_per_run=MAX_DAYS_PER_RUN)
+        for launch, reason in outcome.abandoned:
+            _fail_runs(context.instance, launch, reason)
+        requests = list(_requests(outcome.launches, by_name))
+        told = sentence(heard, outcome)
+        context.log.info(told)
+        if not requests:
+            return dg.SkipReason(told)
+        return dg.SensorResult(run_requests=requests)
+
+    return landing_sensor
+
+
+def sentence(heard: IntakeReport, outcome: Dispatch) -> str:
+    """What the tick saw and did, in one sentence."""
+    parts = [heard.sentence()]
+    if outcome.launches:
+        parts.append(f"{len(outcome.launches)} runs requested for {sum(len(r.batches) for r in outcome.launches)} batches")
+    if outcome.waiting:
+        parts.append(f"{outcome.waiting} batches under way")
+    if outcome.released:
+        parts.append(f"{len(outcome.released)} batches released, to be tried again: " + "; ".join(sorted(set(outcome.released))))
+    return "; ".join(parts)
+
+
+def run_states(instance: dg.DagsterInstance, launches: Iterable[str]) -> Mapping[str, RunState]:
+    """The state of each launch's run. A launch re-executed by hand has several runs: the liveliest one counts."""
+    wanted = sorted(set(launches))
+    states: dict[str, RunState] = {}
+    for start in range(0, len(wanted), 200):
+        records = instance.get_runs(dg.RunsFilter(tags={LAUNCH_TAG: wanted[start : start + 200]}))
+        for run in records:
+            launch = run.tags[LAUNCH_TAG]
+            state = _STATES[run.status]
+            if launch not in states or state.liveliness > states[launch].liveliness:
+                states[launch] = state
+    return states
+
+
+def _requests(launches: Sequence[Launch], datasets: Mapping[str, Dataset]) -> Iterable[dg.RunRequest]:
+    for launch in launches:
+        dataset = datasets[launch.dataset]
+        partitions = landing_partitions(dataset)
+        keys = [day.isoformat() for day in launch.days]
+        # One run request with an unknown partition key would fail the whole tick, for every dataset, every time.
+        # Routing has quarantined such files already; this is the last look.
+        if not all(partitions.has_partition_key(key) for key in (keys[0], keys[-1])):
+            continue
+        tags = {LAUNCH_TAG: launch.run_key, TRIGGER_TAG: launch.trigger}
+        if len(keys) == 1:
+            yield dg.RunRequest(run_key=launch.run_key, job_name=f"ingest_{dataset.name}", partition_key=keys[0], tags=tags)
+        else:
+            tags |= {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
+            yield dg.RunRequest(run_key=launch.run_key, job_name=f"ingest_{dataset.name}", tags=tags)
+
+
+def _fail_runs(instance: dg.DagsterInstance, launch: str, reason: str) -> None:
+    for run in instance.get_runs(dg.RunsFilter(tags={LAUNCH_TAG: launch})):
+        if not run.is_finished:
+            instance.report_run_failed(run, message=reason)

@@ -12,11 +12,14 @@ class KeyPatternError(ValueError):
     """The pattern of `landing.key` is not well formed; the message says where."""
 
 
+# ASCII digits: `\d` would also take the digits of every other script.
 _STRPTIME = {
-    "%Y": r"\d{4}", "%m": r"\d{2}", "%d": r"\d{2}", "%H": r"\d{2}", "%M": r"\d{2}", "%S": r"\d{2}", "%y": r"\d{2}",
-    "%j": r"\d{3}", "%b": r"[A-Za-z]{3}", "%f": r"\d{1,6}",
+    "%Y": "[0-9]{4}", "%m": "[0-9]{2}", "%d": "[0-9]{2}", "%H": "[0-9]{2}", "%M": "[0-9]{2}", "%S": "[0-9]{2}",
+    "%y": "[0-9]{2}", "%j": "[0-9]{3}", "%b": "[A-Za-z]{3}", "%f": "[0-9]{1,6}",
 }  # fmt: skip
 _FIELD = re.compile(r"\{([a-z][a-z0-9_]*)(?::([^{}]*))?\}")
+# An open field (no format) beside another open field or a wildcard: where one ends and the next begins is anyone's guess.
+_TOUCHING = re.compile(r"(?:\{[a-z][a-z0-9_]*\}|\*)(?:\{[a-z][a-z0-9_]*\}|\*)")
 
 
 @dataclass(frozen=True)  # no slots: the compiled expression is cached on the value
@@ -34,7 +37,11 @@ class KeyPattern:
 
     @classmethod
     def parse(cls, text: str) -> "KeyPattern":
-        """Parse a pattern. Raises KeyPatternError when it has no literal prefix, an unknown directive or a field twice."""
+        """Parse a pattern.
+
+        Raises KeyPatternError when it has no literal prefix, an unknown directive, a field twice, or fields and
+        wildcards that touch, so that nobody could tell where one ends.
+        """
         expression: list[str] = []
         fields: dict[str, str | None] = {}
         position = 0
@@ -43,11 +50,14 @@ class KeyPattern:
             name, form = match[1], match[2]
             if name in fields:
                 raise KeyPatternError(f"{{{name}}} stands twice")
-            fields[name] = form or None
+            if form is not None and not form:
+                raise KeyPatternError(f"{{{name}:}} has no format after the colon")
+            fields[name] = form
             expression.append(f"(?P<{name}>{_strptime_expression(form) if form else '[^/]+?'})")
             position = match.end()
-        rest = text[position:]
-        expression.append(_literal(rest))
+        expression.append(_literal(text[position:]))
+        if touching := _TOUCHING.search(text):
+            raise KeyPatternError(f"{touching[0]!r}: put literal text between the two")
         head = re.split(r"[{*]", text, maxsplit=1)[0]
         if "/" not in head:
             raise KeyPatternError("it must start with a literal prefix that ends in a slash, such as landing/orders/")
@@ -68,9 +78,15 @@ class KeyPattern:
 
     def match_last_segment(self, file_name: str) -> dict[str, str] | None:
         """Match a local file's name against the last segment of the pattern; None when it does not fit."""
-        segment = self.text.rsplit("/", 1)[1]
-        found = re.fullmatch(KeyPattern.parse("x/" + segment).expression[len("x/") :], file_name, re.DOTALL)
+        found = self._compiled_last_segment.fullmatch(file_name)
         return found.groupdict() if found else None
+
+    @cached_property
+    def _compiled_last_segment(self) -> re.Pattern[str]:
+        # A slash inside a field's format is part of the field, so the last segment then starts with that field.
+        outside = _FIELD.sub(lambda field: field[0].replace("/", "\0"), self.text)
+        segment = outside.rsplit("/", 1)[1].replace("\0", "/")
+        return re.compile(KeyPattern.parse("x/" + segment).expression[len("x/") :], re.DOTALL)
 
     def parse_time(self, name: str, text: str) -> datetime:
         """Read a field's text by its strptime format (ISO 8601 without one). Raises ValueError when it is no time."""
@@ -81,11 +97,14 @@ class KeyPattern:
 def _literal(text: str) -> str:
     if "{" in text or "}" in text:
         raise KeyPatternError(f"a brace without its partner, or a field that is no column name, near {text!r}")
+    if "\0" in text:
+        raise KeyPatternError("a NUL character")
     return "[^/]*".join(re.escape(part) for part in text.split("*"))
 
 
 def _strptime_expression(form: str) -> str:
     out: list[str] = []
+    seen: set[str] = set()
     position = 0
     while position < len(form):
         directive = form[position : position + 2]
@@ -93,6 +112,9 @@ def _strptime_expression(form: str) -> str:
             out.append(re.escape(form[position]))
             position += 1
         elif directive in _STRPTIME:
+            if directive in seen:
+                raise KeyPatternError(f"{directive!r} stands twice in one field")
+            seen.add(directive)
             out.append(_STRPTIME[directive])
             position += 2
         else:

@@ -6,18 +6,20 @@ Every field carries its description here, because the reference is generated fro
 """
 
 import re
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from pipelines.contracts.key_pattern import KeyPattern
+from pipelines.contracts.values import ColumnType, TypedValue, column_kind, decimal_digits, iso_date, typed_value
 
 __all__ = [
     "NAME_PATTERN",
+    "BadRowLimit",
     "Column",
     "ColumnType",
     "CsvFormat",
@@ -40,24 +42,16 @@ __all__ = [
 NAME_PATTERN = r"[a-z][a-z0-9_]*"
 KeyValue = str | int | date | datetime | Decimal
 """A typed value taken from an object's key."""
+# Not left to pydantic: it would read the number 20130101 as seconds since 1970.
+_IsoDate = Annotated[date, BeforeValidator(iso_date)]
+# Not lax: `nullable: "no"` must be a fault, not a guess.
+_Bool = Annotated[bool, Field(strict=True)]
+_Count = Annotated[int, Field(strict=True, ge=0)]
+_Limit = Annotated[int, Field(strict=True, gt=0)]
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ColumnType(StrEnum):
-    """The scalar types, by Athena's names."""
-
-    STRING = "string"
-    BOOLEAN = "boolean"
-    INT = "int"
-    BIGINT = "bigint"
-    DOUBLE = "double"
-    DECIMAL = "decimal"
-    DATE = "date"
-    TIMESTAMP = "timestamp"
-    JSON = "json"
 
 
 class Severity(StrEnum):
@@ -102,7 +96,7 @@ class Landing(_Model):
         description="The key column of type date that is the file's landing day, the Dagster partition. "
         "Default: the UTC day of the object's event.",
     )
-    start: date = Field(description="The first landing day; the dataset's partitions begin here.")
+    start: _IsoDate = Field(description="The first landing day; the dataset's partitions begin here.")
 
 
 class CsvFormat(_Model):
@@ -116,17 +110,20 @@ class CsvFormat(_Model):
         description="Unquoted text that means null. In columns that are not strings an empty cell is always null.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _tab_of_tsv(cls, raw: Any) -> Any:
+        """`tsv` has a tab unless the file says otherwise (which the loader refuses)."""
+        if isinstance(raw, dict) and raw.get("type") == "tsv" and "delimiter" not in raw:
+            return {**raw, "delimiter": "\t"}
+        return raw
+
 
 class JsonFormat(_Model):
     """JSON: one array of objects, or one object a line."""
 
     type: Literal["json", "jsonl"] = Field(description="`json`: one array of objects. `jsonl`: one object a line.")
     encoding: Literal["utf-8"] = Field(default="utf-8", description="JSON is UTF-8 (RFC 8259).")
-
-
-_TYPE = re.compile(
-    r"(?P<name>string|boolean|int|bigint|double|date|timestamp|json)|decimal\((?P<p>\d+)\s*,\s*(?P<s>\d+)\)"
-)
 
 
 class Column(_Model):
@@ -143,16 +140,10 @@ class Column(_Model):
     )
     source: str | None = Field(default=None, description="The column's name in the file, where it differs.")
     aliases: tuple[str, ...] = Field(default=(), description="Further names the column may have in the file.")
-    nullable: bool = Field(default=True, description="Whether null is allowed.")
+    nullable: _Bool = Field(default=True, description="Whether null is allowed.")
     null_values: tuple[str, ...] | None = Field(
         default=None, description="Replaces format.null_values for this column."
     )
-    pattern: str | None = Field(default=None, description="A regular expression (RE2) the whole text must match.")
-    allowed: tuple[Any, ...] | None = Field(default=None, description="The only values allowed.")
-    min: Any = Field(default=None, description="The smallest value allowed, of the column's type.")
-    max: Any = Field(default=None, description="The largest value allowed, of the column's type.")
-    min_length: int | None = Field(default=None, ge=0, description="The smallest number of characters.")
-    max_length: int | None = Field(default=None, ge=0, description="The largest number of characters.")
     format: str | tuple[str, ...] | None = Field(
         default=None,
         description="How dates and timestamps are written: `iso8601` (the default), `epoch_s`, `epoch_ms`, a strptime "
@@ -162,22 +153,37 @@ class Column(_Model):
         default=None,
         description="The IANA time zone of timestamps written without an offset. Without it every timestamp must carry one.",
     )
+    pattern: str | None = Field(default=None, description="A regular expression (RE2) the whole text must match.")
+    allowed: tuple[Any, ...] | None = Field(
+        default=None, description="The only values allowed, of the column's type.", min_length=1
+    )
+    min: Any = Field(default=None, description="The smallest value allowed, of the column's type.")
+    max: Any = Field(default=None, description="The largest value allowed, of the column's type.")
+    min_length: _Count | None = Field(default=None, description="The smallest number of characters (code points).")
+    max_length: _Count | None = Field(default=None, description="The largest number of characters (code points).")
     true_values: tuple[str, ...] = Field(default=("true", "True", "TRUE"), description="Text that means true.")
     false_values: tuple[str, ...] = Field(default=("false", "False", "FALSE"), description="Text that means false.")
+
+    @field_validator("min", "max")
+    @classmethod
+    def _typed_bound(cls, raw: Any, info: ValidationInfo) -> TypedValue | None:
+        """Bounds have the column's own type from here on: `date` for a date, `Decimal` for a decimal, and so on."""
+        return raw if raw is None else _typed(raw, info)
+
+    @field_validator("allowed")
+    @classmethod
+    def _typed_allowed(cls, raw: tuple[Any, ...] | None, info: ValidationInfo) -> tuple[Any, ...] | None:
+        return None if raw is None else tuple(_typed(value, info) for value in raw)
 
     @cached_property
     def kind(self) -> ColumnType:
         """The type without its parameters."""
-        match = _TYPE.fullmatch(self.type)
-        return ColumnType(match["name"]) if match and match["name"] else ColumnType.DECIMAL
+        return column_kind(self.type)
 
     @cached_property
     def decimal_digits(self) -> tuple[int, int]:
         """Precision and scale of a decimal. Raises ValueError for any other type."""
-        match = _TYPE.fullmatch(self.type)
-        if not match or match["p"] is None:
-            raise ValueError(f"{self.type} has no precision")
-        return int(match["p"]), int(match["s"])
+        return decimal_digits(self.type)
 
     @property
     def formats(self) -> tuple[str, ...]:
@@ -187,12 +193,24 @@ class Column(_Model):
         return (self.format,) if isinstance(self.format, str) else self.format
 
 
+def _typed(raw: Any, info: ValidationInfo) -> Any:
+    """Read a value by the column's type; as it is when the type itself was refused (that fault is enough)."""
+    column_type = info.data.get("type")
+    return typed_value(column_type, raw, zone=info.data.get("zone")) if column_type else raw
+
+
 class PartitionField(_Model):
     """One field of the table's partitioning."""
 
     transform: Literal["identity", "day", "month", "bucket"]
     column: str
     buckets: int | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, raw: Any) -> Any:
+        """Turn the YAML's short form into the model's own."""
+        return cls._parts(raw) if isinstance(raw, str) else raw
 
     @property
     def name(self) -> str:
@@ -202,12 +220,16 @@ class PartitionField(_Model):
     @classmethod
     def parse(cls, text: str) -> "PartitionField":
         """Read `col`, `day(col)`, `month(col)` or `bucket(n, col)`. Raises ValueError otherwise."""
+        return cls.model_validate(cls._parts(text))
+
+    @staticmethod
+    def _parts(text: str) -> dict[str, Any]:
         if re.fullmatch(NAME_PATTERN, text):
-            return cls(transform="identity", column=text)
+            return {"transform": "identity", "column": text}
         if match := re.fullmatch(rf"(day|month)\(\s*({NAME_PATTERN})\s*\)", text):
-            return cls.model_validate({"transform": match[1], "column": match[2]})
-        if match := re.fullmatch(rf"bucket\(\s*(\d+)\s*,\s*({NAME_PATTERN})\s*\)", text):
-            return cls(transform="bucket", column=match[2], buckets=int(match[1]))
+            return {"transform": match[1], "column": match[2]}
+        if match := re.fullmatch(rf"bucket\(\s*([0-9]{{1,9}})\s*,\s*({NAME_PATTERN})\s*\)", text):
+            return {"transform": "bucket", "column": match[2], "buckets": int(match[1])}
         raise ValueError(f"{text!r} is not `col`, `day(col)`, `month(col)` or `bucket(n, col)`")
 
 
@@ -238,6 +260,28 @@ class RowPolicy(_Model):
         description="With quarantine_rows: rows (`10`) or share (`0.1%`) beyond which the file is quarantined.",
     )
 
+    @property
+    def bad_row_limit(self) -> "BadRowLimit | None":
+        """`max_bad`, read. Raises ValueError when it is neither a count of rows nor a share."""
+        return None if self.max_bad is None else BadRowLimit.parse(self.max_bad)
+
+
+class BadRowLimit(_Model):
+    """How many bad rows a file may have: a number of rows, or a share of them (0.001 is 0.1 %)."""
+
+    rows: int | None = None
+    share: Decimal | None = None
+
+    @classmethod
+    def parse(cls, text: str | int) -> "BadRowLimit":
+        """Read `10` or `0.1%`. Raises ValueError otherwise."""
+        if match := re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)\s*%", str(text)):
+            if (share := Decimal(match[1]) / 100) <= 1:
+                return cls(share=share)
+        elif not isinstance(text, bool) and re.fullmatch(r"[0-9]{1,12}", str(text)):
+            return cls(rows=int(text))
+        raise ValueError(f"{text!r} is neither a number of rows, such as 10, nor a share, such as 0.1%")
+
 
 class Expectation(_Model):
     """One Great Expectations expectation, by its own name."""
@@ -246,32 +290,61 @@ class Expectation(_Model):
     arguments: dict[str, Any]
     severity: Severity = Severity.WARN
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_one_key(cls, raw: Any) -> Any:
+        """Turn the YAML's short form, `{expect_…: {arguments}, severity: …}`, into the model's own."""
+        if not isinstance(raw, dict) or "name" in raw:
+            return raw
+        names = [k for k in raw if k != "severity"]
+        if len(names) != 1 or not isinstance(raw[names[0]], dict):
+            raise ValueError("an expectation is one `expect_…: {arguments}` and an optional `severity`")
+        form: dict[str, Any] = {"name": names[0], "arguments": raw[names[0]]}
+        if "severity" in raw:
+            form["severity"] = raw["severity"]
+        return form
+
 
 class Freshness(_Model):
     """When the next file is due."""
 
     expected_every: str = Field(
-        description="An ISO 8601 duration, such as P1D.", pattern=r"^P(\d+D|\d+DT\d+H|T\d+H|T\d+M|\d+W)$"
+        description="How often a file is expected: an ISO 8601 duration of weeks, days, hours and minutes, such as P1D or PT6H."
     )
+
+    @property
+    def every(self) -> timedelta:
+        """`expected_every` as a span of time. Raises ValueError when it is no such duration, or none at all."""
+        match = re.fullmatch(
+            r"P(?=.)(?:([0-9]{1,4})W)?(?:([0-9]{1,4})D)?(?:T(?=.)(?:([0-9]{1,4})H)?(?:([0-9]{1,4})M)?)?",
+            self.expected_every,
+        )
+        span = timedelta(0)
+        if match:
+            weeks, days, hours, minutes = (int(text or 0) for text in match.groups())
+            span = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes)
+        if not span:
+            raise ValueError(f"{self.expected_every!r} is not a duration such as P1D, P1W, PT6H or P1DT12H")
+        return span
 
 
 class LimitOverrides(_Model):
     """The dataset's own limits on untrusted input; what is not named keeps the published default."""
 
-    object_bytes: int | None = Field(default=None, gt=0, description="Size of the object. Default 50 GiB.")
-    decompressed_bytes: int | None = Field(default=None, gt=0, description="Size after decompression. Default 10 GiB.")
-    compression_ratio: int | None = Field(
-        default=None, gt=0, description="Decompressed size : compressed size. Default 200."
+    object_bytes: _Limit | None = Field(default=None, description="Size of the object. Default 50 GiB.")
+    decompressed_bytes: _Limit | None = Field(default=None, description="Size after decompression. Default 10 GiB.")
+    compression_ratio: _Limit | None = Field(
+        default=None, description="Decompressed size : compressed size. Default 200."
     )
-    record_bytes: int | None = Field(default=None, gt=0, description="One CSV record or JSON object. Default 8 MiB.")
-    cell_bytes: int | None = Field(default=None, gt=0, description="One cell. Default 1 MiB.")
-    columns: int | None = Field(default=None, gt=0, description="Columns of a file. Default 2,000.")
-    depth: int | None = Field(default=None, gt=0, description="Nesting of JSON. Default 32.")
-    partitions: int | None = Field(default=None, gt=0, description="Table partitions one file may touch. Default 200.")
-    reader_memory_bytes: int | None = Field(
-        default=None, gt=0, description="Resident memory of the reader. Default 768 MiB."
+    record_bytes: _Limit | None = Field(default=None, description="One CSV record or JSON object. Default 8 MiB.")
+    cell_bytes: _Limit | None = Field(default=None, description="One cell. Default 1 MiB.")
+    columns: _Limit | None = Field(default=None, description="Columns of a file. Default 2,000.")
+    depth: _Limit | None = Field(default=None, description="Nesting of JSON. Default 32.")
+    partitions: _Limit | None = Field(default=None, description="Table partitions one file may touch. Default 200.")
+    reader_memory_bytes: _Limit | None = Field(
+        default=None, description="Resident memory of the reader. Default 768 MiB."
     )
-    reader_seconds: int | None = Field(default=None, gt=0, description="Wall time for one file. Default 3,600.")
+    reader_seconds: _Limit | None = Field(default=None, description="Wall time for one file. Default 3,600.")
 
 
 class Dataset(_Model):
@@ -310,19 +383,6 @@ class Dataset(_Model):
     freshness: Freshness | None = Field(default=None, description="When files are expected.")
     limits: LimitOverrides = Field(default=LimitOverrides(), description="This dataset's limits on untrusted input.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _from_yaml_forms(cls, raw: Any) -> Any:
-        """Turn the YAML's short forms (partition strings, one-key expectations) into the model's own."""
-        if not isinstance(raw, dict):
-            return raw
-        out = dict(raw)
-        if isinstance(out.get("partition_by"), list | tuple):
-            out["partition_by"] = [PartitionField.parse(p) if isinstance(p, str) else p for p in out["partition_by"]]
-        if isinstance(out.get("expectations"), list | tuple):
-            out["expectations"] = [_expectation(e) for e in out["expectations"]]
-        return out
-
     @cached_property
     def key_pattern(self) -> KeyPattern:
         """The parsed `landing.key`."""
@@ -342,15 +402,3 @@ class Dataset(_Model):
     def file_columns(self) -> tuple[str, ...]:
         """Columns whose values come from the file, in table order."""
         return tuple(name for name, column in self.columns.items() if column.from_ is None)
-
-
-def _expectation(raw: Any) -> Any:
-    if isinstance(raw, dict) and "name" not in raw:
-        names = [k for k in raw if k != "severity"]
-        if len(names) != 1 or not str(names[0]).startswith("expect_") or not isinstance(raw[names[0]], dict):
-            raise ValueError("an expectation is one `expect_…: {arguments}` and an optional `severity`")
-        form: dict[str, Any] = {"name": names[0], "arguments": raw[names[0]]}
-        if "severity" in raw:
-            form["severity"] = raw["severity"]
-        return form
-    return raw

@@ -17,7 +17,7 @@ from assets.expectations import ExpectationResult, gx_expectations
 from assets.keys import table_key
 from pipelines.contracts.expectations import is_native
 from pipelines.contracts.model import Dataset, Severity
-from pipelines.reports import BatchReport, FileOutcome
+from pipelines.reports import BatchReport, FileEnding
 
 __all__ = ["check_results", "check_specs"]
 
@@ -70,7 +70,7 @@ def check_results(
 
 
 def _files_accepted(reports: Sequence[BatchReport]) -> dg.AssetCheckResult:
-    bad = [(r, f) for r in reports for f in r.files if f.outcome is FileOutcome.QUARANTINED]
+    bad = [(r, f) for r in reports for f in r.files if f.outcome is FileEnding.QUARANTINED]
     records = [
         dg.TableRecord(
             {
@@ -109,7 +109,7 @@ def _rows_reconciled(reports: Sequence[BatchReport]) -> dg.AssetCheckResult:
             "rows read": dg.MetadataValue.int(sum(r.rows_read for r in reports)),
             "rows loaded": dg.MetadataValue.int(sum(r.rows_loaded for r in reports)),
             "rows in files not loaded": dg.MetadataValue.int(
-                sum(f.rows_read for r in reports for f in r.files if f.outcome is not FileOutcome.LOADED)
+                sum(f.rows_read for r in reports for f in r.files if f.outcome is not FileEnding.LOADED)
             ),
         },
         description="Do not use the table before this is understood: " + "; ".join(r.sentence() for r in wrong)

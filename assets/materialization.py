@@ -19,7 +19,7 @@ from pipelines.errors import LakegateError
 from pipelines.gate import Gate
 from pipelines.ingest import ingest_batch, plan_days
 from pipelines.publication.staged import StagedFile
-from pipelines.reports import BatchNotRun, BatchReport, FileOutcome, FileReport
+from pipelines.reports import BatchNotRun, BatchReport, FileEnding, FileReport
 
 __all__ = ["materialize"]
 
@@ -91,7 +91,7 @@ def _tell(
     for day in days:
         mine = [r for r in reports if r.landing_day == day]
         context.add_asset_metadata(_day_metadata(mine, rows_in_table.get(day, 0)), partition_key=day.isoformat())
-        quarantined = [f for r in mine for f in r.files if f.outcome is FileOutcome.QUARANTINED]
+        quarantined = [f for r in mine for f in r.files if f.outcome is FileEnding.QUARANTINED]
         if quarantined:
             context.log_event(
                 dg.AssetMaterialization(
@@ -108,8 +108,8 @@ def _day_metadata(reports: Sequence[BatchReport], rows_in_table: int) -> dict[st
     metadata: dict[str, dg.MetadataValue] = {
         "dagster/partition_row_count": dg.MetadataValue.int(rows_in_table),
         "files": dg.MetadataValue.int(len(files)),
-        "files loaded": dg.MetadataValue.int(sum(f.outcome is FileOutcome.LOADED for f in files)),
-        "files quarantined": dg.MetadataValue.int(sum(f.outcome is FileOutcome.QUARANTINED for f in files)),
+        "files loaded": dg.MetadataValue.int(sum(f.outcome is FileEnding.LOADED for f in files)),
+        "files quarantined": dg.MetadataValue.int(sum(f.outcome is FileEnding.QUARANTINED for f in files)),
         "rows read": dg.MetadataValue.int(sum(f.rows_read for f in files)),
         "rows loaded": dg.MetadataValue.int(sum(r.rows_loaded for r in reports)),
         "rows replaced": dg.MetadataValue.int(sum(r.committed.rows_removed for r in reports if r.committed)),

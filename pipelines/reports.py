@@ -8,10 +8,10 @@ from enum import StrEnum
 from pipelines.ports import Committed
 from pipelines.reading.violations import Violation
 
-__all__ = ["BatchNotRun", "BatchReport", "FileOutcome", "FileReport", "Stage"]
+__all__ = ["BatchNotRun", "BatchReport", "FileEnding", "FileReport", "Stage"]
 
 
-class FileOutcome(StrEnum):
+class FileEnding(StrEnum):
     """What became of one object version in this batch."""
 
     LOADED = "loaded"
@@ -38,7 +38,7 @@ class FileReport:
     key: str
     version_id: str
     size_bytes: int
-    outcome: FileOutcome
+    outcome: FileEnding
     rows_read: int = 0
     rows_loaded: int = 0
     read_complete: bool = True
@@ -53,20 +53,20 @@ class FileReport:
     def sentence(self) -> str:
         """One line for the log: what happened to the file, without any of its content."""
         match self.outcome:
-            case FileOutcome.LOADED:
+            case FileEnding.LOADED:
                 return f"{self.key!r}: loaded {self.rows_loaded:,} rows in {self.seconds * 1000:.0f} ms"
-            case FileOutcome.QUARANTINED:
+            case FileEnding.QUARANTINED:
                 first = self.violations[0] if self.violations else None
                 where = f", first at line {first.line}" if first is not None and first.line is not None else ""
                 rules = ", ".join(sorted({v.rule.value for v in self.violations}))
                 return f"{self.key!r}: quarantined as {self.quarantine_id}: {self.violations_total:,} faults ({rules}){where}"
-            case FileOutcome.EMPTY:
+            case FileEnding.EMPTY:
                 return f"{self.key!r}: empty; what its key has in the table stays"
-            case FileOutcome.SUPERSEDED:
+            case FileEnding.SUPERSEDED:
                 return f"{self.key!r}: a later version of the same key is already in the table; this one is not loaded"
-            case FileOutcome.GONE:
+            case FileEnding.GONE:
                 return f"{self.key!r}: the object version was removed before it could be read"
-            case FileOutcome.RETRY:
+            case FileEnding.RETRY:
                 return f"{self.key!r}: will be tried again: {self.error}"
 
 
@@ -86,7 +86,7 @@ class BatchReport:
     seconds: Mapping[Stage, float] = field(default_factory=dict[Stage, float])
     recognised: bool = False
 
-    def count(self, outcome: FileOutcome) -> int:
+    def count(self, outcome: FileEnding) -> int:
         """How many files had this outcome."""
         return sum(1 for f in self.files if f.outcome is outcome)
 
@@ -108,13 +108,13 @@ class BatchReport:
     @property
     def reconciled(self) -> bool:
         """Whether every row read is either loaded or belongs to a file that, as a whole, was not."""
-        loaded = sum(f.rows_read for f in self.files if f.outcome is FileOutcome.LOADED)
+        loaded = sum(f.rows_read for f in self.files if f.outcome is FileEnding.LOADED)
         added = self.committed.rows_added if self.committed is not None else 0
         return loaded == self.rows_loaded == added or self.recognised
 
     def sentence(self) -> str:
         """One line for the log."""
-        parts = [f"{self.count(outcome)} {outcome.value}" for outcome in FileOutcome if self.count(outcome)]
+        parts = [f"{self.count(outcome)} {outcome.value}" for outcome in FileEnding if self.count(outcome)]
         removed = f", {self.committed.rows_removed:,} older rows out" if self.committed and self.committed.rows_removed else ""
         return (
             f"{self.dataset} {self.landing_day}: {len(self.files)} files ({', '.join(parts) or 'nothing to do'}), "

@@ -1,0 +1,1 @@
+"""Benchmarks: whole processes side by side in one run, figures as ratios. Never part of the tests."""

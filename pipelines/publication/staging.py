@@ -1,0 +1,258 @@
+"""Staging: the rows of one batch's accepted files become Parquet files on local disk, in bounded memory.
+
+The rule this module exists for: rows of a file whose verdict is not known never reach a Parquet file that another
+file's rows are in. A small file waits in memory and joins the partitions' shared files once it is accepted (so that a
+thousand small files make one Parquet file a partition, not a thousand); a large one gets Parquet files of its own, kept
+or deleted with its verdict.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.contracts.model import Dataset
+from pipelines.contracts.schema import SOURCE_LINE, reading_schema
+from pipelines.ports import SourceVersion
+from pipelines.publication.buffers import EncoderPool, PartitionBuffers, Piece, StagedLayout
+from pipelines.publication.parquet_writer import file_schema
+from pipelines.publication.partitioning import Partitioner, PartitionKey, partition_text
+from pipelines.publication.staged import StagedFile
+from pipelines.reading.violations import Rule, Violation
+
+__all__ = ["DEFAULT_BUDGET_BYTES", "DEFAULT_FILE_BYTES", "DEFAULT_MAX_PARTITIONS", "FileStage", "Staging"]
+
+DEFAULT_BUDGET_BYTES = 64 << 20
+DEFAULT_FILE_BYTES = 256 << 20
+DEFAULT_MAX_PARTITIONS = 200
+_SPILL_BYTES = 32 << 20
+# Distinct partitions are counted up to here after a file broke the limit: enough to say how far off it is.
+_COUNTED_PARTITIONS = 100_000
+
+
+class Staging:
+    """The staged files of one batch in one attempt (`epoch`). Used by one thread; a context manager that cleans up.
+
+    `ingested_at` is aware UTC. `schema` is the table's data file schema with the catalog's field ids
+    (`Tables.file_schema`); by default that of a new table. `budget_bytes` bounds the Arrow memory of all rows on their
+    way, whatever the size of the files and the number of partitions. `max_partitions` is the limit for one file;
+    by default the dataset's, else 200. Files stay on disk until `close`.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_id: str,
+        epoch: int,
+        scratch_dir: Path,
+        ingested_at: datetime,
+        budget_bytes: int = DEFAULT_BUDGET_BYTES,
+        *,
+        schema: pa.Schema | None = None,
+        file_bytes: int = DEFAULT_FILE_BYTES,
+        max_partitions: int | None = None,
+        encoders: int = 2,
+    ) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,120}", batch_id):
+            raise ValueError(f"{batch_id!r} cannot be a batch id: it becomes part of file names")
+        self.batch_id = batch_id
+        self.max_partitions = max_partitions or dataset.limits.partitions or DEFAULT_MAX_PARTITIONS
+        self.reading_schema = reading_schema(dataset)
+        self.partitioner = Partitioner(dataset.partition_by, self.reading_schema)
+        layout = StagedLayout(
+            schema=schema or file_schema(dataset),
+            fields=dataset.partition_by,
+            batch_id=batch_id,
+            epoch=epoch,
+            ingested_at=ingested_at,
+            scratch_dir=scratch_dir,
+            file_bytes=file_bytes,
+        )
+        self.pool = EncoderPool(layout, budget_bytes, encoders)
+        self.spill_bytes = min(_SPILL_BYTES, budget_bytes // 2)
+        self.shared = PartitionBuffers(self.pool)
+        self.pending: set[FileStage] = set()
+        """Stages whose verdict has not come."""
+        self._own_files: list[StagedFile] = []
+        self._finished: tuple[StagedFile, ...] | None = None
+
+    def open_file(self, source: SourceVersion) -> "FileStage":
+        """The stage of one file of the batch: the reader's sink until its verdict is known."""
+        stage = FileStage(self, source)
+        self.pending.add(stage)
+        return stage
+
+    def keep(self, files: Sequence[StagedFile]) -> None:
+        """Take over the files a large file wrote for itself."""
+        self._own_files += files
+
+    def finish(self) -> tuple[StagedFile, ...]:
+        """Write out all accepted rows and return the batch's data files; repeatable.
+
+        Raises ValueError while a file waits for its verdict.
+        """
+        if self.pending:
+            raise ValueError(f"{len(self.pending)} files of the batch {self.batch_id} have no verdict yet")
+        if self._finished is None:
+            self._finished = (*self._own_files, *self.shared.finish())
+        return self._finished
+
+    def close(self) -> None:
+        """Stop the encoders and delete what is on disk. The caller has uploaded what it needs."""
+        try:
+            for stage in tuple(self.pending):
+                stage.discard()
+            self.shared.abandon()
+        finally:
+            self.pool.close()
+            for staged in self._finished or self._own_files:
+                staged.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        """Enter; `close` on leaving."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+
+class FileStage:
+    """Rows of one file, verdict pending. Ends with `accept` or `discard`; either may come only once."""
+
+    def __init__(self, staging: Staging, source: SourceVersion) -> None:
+        self._staging = staging
+        self._source = source
+        self._reset()
+
+    def _reset(self) -> None:
+        self.rows = 0
+        """Rows written since the last restart."""
+        self._pieces: list[tuple[PartitionKey, Piece]] = []
+        self._held = 0
+        self._own: PartitionBuffers | None = None
+        self._partitions: set[PartitionKey] = set()
+        self._over: tuple[int, PartitionKey] | None = None
+
+    @property
+    def partitions(self) -> int:
+        """How many table partitions the file touches."""
+        return len(self._partitions)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Take rows in `reading_schema(dataset)`; they are copied where they share memory with others.
+
+        Raises ValueError for another schema, and for a null in a partition column.
+        """
+        staging = self._staging
+        if self not in staging.pending:
+            raise ValueError("this file's verdict was given: no more rows")
+        if not batch.schema.equals(staging.reading_schema):
+            raise ValueError(f"rows with another schema than the contract's:\n{batch.schema}")
+        self.rows += batch.num_rows
+        if self._over is not None:
+            if len(self._partitions) < _COUNTED_PARTITIONS:
+                self._partitions.update(staging.partitioner.keys(batch))
+            return
+        for key, rows in staging.partitioner.split(batch):
+            if key not in self._partitions:
+                self._partitions.add(key)
+                if len(self._partitions) > staging.max_partitions and self._over is None:
+                    self._over = (rows.column(SOURCE_LINE)[0].as_py(), key)
+            if self._over is None:
+                self._take(key, Piece(_alone(rows), self._source))
+        if self._over is not None:
+            self._drop_rows()
+
+    __call__ = write
+
+    def restart(self) -> None:
+        """Forget everything written so far: the reader died and begins again."""
+        self._drop_rows()
+        self._reset()
+
+    def breach(self) -> Violation | None:
+        """The violation of the limit on partitions, if the file broke it; such a file can only be discarded."""
+        if self._over is None:
+            return None
+        line, key = self._over
+        fields = self._staging.partitioner.fields
+        limit = self._staging.max_partitions
+        found = "/".join(f"{f.name}={partition_text(f, v)}" for f, v in zip(fields, key, strict=True))[:200]
+        at_least = "at least " if len(self._partitions) >= _COUNTED_PARTITIONS else ""
+        return Violation(
+            rule=Rule.PARTITION_COUNT,
+            column=None,
+            line=line,
+            byte_offset=None,
+            found=found,
+            expected=f"at most {limit} partitions",
+            count=len(self._partitions) - limit,
+            message=f"the file touches {at_least}{len(self._partitions)} partitions, the limit is {limit}",
+        )
+
+    def accept(self) -> None:
+        """The verdict is good: the rows belong to the batch. Raises ValueError after a breach of the limit."""
+        if self._over is not None:
+            raise ValueError("a file with too many partitions cannot be accepted")
+        self._end()
+        if self._own is not None:
+            self._staging.keep(self._own.finish())
+            return
+        self._hand_over(self._staging.shared)
+
+    def discard(self) -> None:
+        """The verdict is bad: nothing of the file stays."""
+        self._end()
+        self._drop_rows()
+
+    def _end(self) -> None:
+        if self not in self._staging.pending:
+            raise ValueError("this file's verdict was given already")
+        self._staging.pending.remove(self)
+
+    def _take(self, key: PartitionKey, piece: Piece) -> None:
+        if self._own is not None:
+            self._own.add(key, piece)
+            return
+        self._pieces.append((key, piece))
+        size = piece.rows.nbytes
+        self._held += size
+        self._staging.pool.held_bytes += size
+        if self._held > self._staging.spill_bytes:
+            self._spill()
+        else:
+            self._staging.pool.make_room()
+
+    def _spill(self) -> None:
+        self._own = PartitionBuffers(self._staging.pool)
+        self._hand_over(self._own)
+
+    def _hand_over(self, buffers: PartitionBuffers) -> None:
+        pieces, self._pieces = self._pieces, []
+        self._staging.pool.held_bytes -= self._held
+        self._held = 0
+        for key, piece in pieces:
+            buffers.add(key, piece)
+
+    def _drop_rows(self) -> None:
+        self._staging.pool.held_bytes -= self._held
+        self._held = 0
+        self._pieces = []
+        if self._own is not None:
+            self._own.abandon()
+            self._own = None
+
+
+def _alone(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows in memory of their own: a slice would keep all of its parent alive."""
+    if rows.get_total_buffer_size() <= 2 * rows.nbytes + 4096:
+        return rows
+    return rows.take(pa.array(np.arange(rows.num_rows)))

@@ -1,0 +1,397 @@
+"""The Tables port over Iceberg, through PyIceberg: one commit publishes a batch, as a compare-and-set on the catalog.
+
+The catalog may be any of PyIceberg's: Glue on AWS and on the laptop, SQLite over a folder for `convert` and tests.
+What makes a commit safe is here: it is planned against one snapshot, it fails when the table is at another, it is never
+tried again blindly, and it carries the batch's id, by which it is recognised when its outcome was lost.
+"""
+
+import hashlib
+import json
+import tempfile
+import uuid
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from pipelines.contracts.model import Dataset
+from pipelines.contracts.schema import fingerprint
+from pipelines.errors import LakegateError, PermanentError, TableMismatchError, TransientError
+from pipelines.ports import Committed, Conflict, ObjectStore, SourceInTable, SourceVersion, TableCommit, TableSnapshot
+from pipelines.publication.parquet_writer import file_schema
+from pipelines.publication.rewriting import copy_without, open_parquet
+from resources.iceberg_files import DataFileFactory, HeldFile, SourceIndex, partition_record
+from resources.iceberg_schema import differences, partition_spec, schema, table_properties
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.manifest import DataFile
+    from pyiceberg.table import Table
+    from pyiceberg.table.snapshots import Snapshot
+
+    from resources.environment import Deployment
+
+__all__ = ["IcebergTables", "glue_tables"]
+
+BATCH_PROPERTY = "lakegate.batch-id"
+SOURCES_PROPERTY = "lakegate.sources"
+_NUMBERS = {
+    "rows_added": "lakegate.rows-added",
+    "rows_removed": "lakegate.rows-removed",
+    "files_added": "lakegate.files-added",
+    "files_rewritten": "lakegate.files-rewritten",
+}
+# Every snapshot's summary stays in the table's metadata file, which each commit reads and writes.
+_SOURCES_CHARACTERS = 2_000
+_PARALLEL_UPLOADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Removal:
+    """One data file that loses rows: `replacement` is what takes its place, None when nothing of it is left."""
+
+    old: "DataFile"
+    rows_removed: int
+    replacement: "DataFile | None"
+
+
+class IcebergTables:
+    """The Tables port. Used by one thread at a time.
+
+    `catalog` is a PyIceberg catalog, or what makes one when it is first needed. Tables lie in the catalog's `database`,
+    their files in `bucket` under `<prefix>/<table>/`, written through `store`.
+    """
+
+    def __init__(
+        self,
+        catalog: "Catalog | Callable[[], Catalog]",
+        store: ObjectStore,
+        database: str,
+        bucket: str,
+        prefix: str = "processed",
+        scratch_dir: Path | None = None,
+    ) -> None:
+        self.database = database
+        self._catalog_or_factory = catalog
+        self._made: Catalog | None = None
+        self._store = store
+        self._bucket = bucket
+        self._prefix = prefix
+        self._scratch_dir = scratch_dir
+        self._ensured: set[tuple[str, str]] = set()
+        self._loaded: dict[str, Table] = {}
+        self._uploaded: set[tuple[str, int]] = set()
+        self._index = SourceIndex()
+
+    @property
+    def catalog(self) -> "Catalog":
+        """The PyIceberg catalog, made when first asked for."""
+        if self._made is None:
+            given = self._catalog_or_factory
+            self._made = given() if callable(given) else given
+        return self._made
+
+    # ---- the port ---------------------------------------------------------------------------------------------------
+
+    def ensure(self, dataset: Dataset) -> None:
+        """Create the dataset's table if there is none; else compare it with the contract, once a process.
+
+        Raises TableMismatchError, with every difference, when the table cannot hold what the contract describes.
+        """
+        if (dataset.table, fingerprint(dataset)) in self._ensured:
+            return
+        with self._mapped(f"looking up the table {self._name(dataset)}"):
+            table = self._load_or_create(dataset)
+        faults = differences(dataset, table.schema(), table.spec())
+        if faults:
+            listed = "".join(f"\n  - {fault}" for fault in faults)
+            raise TableMismatchError(
+                f"The table {self._name(dataset)} is not what the dataset {dataset.name} describes:{listed}\n"
+                "Take the change of the contract back, or give the dataset a new name and process its files again, or drop the "
+                "table and process them again."
+            )
+        self._ensured.add((dataset.table, fingerprint(dataset)))
+
+    def current(self, dataset: Dataset) -> TableSnapshot:
+        """The table's state now."""
+        snapshot = self.load(dataset).current_snapshot()
+        return TableSnapshot(self._name(dataset), snapshot.snapshot_id if snapshot else None)
+
+    def find_batch(self, dataset: Dataset, batch_id: str) -> Committed | None:
+        """What the batch's commit did, if it is in the table's history; the newest is looked at first."""
+        for snapshot in _history(self.load(dataset)):
+            if snapshot.summary and snapshot.summary.additional_properties.get(BATCH_PROPERTY) == batch_id:
+                return _committed(snapshot)
+        return None
+
+    def find_sources(
+        self, base: TableSnapshot, dataset: Dataset, sources: Sequence[SourceVersion]
+    ) -> Sequence[SourceInTable]:
+        """Which of these versions have rows in that state of the table, and how many. Reads little: see SourceIndex."""
+        if base.snapshot_id is None or not sources:
+            return ()
+        table = self._at(dataset, base.snapshot_id)
+        with self._mapped(f"looking for rows in {base.table}"):
+            held = self._index.find(table, base.snapshot_id, frozenset(sources))
+        rows = {source: sum(file.sources.get(source, 0) for file in held) for source in dict.fromkeys(sources)}
+        return tuple(SourceInTable(source, count) for source, count in rows.items() if count)
+
+    def data_location(self, dataset: Dataset) -> tuple[str, str]:
+        """Bucket and key prefix under which the table's data files are written."""
+        return self._bucket, f"{self._prefix}/{dataset.table}/data"
+
+    def commit(self, dataset: Dataset, change: TableCommit) -> Committed | Conflict:
+        """Upload the staged files, take the removed versions' rows out of `change.base`, publish all in one snapshot.
+
+        A version may be in `sources` and in `removes`: its rows in the base go, those of this batch come. Repeatable.
+        Raises TransientError when the outcome is unknown (then `find_batch`), TableMismatchError when the staged files
+        have another schema than the table.
+        """
+        name = self._name(dataset)
+        with self._mapped(f"committing the batch {change.batch_id} to {name}"):
+            table = self._load(dataset)
+            snapshot = table.current_snapshot()
+            if (snapshot.snapshot_id if snapshot else None) != change.base.snapshot_id:
+                return Conflict()
+            with tempfile.TemporaryDirectory(prefix="lakegate-rewrite-", dir=self._scratch_dir) as scratch:
+                factory = DataFileFactory(table)
+                added = self._register(dataset, table, factory, change)
+                removals = self._remove(dataset, table, factory, change, Path(scratch))
+                return self._publish(table, change, added, removals)
+
+    # ---- beyond the port --------------------------------------------------------------------------------------------
+
+    def file_schema(self, dataset: Dataset) -> pa.Schema:
+        """The schema to stage the dataset's files in: with the field ids the table has."""
+        table = self.load(dataset)
+        return file_schema(dataset, {field.name: field.field_id for field in table.schema().fields})
+
+    def load(self, dataset: Dataset) -> "Table":
+        """PyIceberg's table, fresh from the catalog: for maintenance, readers and tests."""
+        with self._mapped(f"loading the table {self._name(dataset)}"):
+            return self._load(dataset)
+
+    # ---- steps ------------------------------------------------------------------------------------------------------
+
+    def _name(self, dataset: Dataset) -> str:
+        return f"{self.database}.{dataset.table}"
+
+    def _load(self, dataset: Dataset) -> "Table":
+        table = self.catalog.load_table((self.database, dataset.table))
+        self._loaded[dataset.table] = table
+        return table
+
+    def _at(self, dataset: Dataset, snapshot_id: int) -> "Table":
+        """The table as loaded last, if it knows the snapshot; else fresh."""
+        table = self._loaded.get(dataset.table)
+        return table if table is not None and table.snapshot_by_id(snapshot_id) else self.load(dataset)
+
+    def _load_or_create(self, dataset: Dataset) -> "Table":
+        from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
+
+        try:
+            return self._load(dataset)
+        except NoSuchTableError:
+            wanted = schema(dataset)
+            try:
+                return self.catalog.create_table(
+                    (self.database, dataset.table),
+                    schema=wanted,
+                    location=self._store.uri(self._bucket, f"{self._prefix}/{dataset.table}"),
+                    partition_spec=partition_spec(dataset, wanted),
+                    properties=table_properties(dataset),
+                )
+            except TableAlreadyExistsError:
+                return self._load(dataset)
+
+    def _register(
+        self, dataset: Dataset, table: "Table", factory: DataFileFactory, change: TableCommit
+    ) -> list["DataFile"]:
+        """Upload the staged files; return their manifest entries."""
+        bucket, prefix = self.data_location(dataset)
+        places = [(file.path, f"{prefix}/{file.relative_key}", file.partition) for file in change.adds]
+        # Entries first: a file of another schema is noticed before anything is uploaded.
+        added = [
+            factory.make(path, self._store.uri(bucket, key), partition_record(table, partition))
+            for path, key, partition in places
+        ]
+        self._upload([(path, key) for path, key, _ in places])
+        return added
+
+    def _upload(self, files: Sequence[tuple[Path, str]]) -> None:
+        """Put files into the table's bucket, once: planning again after a conflict does not send them again."""
+        due = [(path, key) for path, key in files if (key, path.stat().st_size) not in self._uploaded]
+        if len(due) == 1:
+            self._store.put_file(self._bucket, due[0][1], due[0][0])
+        elif due:
+            with ThreadPoolExecutor(_PARALLEL_UPLOADS) as executor:
+                for upload in [executor.submit(self._store.put_file, self._bucket, key, path) for path, key in due]:
+                    upload.result()
+        self._uploaded.update((key, path.stat().st_size) for path, key in due)
+
+    def _remove(
+        self, dataset: Dataset, table: "Table", factory: DataFileFactory, change: TableCommit, scratch: Path
+    ) -> list[_Removal]:
+        """Rewrite the data files that hold rows of removed versions, without them; drop those that hold nothing else."""
+        removes = frozenset(change.removes)
+        held = self._index.find(table, change.base.snapshot_id, removes)
+        current_spec = table.metadata.default_spec_id
+        if foreign := [h.data_file.file_path for h in held if h.data_file.spec_id != current_spec]:
+            raise TableMismatchError(
+                f"{self._name(dataset)} holds files of an older partitioning, such as {foreign[0]}: "
+                "rewrite the table (Athena's OPTIMIZE … REWRITE DATA), then process the batch again."
+            )
+        removals: list[_Removal] = []
+        for position, file in enumerate(held):
+            going = sum(rows for source, rows in file.sources.items() if source in removes)
+            if going == sum(file.sources.values()):
+                removals.append(_Removal(file.data_file, going, None))
+            else:
+                removals.append(self._rewrite(dataset, table, factory, change, file, scratch / f"{position}.parquet"))
+        return removals
+
+    def _rewrite(
+        self,
+        dataset: Dataset,
+        table: "Table",
+        factory: DataFileFactory,
+        change: TableCommit,
+        file: HeldFile,
+        path: Path,
+    ) -> _Removal:
+        bucket, prefix = self.data_location(dataset)
+        old = file.data_file
+        ids = {field.name: field.field_id for field in table.schema().fields}
+        with table.io.new_input(old.file_path).open() as source, open_parquet(source) as parquet:  # pyright: ignore[reportArgumentType]  # pyiceberg opens Arrow files
+            copied = copy_without(parquet, frozenset(change.removes), path, file_schema(dataset, ids))
+        # A name nobody else can take: a worker that woke up late plans against another state, and must not write here.
+        name = f"{change.batch_id}-{change.base.snapshot_id}-{uuid.uuid4().hex[:12]}.parquet"
+        location = self._store.uri(bucket, prefix) + "/"
+        inside = old.file_path.startswith(location)
+        folder = (
+            old.file_path.removeprefix(location).rpartition("/")[0]
+            if inside
+            else table.spec().partition_to_path(old.partition, table.schema())
+        )
+        key = "/".join(part for part in (prefix, folder, name) if part)
+        made = factory.make(path, self._store.uri(bucket, key), old.partition)
+        self._store.put_file(bucket, key, path)
+        path.unlink()
+        return _Removal(old, copied.rows_removed, made)
+
+    def _publish(
+        self, table: "Table", change: TableCommit, added: Sequence["DataFile"], removals: Sequence[_Removal]
+    ) -> Committed | Conflict:
+        from pyiceberg.exceptions import CommitFailedException
+        from pyiceberg.table.update import AssertTableUUID
+
+        numbers = {
+            "rows_added": sum(file.record_count for file in added),
+            "rows_removed": sum(removal.rows_removed for removal in removals),
+            "files_added": len(added),
+            "files_rewritten": sum(removal.replacement is not None for removal in removals),
+        }
+        summary = {
+            **change.properties,
+            BATCH_PROPERTY: change.batch_id,
+            SOURCES_PROPERTY: _say_sources(change.sources),
+            **{_NUMBERS[name]: str(number) for name, number in numbers.items()},
+        }
+        transaction = table.transaction()
+        update = transaction.update_snapshot(snapshot_properties=summary)
+        producer = update.overwrite() if removals else update.merge_append()
+        for file in added:
+            producer.append_data_file(file)
+        for removal in removals:
+            producer.delete_data_file(removal.old)
+            if removal.replacement is not None:
+                producer.append_data_file(removal.replacement)
+        producer.commit()
+        staged: Any = transaction
+        try:
+            # Not `transaction.commit_transaction()`: that tries again by itself, and on a conflict it deletes the manifests
+            # it wrote. A conflict may be the answer to our own first request, applied but not heard, and sent again by
+            # botocore; the table would then point at deleted manifests.
+            self.catalog.commit_table(
+                table, (*staged._requirements, AssertTableUUID(uuid=table.metadata.table_uuid)), staged._updates
+            )
+        except CommitFailedException:
+            landed = self.catalog.load_table(table.name()).snapshot_by_id(producer.snapshot_id)
+            if landed is None:
+                return Conflict()
+        return Committed(snapshot_id=producer.snapshot_id, **numbers)
+
+    @contextmanager
+    def _mapped(self, doing: str) -> Generator[None]:
+        """Let no exception of a library through."""
+        try:
+            yield
+        except LakegateError:
+            raise
+        except (
+            Exception
+        ) as error:  # the border to PyIceberg and all that it stands on: every error gets one of our types
+            raise _as_lakegate_error(error, doing) from error
+
+
+def glue_tables(deployment: "Deployment", store: ObjectStore, scratch_dir: Path | None = None) -> IcebergTables:
+    """The tables of a deployment: Glue's catalog, files in the processed bucket."""
+
+    def catalog() -> "Catalog":
+        from pyiceberg.catalog.glue import GlueCatalog
+
+        from resources.environment import client, iceberg_catalog_properties
+
+        return GlueCatalog("lakegate", client=client("glue"), **iceberg_catalog_properties())
+
+    return IcebergTables(catalog, store, deployment.glue_database, deployment.processed_bucket, scratch_dir=scratch_dir)
+
+
+def _history(table: "Table") -> "Iterable[Snapshot]":
+    """The snapshots the current state was built from, newest first: what was rolled back is not in the table."""
+    from pyiceberg.table.snapshots import ancestors_of
+
+    return ancestors_of(table.current_snapshot(), table.metadata)
+
+
+def _committed(snapshot: "Snapshot") -> Committed:
+    said: Mapping[str, str] = snapshot.summary.additional_properties if snapshot.summary else {}
+    return Committed(
+        snapshot_id=snapshot.snapshot_id, **{name: int(said.get(key, 0)) for name, key in _NUMBERS.items()}
+    )
+
+
+def _say_sources(sources: Sequence[SourceVersion]) -> str:
+    """The sources as JSON pairs; where that is long, their number and a hash that tells whether they are the same."""
+    pairs = sorted([source.key, source.version_id] for source in sources)
+    text = json.dumps(pairs, ensure_ascii=False, separators=(",", ":"))
+    if len(text) <= _SOURCES_CHARACTERS:
+        return text
+    return f"{len(pairs)} sources, sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _as_lakegate_error(error: Exception, doing: str) -> LakegateError:
+    from botocore.exceptions import BotoCoreError, ClientError
+    from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+    from sqlalchemy.exc import DBAPIError
+
+    from resources.environment import as_lakegate_error
+
+    match error:
+        case ClientError() | BotoCoreError():
+            return as_lakegate_error(error, doing)
+        case NoSuchTableError() | NoSuchNamespaceError():
+            return PermanentError(
+                f"{doing}: {error}. Was it dropped? `lakegate setup` makes the database, a run the table."
+            )
+        case DBAPIError():
+            return TransientError(f"{doing}: the catalog's database: {error.orig}")
+        case OSError() | TimeoutError():
+            # Arrow's file systems raise OSError for whatever S3 answers; a cut connection and a lost answer are among it.
+            return TransientError(f"{doing}: {error}")
+        case _:
+            return PermanentError(f"{doing}: {type(error).__name__}: {error}")

@@ -1,0 +1,402 @@
+"""The values of the books: what goes into the ledger's operations and what comes out. Values only.
+
+How they are laid out in the item store is `items.py`; what may become of them is `transitions.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from pipelines.accounting.states import BatchState, Outcome, State, Trigger
+from pipelines.intake.objects import ObjectVersion
+
+__all__ = [
+    "AlreadyDone",
+    "Batch",
+    "BatchRecord",
+    "Claim",
+    "ClaimResult",
+    "DayCounts",
+    "Facts",
+    "FileArchived",
+    "FileCommitted",
+    "FileEmpty",
+    "FileFailed",
+    "FileGone",
+    "FileOutcome",
+    "FileQuarantined",
+    "Head",
+    "HeldByOther",
+    "HistoryRecord",
+    "KeyFault",
+    "LedgerEntry",
+    "MadeDue",
+    "Member",
+    "PlanResult",
+    "Planned",
+    "Registered",
+    "Removal",
+    "RetryPolicy",
+    "SettleReport",
+    "Sighting",
+    "SlotTaken",
+    "UnknownBatch",
+    "VersionRef",
+    "order_of",
+]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class VersionRef:
+    """The ledger's name of an object version: the hash of (bucket, key), and S3's version id."""
+
+    object_id: str
+    version_id: str
+
+
+def order_of(version: ObjectVersion) -> str:
+    """Text that sorts as the versions of one key follow each other.
+
+    The sequencer decides. A version found by listing has none: its time stands in at the place where S3's sequencers
+    carry theirs (epoch seconds above 32 bits), which is right unless two versions of a key fall into one second.
+    """
+    if version.sequencer is not None:
+        return f"{version.sequencer.sortable()}#{version.version_id}"
+    return f"{int(version.landed_at.timestamp()) << 32:032x}#{version.version_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFault:
+    """Why a file is quarantined by its key alone; `rule` is a code of `reading.violations.Rule`."""
+
+    rule: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """An object version that an event or a listing told of, routed: `dataset` is None when none claims it."""
+
+    version: ObjectVersion
+    dataset: str | None
+    landing_day: date
+    fault: KeyFault | None = None
+    source: str = "event"
+
+    @property
+    def ref(self) -> VersionRef:
+        """The version's name in the ledger."""
+        return VersionRef(self.version.object_id, self.version.version_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """An object, or one version of it, was deleted. `marker`: a delete marker hides the key; else one version is gone."""
+
+    bucket: str
+    key: str
+    version_id: str | None
+    order: str
+    at: datetime
+    marker: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What reading a file came to. `rows_accepted` are in the table while the version serves."""
+
+    rows_read: int = 0
+    rows_accepted: int = 0
+    rows_rejected: int = 0
+    read_complete: bool = True
+    violations_total: int = 0
+    contract: str | None = None
+    report_key: str | None = None
+    partitions: tuple[str, ...] = ()
+    snapshot_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """All that is known of one object version.
+
+    `revision` grows with each change and is what each change is conditional on. `facts` are those of the outcome;
+    `rejudged` are those of a later verdict that could not take the version's rows away (see `transitions.py`).
+    """
+
+    version: ObjectVersion
+    order: str
+    dataset: str | None
+    landing_day: date
+    state: State
+    outcome: Outcome
+    first_seen_at: datetime
+    changed_at: datetime
+    revision: int = 1
+    serving: bool = False
+    object_removed: bool = False
+    duplicates: int = 0
+    attempts: int = 0
+    next_at: datetime | None = None
+    batch_id: str | None = None
+    epoch: int = 0
+    error: str | None = None
+    fault: KeyFault | None = None
+    facts: Facts | None = None
+    rejudged: Facts | None = None
+    trigger: Trigger = Trigger.EVENT
+    registered_by: str = ""
+
+    @property
+    def ref(self) -> VersionRef:
+        """The version's name in the ledger."""
+        return VersionRef(self.version.object_id, self.version.version_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What serves a key. `rejections` says that versions may be in quarantine; `removed_order` is of the latest delete marker.
+
+    `revision` 0 means: not stored yet.
+    """
+
+    object_id: str
+    serving_version: str | None = None
+    serving_order: str | None = None
+    removed_order: str | None = None
+    rejections: bool = False
+    revision: int = 0
+    latest_order: str | None = None
+    """The highest version registered; worked out when a head is read by key, never stored."""
+
+    @property
+    def removed(self) -> bool:
+        """Whether the key is hidden by a delete marker now."""
+        return self.removed_order is not None and (self.latest_order or "") < self.removed_order
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A version as a batch lists it: with the revision it had when it was planned."""
+
+    ref: VersionRef
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Files of one dataset and landing day that are processed and published together."""
+
+    batch_id: str
+    dataset: str
+    landing_day: date
+    run_key: str
+    trigger: Trigger
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRecord:
+    """A batch as the ledger keeps it, without its list of members."""
+
+    batch_id: str
+    dataset: str
+    landing_day: date
+    run_key: str
+    trigger: Trigger
+    member_count: int
+    state: BatchState
+    created_at: datetime
+    epoch: int = 0
+    owner: str | None = None
+    lease_until: datetime | None = None
+    snapshot_id: int | None = None
+    reason: str | None = None
+    revision: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What registering came to, in the order of the sightings: new versions, and those known before."""
+
+    new: tuple[VersionRef, ...]
+    duplicates: tuple[VersionRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The batch is written down and holds its slot; `members` of its files are planned."""
+
+    batch_id: str
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotTaken:
+    """Another batch of the same dataset and day lives: nothing was planned."""
+
+    batch_id: str
+
+
+PlanResult = Planned | SlotTaken
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to process a batch: until `lease_until`, and as long as nobody else has claimed it (`epoch`)."""
+
+    batch: BatchRecord
+    epoch: int
+    owner: str
+    lease_until: datetime
+    members: tuple[LedgerEntry, ...]
+
+    @property
+    def batch_id(self) -> str:
+        """The batch's id."""
+        return self.batch.batch_id
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyDone:
+    """Nothing is left to do: the batch is done, or was released and its files are planned anew."""
+
+    batch: BatchRecord
+
+
+@dataclass(frozen=True, slots=True)
+class HeldByOther:
+    """Another worker's lease has not run out."""
+
+    owner: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownBatch:
+    """The ledger has no such batch."""
+
+    batch_id: str
+
+
+ClaimResult = Claim | AlreadyDone | HeldByOther | UnknownBatch
+
+
+@dataclass(frozen=True, slots=True)
+class FileCommitted:
+    """Accepted, and published with its batch (or found in the table already)."""
+
+    ref: VersionRef
+    facts: Facts
+    milliseconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FileQuarantined:
+    """Rejected; object and report are in quarantine."""
+
+    ref: VersionRef
+    facts: Facts
+    milliseconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FileEmpty:
+    """No row in it, and the dataset keeps what it has."""
+
+    ref: VersionRef
+    facts: Facts
+    milliseconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FileFailed:
+    """A fault of ours: tried again later, dead after too many attempts."""
+
+    ref: VersionRef
+    error: str
+    milliseconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FileGone:
+    """The version was deleted before it could be read."""
+
+    ref: VersionRef
+    milliseconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FileArchived:
+    """The version lies in an archive and waits for a restore."""
+
+    ref: VersionRef
+    milliseconds: int = 0
+
+
+FileOutcome = FileCommitted | FileQuarantined | FileEmpty | FileFailed | FileGone | FileArchived
+
+
+@dataclass(frozen=True, slots=True)
+class SettleReport:
+    """`settled` changed now; `skipped` were settled before, or are not this batch's any more."""
+
+    settled: tuple[VersionRef, ...]
+    skipped: tuple[VersionRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MadeDue:
+    """`due` wait to be planned now (also those that did before); `held` belong to a live batch and are left to it."""
+
+    due: tuple[VersionRef, ...]
+    held: tuple[VersionRef, ...]
+    left: tuple[VersionRef, ...] = ()
+    """Superseded, removed or gone: nothing to do again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often, and how long after, a fault of ours is tried again.
+
+    Delays double from `first_delay_s` to `longest_delay_s`, less up to a quarter by a hash (spread without randomness).
+    """
+
+    max_attempts: int = 5
+    first_delay_s: int = 15
+    longest_delay_s: int = 1800
+
+
+@dataclass(frozen=True, slots=True)
+class DayCounts:
+    """One dataset and day in numbers, kept in step with the entries by the transactions that change them."""
+
+    dataset: str | None
+    landing_day: date
+    objects: int
+    outcomes: Mapping[Outcome, int]
+    duplicates: int = 0
+    bytes: int = 0
+    serving_files: int = 0
+    serving_rows_read: int = 0
+    serving_rows_in_table: int = 0
+    serving_rows_rejected: int = 0
+    quarantined_rows_read: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRecord:
+    """One change of state of one object version."""
+
+    at: datetime
+    version_id: str
+    from_state: State | None
+    to_state: State
+    outcome: Outcome
+    batch_id: str | None = None
+    run: str | None = None
+    reason: str = ""
+    rows: int | None = None
+    milliseconds: int | None = None
+    extra: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -1,0 +1,458 @@
+"""How the books lie in the item store: keys, and the way from value to item and back. Every item carries `format: 1`.
+
+    pk                        sk                          item
+    object#<object_id>        version#<version_id>        LedgerEntry; due_pk/due_sk while somebody has to look at it
+    object#<object_id>        head                        Head: which version serves the key
+    object#<object_id>        history#<time>#<id>#<n>     HistoryRecord
+    object#<object_id>        removal#<version>           Removal: a delete marker or a deleted version
+    batch#<batch_id>          batch                       BatchRecord: state, epoch, lease
+    batch#<batch_id>          members#<nnnn>              the members, in pieces of at most 200 kB
+    batch#<batch_id>          history#<time>#<id>#<n>     what the batch went through
+    slots#<dataset>           <landing_day>               the one live batch of a dataset and day
+    days#<dataset>            <landing_day>#<batch_id>    every batch a day ever had: how a backfill finds its versions
+    run#<run_key>             <batch_id>                  the batches that one run was asked to do
+    counts#<dataset>          <landing_day>#<shard>       counters
+    datasets                  <dataset>                   every dataset that ever had a file
+
+The sparse index (`due_pk`, `due_sk`) lists what waits: `due#<dataset>#<shard>` for work, `quarantine#<dataset>` and
+`dead#<dataset>` for people, `archived#<dataset>` for a restore. The shard comes from the landing day, so that the backlog
+of one day stands before few others.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from typing import Any, cast
+
+from pipelines.accounting.entries import (
+    Batch,
+    BatchRecord,
+    Facts,
+    Head,
+    HistoryRecord,
+    KeyFault,
+    LedgerEntry,
+    Member,
+    Removal,
+    VersionRef,
+)
+from pipelines.accounting.states import DUE_STATES, BatchState, Outcome, State, Trigger
+from pipelines.errors import PermanentError
+from pipelines.intake.objects import ObjectVersion, Sequencer
+from pipelines.ports import Item, ItemKey, ItemValue
+
+__all__ = [
+    "COUNT_SHARDS",
+    "DUE_SHARDS",
+    "FORMAT",
+    "NO_DATASET",
+    "batch_key",
+    "batch_of",
+    "count_key",
+    "day_key",
+    "decode_batch",
+    "decode_entry",
+    "decode_head",
+    "decode_history",
+    "decode_members",
+    "decode_removal",
+    "due_partitions",
+    "encode_batch",
+    "encode_entry",
+    "encode_head",
+    "encode_history",
+    "encode_removal",
+    "entry_key",
+    "head_key",
+    "history_key",
+    "iso",
+    "member_items",
+    "parse_iso",
+    "removal_key",
+    "run_item_key",
+    "slot_key",
+]
+
+FORMAT = 1
+DUE_SHARDS = 4
+COUNT_SHARDS = 4
+NO_DATASET = "-"
+"""Stands for "no dataset" in keys; no dataset can be called so."""
+_MEMBERS_ITEM_BYTES = 200_000
+_LONGEST_PLAIN_VERSION = 200
+_PARTITIONS_KEPT = 50
+
+
+def iso(moment: datetime) -> str:
+    """Fixed-width UTC text with microseconds: sorts as time does."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_iso(text: str) -> datetime:
+    """The moment that `iso` wrote."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+
+
+# ---- keys ---------------------------------------------------------------------------------------------------------
+
+
+def _short(version_id: str) -> str:
+    # S3 allows 1,024 bytes for a version id, and DynamoDB 1,024 for the whole sort key.
+    if len(version_id.encode("utf-8", "surrogatepass")) <= _LONGEST_PLAIN_VERSION:
+        return version_id
+    return "sha256-" + hashlib.sha256(version_id.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def entry_key(ref: VersionRef) -> ItemKey:
+    """Where an object version lies."""
+    return ItemKey(f"object#{ref.object_id}", f"version#{_short(ref.version_id)}")
+
+
+def head_key(object_id: str) -> ItemKey:
+    """Where the head of a key lies."""
+    return ItemKey(f"object#{object_id}", "head")
+
+
+def removal_key(object_id: str, removal: Removal) -> ItemKey:
+    """Where a removal lies; the same event always at the same place."""
+    return ItemKey(f"object#{object_id}", f"removal#{_short(removal.version_id or removal.order)}")
+
+
+def batch_key(batch_id: str) -> ItemKey:
+    """Where a batch lies."""
+    return ItemKey(f"batch#{batch_id}", "batch")
+
+
+def history_key(pk: str, at: datetime, write_id: str, number: int) -> ItemKey:
+    """Where a history record lies, below an object's or a batch's partition."""
+    return ItemKey(pk, f"history#{iso(at)}#{write_id}#{number:04d}")
+
+
+def slot_key(dataset: str, day: date) -> ItemKey:
+    """Where the live batch of a dataset and day is named."""
+    return ItemKey(f"slots#{dataset}", day.isoformat())
+
+
+def day_key(dataset: str, day: date, batch_id: str) -> ItemKey:
+    """Where a batch is listed under its day, for good."""
+    return ItemKey(f"days#{dataset}", f"{day.isoformat()}#{batch_id}")
+
+
+def run_item_key(run_key: str, batch_id: str) -> ItemKey:
+    """Where a batch is listed under its run."""
+    return ItemKey(f"run#{run_key}", batch_id)
+
+
+def count_key(dataset: str | None, day: date, shard: int) -> ItemKey:
+    """Where one shard of a day's counters lies."""
+    return ItemKey(f"counts#{dataset or NO_DATASET}", f"{day.isoformat()}#{shard:02d}")
+
+
+def due_partitions(dataset: str | None) -> tuple[str, ...]:
+    """The index partitions that list a dataset's due versions (None: what no dataset claims)."""
+    if dataset is None:
+        return (f"due#{NO_DATASET}#00",)
+    return tuple(f"due#{dataset}#{shard:02d}" for shard in range(DUE_SHARDS))
+
+
+def _waiting(entry: LedgerEntry) -> tuple[str, str] | None:
+    """Where the sparse index lists the entry, if anybody has to look at it."""
+    tail = f"{entry.ref.object_id}#{_short(entry.ref.version_id)}"
+    changed = f"{iso(entry.changed_at)}#{tail}"
+    if entry.state is State.UNROUTED:
+        return due_partitions(None)[0], changed
+    if entry.state in DUE_STATES:
+        shard = entry.landing_day.toordinal() % DUE_SHARDS
+        return (
+            f"due#{entry.dataset}#{shard:02d}",
+            f"{entry.landing_day.isoformat()}#{iso(entry.next_at or entry.changed_at)}#{tail}",
+        )
+    if entry.outcome is Outcome.QUARANTINED:
+        return f"quarantine#{entry.dataset or NO_DATASET}", changed
+    if entry.state is State.DEAD:
+        return f"dead#{entry.dataset or NO_DATASET}", changed
+    if entry.state is State.ARCHIVED:
+        return f"archived#{entry.dataset or NO_DATASET}", changed
+    return None
+
+
+# ---- entries ------------------------------------------------------------------------------------------------------
+
+
+def encode_entry(entry: LedgerEntry) -> dict[str, ItemValue]:
+    """The entry as an item; attributes without a value are left out."""
+    version = entry.version
+    item: dict[str, ItemValue] = {
+        "format": FORMAT,
+        "bucket": version.bucket,
+        "key": version.key,
+        "version_id": version.version_id,
+        "order": entry.order,
+        "size": version.size_bytes,
+        "etag": version.etag,
+        "landed_at": iso(version.landed_at),
+        "landing_day": entry.landing_day.isoformat(),
+        "state": entry.state.value,
+        "outcome": entry.outcome.value,
+        "first_seen_at": iso(entry.first_seen_at),
+        "changed_at": iso(entry.changed_at),
+        "revision": entry.revision,
+        "serving": entry.serving,
+        "object_removed": entry.object_removed,
+        "duplicates": entry.duplicates,
+        "attempts": entry.attempts,
+        "epoch": entry.epoch,
+        "trigger": entry.trigger.value,
+        "registered_by": entry.registered_by,
+    }
+    optional: dict[str, ItemValue] = {
+        "sequencer": version.sequencer.sortable() if version.sequencer else None,
+        "dataset": entry.dataset,
+        "next_at": iso(entry.next_at) if entry.next_at else None,
+        "batch_id": entry.batch_id,
+        "error": entry.error,
+        "fault_rule": entry.fault.rule if entry.fault else None,
+        "fault_message": entry.fault.message if entry.fault else None,
+        "facts": _encode_facts(entry.facts),
+        "rejudged": _encode_facts(entry.rejudged),
+    }
+    item.update({name: value for name, value in optional.items() if value is not None})
+    if waiting := _waiting(entry):
+        item["due_pk"], item["due_sk"] = waiting
+    return item
+
+
+def decode_entry(item: Item) -> LedgerEntry:
+    """The entry an item holds. Raises PermanentError when it was written by a later release."""
+    raw = _checked(item)
+    sequencer = raw.get("sequencer")
+    rule = raw.get("fault_rule")
+    return LedgerEntry(
+        version=ObjectVersion(
+            bucket=raw["bucket"],
+            key=raw["key"],
+            version_id=raw["version_id"],
+            sequencer=Sequencer.parse(sequencer) if sequencer is not None else None,
+            size_bytes=raw["size"],
+            etag=raw["etag"],
+            landed_at=parse_iso(raw["landed_at"]),
+        ),
+        order=raw["order"],
+        dataset=raw.get("dataset"),
+        landing_day=date.fromisoformat(raw["landing_day"]),
+        state=State(raw["state"]),
+        outcome=Outcome(raw["outcome"]),
+        first_seen_at=parse_iso(raw["first_seen_at"]),
+        changed_at=parse_iso(raw["changed_at"]),
+        revision=raw["revision"],
+        serving=raw["serving"],
+        object_removed=raw["object_removed"],
+        duplicates=raw["duplicates"],
+        attempts=raw["attempts"],
+        next_at=parse_iso(raw["next_at"]) if "next_at" in raw else None,
+        batch_id=raw.get("batch_id"),
+        epoch=raw["epoch"],
+        error=raw.get("error"),
+        fault=KeyFault(rule, raw["fault_message"]) if rule is not None else None,
+        facts=_decode_facts(raw.get("facts")),
+        rejudged=_decode_facts(raw.get("rejudged")),
+        trigger=Trigger(raw["trigger"]),
+        registered_by=raw["registered_by"],
+    )
+
+
+def _encode_facts(facts: Facts | None) -> dict[str, ItemValue] | None:
+    if facts is None:
+        return None
+    item = cast("dict[str, ItemValue]", asdict(facts))
+    # Only a picture of where rows went; the table itself is the record.
+    item["partitions"] = list[ItemValue](facts.partitions[:_PARTITIONS_KEPT])
+    return {name: value for name, value in item.items() if value is not None}
+
+
+def _decode_facts(raw: Any) -> Facts | None:
+    if raw is None:
+        return None
+    kept: dict[str, Any] = {**raw, "partitions": tuple(raw["partitions"])}
+    return Facts(**kept)
+
+
+# ---- heads, removals, batches, history ----------------------------------------------------------------------------
+
+
+def encode_head(head: Head) -> dict[str, ItemValue]:
+    """The head as an item."""
+    item: dict[str, ItemValue] = {"format": FORMAT, "rejections": head.rejections, "revision": head.revision}
+    optional = {
+        "serving_version": head.serving_version,
+        "serving_order": head.serving_order,
+        "removed_order": head.removed_order,
+    }
+    item.update({name: value for name, value in optional.items() if value is not None})
+    return item
+
+
+def decode_head(object_id: str, item: Item | None) -> Head:
+    """The head an item holds; without one, a head that is not stored yet."""
+    if item is None:
+        return Head(object_id)
+    raw = _checked(item)
+    return Head(
+        object_id,
+        serving_version=raw.get("serving_version"),
+        serving_order=raw.get("serving_order"),
+        removed_order=raw.get("removed_order"),
+        rejections=raw["rejections"],
+        revision=raw["revision"],
+    )
+
+
+def encode_removal(removal: Removal, *, lifted: bool) -> dict[str, ItemValue]:
+    """A removal as an item; `lifted` is a delete marker that was itself deleted."""
+    return {
+        "format": FORMAT,
+        "bucket": removal.bucket,
+        "key": removal.key,
+        "version_id": removal.version_id,
+        "order": removal.order,
+        "at": iso(removal.at),
+        "marker": removal.marker,
+        "reason": removal.reason,
+        "lifted": lifted,
+    }
+
+
+def decode_removal(item: Item) -> tuple[Removal, bool]:
+    """The removal an item holds, and whether it was lifted."""
+    raw = _checked(item)
+    names = ("bucket", "key", "version_id", "order", "marker", "reason")
+    return Removal(**{name: raw[name] for name in names}, at=parse_iso(raw["at"])), raw["lifted"]
+
+
+def encode_batch(record: BatchRecord) -> dict[str, ItemValue]:
+    """The batch as an item."""
+    item: dict[str, ItemValue] = {
+        "format": FORMAT,
+        "batch_id": record.batch_id,
+        "dataset": record.dataset,
+        "landing_day": record.landing_day.isoformat(),
+        "run_key": record.run_key,
+        "trigger": record.trigger.value,
+        "member_count": record.member_count,
+        "state": record.state.value,
+        "created_at": iso(record.created_at),
+        "epoch": record.epoch,
+        "revision": record.revision,
+    }
+    optional: dict[str, ItemValue] = {
+        "owner": record.owner,
+        "lease_until": iso(record.lease_until) if record.lease_until else None,
+        "snapshot_id": record.snapshot_id,
+        "reason": record.reason,
+    }
+    item.update({name: value for name, value in optional.items() if value is not None})
+    return item
+
+
+def decode_batch(item: Item) -> BatchRecord:
+    """The batch an item holds."""
+    raw = _checked(item)
+    return BatchRecord(
+        batch_id=raw["batch_id"],
+        dataset=raw["dataset"],
+        landing_day=date.fromisoformat(raw["landing_day"]),
+        run_key=raw["run_key"],
+        trigger=Trigger(raw["trigger"]),
+        member_count=raw["member_count"],
+        state=BatchState(raw["state"]),
+        created_at=parse_iso(raw["created_at"]),
+        epoch=raw["epoch"],
+        owner=raw.get("owner"),
+        lease_until=parse_iso(raw["lease_until"]) if "lease_until" in raw else None,
+        snapshot_id=raw.get("snapshot_id"),
+        reason=raw.get("reason"),
+        revision=raw["revision"],
+    )
+
+
+def batch_of(batch: Batch, created_at: datetime) -> BatchRecord:
+    """A planned batch as the ledger first keeps it."""
+    return BatchRecord(
+        batch_id=batch.batch_id,
+        dataset=batch.dataset,
+        landing_day=batch.landing_day,
+        run_key=batch.run_key,
+        trigger=batch.trigger,
+        member_count=len(batch.members),
+        state=BatchState.PLANNED,
+        created_at=created_at,
+    )
+
+
+def member_items(batch_id: str, members: Sequence[Member]) -> Iterator[tuple[ItemKey, Item]]:
+    """The list of members, in items small enough for the store (DynamoDB: 400 kB)."""
+    piece: list[ItemValue] = []
+    size = number = 0
+    for member in members:
+        length = len(member.ref.object_id) + len(member.ref.version_id.encode("utf-8", "surrogatepass")) + 40
+        if piece and size + length > _MEMBERS_ITEM_BYTES:
+            number += 1
+            yield ItemKey(f"batch#{batch_id}", f"members#{number:04d}"), {"format": FORMAT, "members": piece}
+            piece, size = [], 0
+        piece.append([member.ref.object_id, member.ref.version_id, member.revision])
+        size += length
+    yield ItemKey(f"batch#{batch_id}", f"members#{number + 1:04d}"), {"format": FORMAT, "members": piece}
+
+
+def decode_members(items: Iterable[Item]) -> Iterator[Member]:
+    """The members listed in items, in order."""
+    for item in items:
+        for object_id, version_id, revision in _checked(item)["members"]:
+            yield Member(VersionRef(object_id, version_id), revision)
+
+
+def encode_history(record: HistoryRecord) -> dict[str, ItemValue]:
+    """A history record as an item."""
+    item: dict[str, ItemValue] = {
+        "format": FORMAT,
+        "at": iso(record.at),
+        "version_id": record.version_id,
+        "to": record.to_state.value,
+        "outcome": record.outcome.value,
+        "reason": record.reason,
+    }
+    optional: dict[str, ItemValue] = {
+        "from": record.from_state.value if record.from_state else None,
+        "batch_id": record.batch_id,
+        "run": record.run,
+        "rows": record.rows,
+        "milliseconds": record.milliseconds,
+    }
+    item.update({name: value for name, value in optional.items() if value is not None})
+    return item
+
+
+def decode_history(item: Item) -> HistoryRecord:
+    """The history record an item holds."""
+    raw = _checked(item)
+    return HistoryRecord(
+        at=parse_iso(raw["at"]),
+        version_id=raw["version_id"],
+        from_state=State(raw["from"]) if "from" in raw else None,
+        to_state=State(raw["to"]),
+        outcome=Outcome(raw["outcome"]),
+        batch_id=raw.get("batch_id"),
+        run=raw.get("run"),
+        reason=raw["reason"],
+        rows=raw.get("rows"),
+        milliseconds=raw.get("milliseconds"),
+    )
+
+
+def _checked(item: Item) -> Mapping[str, Any]:
+    if item.get("format") != FORMAT:
+        raise PermanentError(
+            f"a ledger item has format {item.get('format')!r}, this release reads {FORMAT}: upgrade before going on"
+        )
+    return item

@@ -1,0 +1,191 @@
+"""The ledger: the list of work, and the account of every object version ever seen. One front for the rooms behind it.
+
+    registration.py   what happened in the bucket        register, adopt, removed, restored
+    batches.py        the life of a batch                plan, claim, renew, mark_committing, finish, release
+    settlement.py     verdicts, and work made due again  settle, make_due, make_days_due
+    queries.py        looking                            due, live_batches, entries, head, history, counts, quarantined …
+
+The rules are in `transitions.py` (what may become of a version) and `changes.py` (counters in step with entries); the
+layout is in `items.py`. It runs unchanged on DynamoDB and in memory: all it needs is an ItemStore, a clock and new ids.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import date
+
+from pipelines.accounting.batches import Batches
+from pipelines.accounting.books import Books
+from pipelines.accounting.entries import (
+    Batch,
+    BatchRecord,
+    Claim,
+    ClaimResult,
+    DayCounts,
+    FileOutcome,
+    Head,
+    HistoryRecord,
+    LedgerEntry,
+    MadeDue,
+    PlanResult,
+    Registered,
+    Removal,
+    RetryPolicy,
+    SettleReport,
+    Sighting,
+    VersionRef,
+)
+from pipelines.accounting.ids import IdFactory
+from pipelines.accounting.queries import Queries
+from pipelines.accounting.registration import Registration
+from pipelines.accounting.settlement import Settlement
+from pipelines.accounting.states import Trigger
+from pipelines.ports import Clock, ItemStore
+
+__all__ = ["LEASE_S", "Ledger"]
+
+LEASE_S = 30.0
+"""How long a claim holds without being renewed; renew every third of it."""
+
+
+class Ledger:
+    """What the rest of Lakegate knows of the books. Safe to share between threads as far as its store is."""
+
+    def __init__(
+        self,
+        store: ItemStore,
+        clock: Clock,
+        new_id: Callable[[], str] | None = None,
+        policy: RetryPolicy | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`new_id` makes ids that sort by time; `pause` waits between attempts of a write whose outcome is unknown."""
+        self.new_id = new_id or IdFactory(clock)
+        books = Books(store, clock, self.new_id, policy or RetryPolicy(), pause)
+        self._batches = Batches(books)
+        self._registration = Registration(books)
+        self._settlement = Settlement(books, self._batches)
+        self._queries = Queries(books, self._batches)
+
+    # ---- intake
+
+    def register(self, sightings: Sequence[Sighting]) -> Registered:
+        """Enter new versions and count known ones; only then may the message that told of them be deleted."""
+        return self._registration.register(sightings)
+
+    def adopt(self, sighting: Sighting) -> bool:
+        """Give a version that no dataset claimed to the one that does now; False when that has happened already."""
+        return self._registration.adopt(sighting)
+
+    def removed(self, removal: Removal) -> None:
+        """Record that an object or one version of it was deleted. Repeatable."""
+        self._registration.removed(removal)
+
+    def restored(self, ref: VersionRef) -> bool:
+        """Make an archived version due again; False when it was not waiting for that."""
+        return self._registration.restored(ref)
+
+    # ---- planning
+
+    def due(self, dataset: str, limit: int = 5000, busy: Collection[date] = ()) -> list[LedgerEntry]:
+        """Up to `limit` versions to be planned, by landing day, none of the `busy` days; may lag a moment behind."""
+        return self._queries.due(dataset, limit, busy)
+
+    def live_batches(self, dataset: str) -> list[BatchRecord]:
+        """The batches that hold the slot of a day: at most one a day."""
+        return self._queries.live_batches(dataset)
+
+    def plan(self, batch: Batch) -> PlanResult:
+        """Write a batch down and take its members out of what is due; SlotTaken when another of that day lives."""
+        return self._batches.plan(batch)
+
+    def release(self, batch_id: str, reason: str, *, burn: bool = True) -> bool:
+        """Give a live batch's unsettled members back, an attempt used up if `burn`. Repeatable; False when it was done."""
+        return self._batches.release(batch_id, reason, burn=burn)
+
+    def make_due(self, refs: Iterable[VersionRef], trigger: Trigger, reason: str = "") -> MadeDue:
+        """Make serving and never accepted versions due again, on purpose; what a live batch holds is left to it."""
+        return self._settlement.make_due(refs, trigger, reason)
+
+    def make_days_due(self, dataset: str, days: Iterable[date], trigger: Trigger, reason: str = "") -> MadeDue:
+        """`make_due` for all versions of a dataset's days."""
+        return self._settlement.make_days_due(dataset, days, trigger, reason)
+
+    # ---- working
+
+    def claim(self, batch_id: str, owner: str, lease_s: float = LEASE_S) -> ClaimResult:
+        """Take a batch to process it; `owner` is the run's id."""
+        return self._batches.claim(batch_id, owner, lease_s)
+
+    def renew(self, claim: Claim, lease_s: float = LEASE_S) -> Claim:
+        """Extend the lease. Raises ClaimLostError when fenced off."""
+        return self._batches.renew(claim, lease_s)
+
+    def mark_committing(self, claim: Claim) -> Claim:
+        """Say that the table commit may be under way. Raises ClaimLostError when fenced off."""
+        return self._batches.mark_committing(claim)
+
+    def settle(self, claim: Claim, outcomes: Sequence[FileOutcome]) -> SettleReport:
+        """Write down what became of members. Repeatable. Raises ClaimLostError when fenced off."""
+        return self._settlement.settle(claim, outcomes)
+
+    def finish(self, claim: Claim, snapshot_id: int | None = None) -> None:
+        """Close the batch; members not settled become due again. Repeatable. Raises ClaimLostError when fenced off."""
+        self._batches.finish(claim, snapshot_id)
+
+    # ---- looking
+
+    def batch(self, batch_id: str) -> BatchRecord | None:
+        """One batch."""
+        return self._queries.batch(batch_id)
+
+    def batches_of_run(self, run_key: str) -> list[BatchRecord]:
+        """The batches a run was asked to do."""
+        return self._queries.batches_of_run(run_key)
+
+    def batches_of_day(self, dataset: str, day: date) -> list[BatchRecord]:
+        """Every batch a day ever had, oldest first."""
+        return self._queries.batches_of_day(dataset, day)
+
+    def batch_entries(self, batch_id: str) -> list[LedgerEntry]:
+        """The members of a batch as they are now."""
+        return self._queries.batch_entries(batch_id)
+
+    def entry(self, ref: VersionRef) -> LedgerEntry | None:
+        """One version."""
+        return self._queries.entry(ref)
+
+    def entries(self, bucket: str, key: str) -> list[LedgerEntry]:
+        """Every version of a key, lowest first."""
+        return self._queries.entries(bucket, key)
+
+    def head(self, bucket: str, key: str) -> Head:
+        """What serves a key."""
+        return self._queries.head(bucket, key)
+
+    def history(self, bucket: str, key: str) -> list[HistoryRecord]:
+        """Every change of state of a key's versions, in order of time."""
+        return self._queries.history(bucket, key)
+
+    def datasets(self) -> list[str]:
+        """Every dataset that ever had a file."""
+        return self._queries.datasets()
+
+    def unrouted(self) -> Iterator[LedgerEntry]:
+        """Versions that no dataset claims."""
+        return self._queries.unrouted()
+
+    def quarantined(self, dataset: str | None = None) -> Iterator[LedgerEntry]:
+        """Versions in quarantine that nothing has superseded."""
+        return self._queries.quarantined(dataset)
+
+    def dead(self, dataset: str | None = None) -> Iterator[LedgerEntry]:
+        """Versions whose attempts are used up."""
+        return self._queries.dead(dataset)
+
+    def archived(self, dataset: str | None = None) -> Iterator[LedgerEntry]:
+        """Versions that wait for a restore."""
+        return self._queries.archived(dataset)
+
+    def counts(self, dataset: str | None = None, since: date | None = None) -> list[DayCounts]:
+        """The counters, a line a dataset and day; None for all datasets and what none claims."""
+        return self._queries.counts(dataset, since)

@@ -1,0 +1,224 @@
+"""Looking into the books: what is due, what lives, what a key went through, the counters. Changes nothing, scans nothing."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+from pipelines.accounting.batches import Batches
+from pipelines.accounting.books import Books
+from pipelines.accounting.entries import BatchRecord, DayCounts, Head, HistoryRecord, LedgerEntry, VersionRef
+from pipelines.accounting.items import (
+    NO_DATASET,
+    decode_head,
+    decode_history,
+    due_partitions,
+    head_key,
+    parse_iso,
+)
+from pipelines.accounting.states import BatchState, Outcome, State
+from pipelines.intake.objects import object_id
+from pipelines.ports import Item
+
+__all__ = ["Queries"]
+
+_MOST_READ = 20_000
+"""Index items read for one answer of `due`: the backlog of busy days must not make a tick endless."""
+
+
+class Queries:
+    """What planner, doors and people ask the ledger."""
+
+    def __init__(self, books: Books, batches: Batches) -> None:
+        """Works on the books given."""
+        self._books = books
+        self._batches = batches
+
+    # ---- work
+
+    def due(self, dataset: str, limit: int = 5000, busy: Collection[date] = ()) -> list[LedgerEntry]:
+        """Up to `limit` versions that wait to be planned and may be now, by landing day; none of the `busy` days."""
+        now = self._books.now()
+        found: list[LedgerEntry] = []
+        partitions = due_partitions(dataset)
+        for partition in partitions:
+            share = limit // len(partitions) + 1
+            taken = 0
+            for read, entry in enumerate(self._books.listed(partition), start=1):
+                if entry.landing_day not in busy and (entry.next_at is None or entry.next_at <= now):
+                    found.append(entry)
+                    taken += 1
+                if taken >= share or read >= _MOST_READ // len(partitions):
+                    break
+        return sorted(found, key=lambda e: (e.landing_day, e.next_at or e.changed_at, e.ref))[:limit]
+
+    def unrouted(self) -> Iterator[LedgerEntry]:
+        """Versions that no dataset claims, oldest first."""
+        return self._books.listed(due_partitions(None)[0])
+
+    def live_batches(self, dataset: str) -> list[BatchRecord]:
+        """The batches that hold a slot: planned, claimed, or dead ones somebody has to finish releasing."""
+        ids = [str(item["batch_id"]) for item in self._books.query(f"slots#{dataset}")]
+        found = self._books.batches(ids)
+        return [found[batch_id] for batch_id in ids if batch_id in found]
+
+    def batch(self, batch_id: str) -> BatchRecord | None:
+        """One batch."""
+        return self._books.batch(batch_id)
+
+    def batches_of_run(self, run_key: str) -> list[BatchRecord]:
+        """The batches that a run was asked to do, in the order of their ids."""
+        ids = [str(item["batch_id"]) for item in self._books.query(f"run#{run_key}")]
+        found = self._books.batches(ids)
+        return [found[batch_id] for batch_id in ids if batch_id in found]
+
+    def batches_of_day(self, dataset: str, day: date) -> list[BatchRecord]:
+        """Every batch a day ever had, oldest first."""
+        ids = [str(item["batch_id"]) for item in self._books.query(f"days#{dataset}", f"{day.isoformat()}#")]
+        found = self._books.batches(ids)
+        return [found[batch_id] for batch_id in ids if batch_id in found]
+
+    def batch_entries(self, batch_id: str) -> list[LedgerEntry]:
+        """The members of a batch as they are now."""
+        members = self._batches.members(batch_id)
+        return self._shown(list(self._books.entries([m.ref for m in members]).values()))
+
+    # ---- objects
+
+    def entry(self, ref: VersionRef) -> LedgerEntry | None:
+        """One version."""
+        found = self._books.entries([ref]).get(ref)
+        return self._shown([found])[0] if found else None
+
+    def entries(self, bucket: str, key: str) -> list[LedgerEntry]:
+        """Every version of a key, lowest first."""
+        return self._shown(self._books.versions(object_id(bucket, key)))
+
+    def head(self, bucket: str, key: str) -> Head:
+        """What serves a key, and the highest version registered under it."""
+        oid = object_id(bucket, key)
+        stored = decode_head(oid, self._books.store.get([head_key(oid)]).get(head_key(oid)))
+        latest = max((entry.order for entry in self._books.versions(oid)), default=None)
+        return replace(stored, latest_order=latest)
+
+    def history(self, bucket: str, key: str) -> list[HistoryRecord]:
+        """Every change of state of a key's versions, in order of time; what their batches went through is woven in."""
+        oid = object_id(bucket, key)
+        entries = {entry.version.version_id: entry for entry in self._books.versions(oid)}
+        records = [decode_history(item) for item in self._books.query(f"object#{oid}", "history#")]
+        in_batches = {(r.version_id, r.batch_id) for r in records if r.batch_id}
+        in_batches |= {(version, e.batch_id) for version, e in entries.items() if e.batch_id}
+        for batch_id in sorted({batch_id for _, batch_id in in_batches if batch_id}):
+            told = list(self._books.query(f"batch#{batch_id}", "history#"))
+            for version, of_batch in sorted((v, b or "") for v, b in in_batches):
+                if of_batch == batch_id:
+                    records.extend(r for item in told if (r := _batch_record(item, version, batch_id)))
+        for version, entry in entries.items():
+            first = State.UNROUTED if entry.dataset is None else State.SEEN
+            outcome = Outcome.UNROUTED if entry.dataset is None else Outcome.PENDING
+            records.append(HistoryRecord(entry.first_seen_at, version, None, first, outcome, reason="registered"))
+        return sorted(_told_once(records), key=lambda r: (r.at, _rank(r)))
+
+    def _shown(self, entries: list[LedgerEntry]) -> list[LedgerEntry]:
+        """Entries as people see them: a planned version shows what its batch is doing."""
+        ids = sorted({e.batch_id for e in entries if e.state is State.PLANNED and e.batch_id})
+        batches = self._books.batches(ids)
+        shown = {BatchState.CLAIMED: State.CLAIMED, BatchState.COMMITTING: State.COMMITTING}
+        out: list[LedgerEntry] = []
+        for entry in entries:
+            batch = batches.get(entry.batch_id or "")
+            if entry.state is State.PLANNED and batch is not None:
+                entry = replace(entry, state=shown.get(batch.state, State.PLANNED))
+            out.append(entry)
+        return out
+
+    # ---- overviews
+
+    def datasets(self) -> list[str]:
+        """Every dataset that ever had a file, by name."""
+        names = (str(item["dataset"]) for item in self._books.query("datasets"))
+        return [name for name in names if name != NO_DATASET]
+
+    def quarantined(self, dataset: str | None = None) -> Iterator[LedgerEntry]:
+        """Versions in quarantine that nothing has superseded, oldest first in each dataset."""
+        return self._waiting("quarantine", dataset)
+
+    def dead(self, dataset: str | None = None) -> Iterator[LedgerEntry]:
+        """Versions whose attempts are used up, oldest first in each dataset."""
+        return self._waiting("dead", dataset)
+
+    def archived(self, dataset: str | None = None) -> Iterator[LedgerEntry]:
+        """Versions that wait for a restore."""
+        return self._waiting("archived", dataset)
+
+    def counts(self, dataset: str | None = None, since: date | None = None) -> list[DayCounts]:
+        """The counters of a dataset (None: of all, and of what no dataset claims), a line a day, from `since` on."""
+        names = [dataset] if dataset else [*self.datasets(), NO_DATASET]
+        out: list[DayCounts] = []
+        for name in names:
+            days: dict[date, dict[str, int]] = {}
+            for item in self._books.query(f"counts#{name}", descending=True):
+                day = date.fromisoformat(str(item["landing_day"]))
+                if since is not None and day < since:
+                    break
+                numbers = days.setdefault(day, {})
+                for counter, value in item.items():
+                    if isinstance(value, int) and counter != "format":
+                        numbers[counter] = numbers.get(counter, 0) + value
+            out.extend(_day_counts(None if name == NO_DATASET else name, day, days[day]) for day in sorted(days))
+        return out
+
+    def _waiting(self, what: str, dataset: str | None) -> Iterator[LedgerEntry]:
+        for name in [dataset] if dataset else self.datasets():
+            yield from self._books.listed(f"{what}#{name}")
+
+
+def _day_counts(dataset: str | None, day: date, numbers: dict[str, int]) -> DayCounts:
+    return DayCounts(
+        dataset=dataset,
+        landing_day=day,
+        objects=numbers.get("objects", 0),
+        outcomes={outcome: numbers.get(outcome.value, 0) for outcome in Outcome},
+        duplicates=numbers.get("duplicates", 0),
+        bytes=numbers.get("bytes", 0),
+        serving_files=numbers.get("serving_files", 0),
+        serving_rows_read=numbers.get("serving_rows_read", 0),
+        serving_rows_in_table=numbers.get("serving_rows_in_table", 0),
+        serving_rows_rejected=numbers.get("serving_rows_rejected", 0),
+        quarantined_rows_read=numbers.get("quarantined_rows_read", 0),
+    )
+
+
+def _batch_record(item: Item, version: str, batch_id: str) -> HistoryRecord | None:
+    state = item.get("state")
+    if state is None:
+        return None
+    run = item.get("run")
+    return HistoryRecord(
+        at=parse_iso(str(item["at"])),
+        version_id=version,
+        from_state=None,
+        to_state=State(str(state)),
+        outcome=Outcome.PENDING,
+        batch_id=batch_id,
+        run=str(run) if run is not None else None,
+        reason=str(item.get("reason") or ""),
+    )
+
+
+def _told_once(records: list[HistoryRecord]) -> list[HistoryRecord]:
+    """A batch's later claims belong to the history of a version only until it was settled."""
+    ended: dict[tuple[str, str], datetime] = {}
+    for record in records:
+        if record.batch_id and record.from_state is not None:
+            place = record.version_id, record.batch_id
+            ended[place] = max(record.at, ended.get(place, record.at))
+    far = datetime.max.replace(tzinfo=UTC)
+    return [
+        r for r in records if r.from_state is not None or not r.batch_id or r.at <= ended.get((r.version_id, r.batch_id), far)
+    ]  # fmt: skip
+
+
+def _rank(record: HistoryRecord) -> int:
+    """Order within one moment: a clock may stand still."""
+    order = [State.UNROUTED, State.SEEN, State.PLANNED, State.CLAIMED, State.COMMITTING]
+    return order.index(record.to_state) if record.to_state in order and record.from_state is None else len(order)

@@ -1,0 +1,303 @@
+"""Taking note of what happened in the landing bucket: versions seen, removed, restored, and adopted by a new dataset.
+
+Registering is one conditional put a version, up to about a hundred in one transaction with their counters. Only when a
+transaction is refused are the versions looked up: those known already are duplicates and are counted as such.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pipelines.accounting.books import Books
+from pipelines.accounting.changes import (
+    Group,
+    counter_update,
+    entry_change,
+    head_change,
+    history_changes,
+    new_entry,
+    pack,
+    shard_of,
+)
+from pipelines.accounting.entries import (
+    HistoryRecord,
+    LedgerEntry,
+    Registered,
+    Removal,
+    Sighting,
+    VersionRef,
+    order_of,
+)
+from pipelines.accounting.items import (
+    FORMAT,
+    NO_DATASET,
+    decode_head,
+    decode_removal,
+    encode_removal,
+    entry_key,
+    head_key,
+    removal_key,
+)
+from pipelines.accounting.states import Outcome, State, Trigger
+from pipelines.accounting.transitions import KeyWork, made_due
+from pipelines.errors import TransientError
+from pipelines.intake.objects import object_id
+from pipelines.ports import Absent, Equals, ItemKey, Present, Put, Refused, Update, Written
+
+__all__ = ["Registration"]
+
+_ROUNDS = 20
+
+
+class Registration:
+    """What intake tells the ledger."""
+
+    def __init__(self, books: Books) -> None:
+        """Remembers which datasets it has listed, to list each once a process."""
+        self._books = books
+        self._listed: set[str] = set()
+
+    def register(self, sightings: Sequence[Sighting]) -> Registered:
+        """Enter each version that is not known; count each that is. Doing it again changes nothing but that count."""
+        self._list_datasets(sightings)
+        write_id = self._books.new_id()
+        first: dict[VersionRef, Sighting] = {}
+        again: list[Sighting] = []
+        for sighting in sightings:
+            if sighting.ref in first:
+                again.append(sighting)
+            else:
+                first[sighting.ref] = sighting
+        plain = [s for s in first.values() if s.fault is None]
+        new = self._register_plain(plain, write_id)
+        for sighting in first.values():
+            if sighting.fault is not None and self._register_faulty(sighting, write_id):
+                new.add(sighting.ref)
+        again.extend(s for s in first.values() if s.ref not in new)
+        for sighting in again:
+            self._count_duplicate(sighting)
+        return Registered(
+            new=tuple(ref for ref in first if ref in new),
+            duplicates=tuple(s.ref for s in again),
+        )
+
+    def adopt(self, sighting: Sighting) -> bool:
+        """Give a version that no dataset claimed to the dataset that does now; False when that has happened already."""
+        self._list_datasets([sighting])
+        books = self._books
+        for _ in range(_ROUNDS):
+            entries, heads = books.entries_and_heads([sighting.ref], [sighting.ref.object_id])
+            entry = entries.get(sighting.ref)
+            if entry is None or entry.state is not State.UNROUTED or sighting.dataset is None:
+                return False
+            now = books.now()
+            after = replace(
+                entry,
+                dataset=sighting.dataset,
+                landing_day=sighting.landing_day,
+                fault=sighting.fault,
+                state=State.SEEN,
+                outcome=Outcome.PENDING,
+                next_at=now,
+                changed_at=now,
+                revision=entry.revision + 1,
+            )
+            version_id = sighting.ref.version_id
+            work = KeyWork(heads[sighting.ref.object_id], {version_id: entry}, now, books.policy)
+            work.entries[version_id] = after
+            reason = f"claimed by the dataset {sighting.dataset}"
+            work.history.append(
+                HistoryRecord(now, version_id, State.UNROUTED, State.SEEN, Outcome.PENDING, reason=reason)
+            )
+            if sighting.fault is not None:
+                work.reject_unread(version_id)
+            if isinstance(self._write_key(work), Written):
+                return True
+        raise TransientError(f"{sighting.version.uri} changes too often to be adopted; try again")
+
+    def restored(self, ref: VersionRef) -> bool:
+        """An archived version can be read now: due again. False when it was not waiting for that."""
+        books = self._books
+        for _ in range(_ROUNDS):
+            entry = books.entries([ref]).get(ref)
+            if entry is None or entry.state is not State.ARCHIVED:
+                return False
+            change = made_due(entry, books.now(), Trigger.EVENT, "restored from the archive")
+            assert change is not None  # noqa: S101 - an archived version is never due already
+            group = Group(ref.object_id)
+            entry_change(group, entry, change[0])
+            group.changes.extend(history_changes(f"object#{ref.object_id}", [change[1]], books.new_id()))
+            if isinstance(books.write(next(pack([group])).changes), Written):
+                return True
+        raise TransientError(f"version {ref.version_id} changes too often to be restored; try again")
+
+    def removed(self, removal: Removal) -> None:
+        """Record that an object, or one version of it, was deleted; and which versions are removed by all that is recorded.
+
+        A delete marker removes what lies below it until it is itself deleted. What becomes of the rows is decided by
+        `on_delete`, not here. Doing it again changes nothing.
+        """
+        books, oid = self._books, object_id(removal.bucket, removal.key)
+        for _ in range(_ROUNDS):
+            known: dict[str, tuple[Removal, bool]] = {}
+            for item in books.query(f"object#{oid}", "removal#"):
+                earlier, lifted = decode_removal(item)
+                known[removal_key(oid, earlier).sk] = earlier, lifted
+            key = removal_key(oid, removal)
+            stored = known.get(key.sk)
+            if stored is not None and stored[0].marker and not removal.marker:
+                # The version that was deleted is the delete marker itself: the key is visible again.
+                known[key.sk] = stored[0], True
+            elif stored is None:
+                known[key.sk] = removal, False
+            entry_removal, lifted = known[key.sk]
+            put = Put(key, encode_removal(entry_removal, lifted=lifted), () if stored else (Absent(),))
+            raw_head = books.store.get([head_key(oid)]).get(head_key(oid))
+            head = decode_head(oid, raw_head)
+            markers = [r.order for r, is_lifted in known.values() if r.marker and not is_lifted]
+            gone = {r.version_id for r, is_lifted in known.values() if not r.marker and not is_lifted}
+            top = max(markers, default=None)
+            entries = {e.version.version_id: e for e in books.versions(oid)}
+            work = KeyWork(head, entries, books.now(), books.policy)
+            if top != head.removed_order:
+                work.head = replace(head, removed_order=top)
+            for version_id, entry in entries.items():
+                is_removed = version_id in gone or (top is not None and entry.order < top)
+                if is_removed != entry.object_removed:
+                    work.entries[version_id] = replace(
+                        entry, object_removed=is_removed, changed_at=books.now(), revision=entry.revision + 1
+                    )
+                    work.history.append(
+                        HistoryRecord(
+                            books.now(), version_id, entry.state, entry.state, entry.outcome,
+                            reason=(removal.reason or "object removed") if is_removed else "delete marker removed",
+                        )
+                    )  # fmt: skip
+            if isinstance(self._write_key(work, put), Written):
+                return
+        raise TransientError(f"s3://{removal.bucket}/{removal.key} changes too often to record its removal; try again")
+
+    # ---- helpers
+
+    def _list_datasets(self, sightings: Sequence[Sighting]) -> None:
+        for name in {s.dataset or NO_DATASET for s in sightings} - self._listed:
+            self._books.write([Put(ItemKey("datasets", name), {"format": FORMAT, "dataset": name})])
+            self._listed.add(name)
+
+    def _register_plain(self, sightings: Sequence[Sighting], write_id: str) -> set[VersionRef]:
+        """The versions that are new. Refused transactions are cleared of known versions and written again."""
+        new: set[VersionRef] = set()
+        left = {s.ref: self._fresh(s, write_id) for s in sightings}
+        for _ in range(_ROUNDS):
+            if not left:
+                return new
+            refused = False
+            for transaction in pack([self._group_of(entry) for entry in left.values()]):
+                names = {name for name in transaction.names if name is not None}
+                if isinstance(self._books.write(transaction.changes), Refused):
+                    refused = True
+                    continue
+                for ref in [ref for ref in left if _name(ref) in names]:
+                    new.add(ref)
+                    del left[ref]
+            if refused:
+                for ref, known in self._books.entries(left).items():
+                    if known.registered_by == write_id:
+                        new.add(ref)  # our own write, whose answer was lost
+                    del left[ref]
+        raise TransientError("versions could not be registered: others register the same ones; try again")
+
+    def _register_faulty(self, sighting: Sighting, write_id: str) -> bool:
+        """Enter a version that its key alone condemns; False when it is known."""
+        for _ in range(_ROUNDS):
+            entries, heads = self._books.entries_and_heads([sighting.ref], [sighting.ref.object_id])
+            known = entries.get(sighting.ref)
+            if known is not None:
+                return known.registered_by == write_id
+            entry = self._fresh(sighting, write_id)
+            head = heads[sighting.ref.object_id]
+            work = KeyWork(head, {sighting.ref.version_id: entry}, entry.changed_at, self._books.policy)
+            work.reject_unread(sighting.ref.version_id)
+            group = Group(_name(sighting.ref))
+            new_entry(group, work.entries[sighting.ref.version_id])
+            if work.head != work.before_head:
+                head_change(group, work.before_head, work.head)
+            group.changes.extend(
+                history_changes(f"object#{sighting.ref.object_id}", work.history, self._books.new_id())
+            )
+            if isinstance(self._books.write(next(pack([group])).changes), Written):
+                return True
+        raise TransientError(f"{sighting.version.uri} changes too often to be registered; try again")
+
+    def _count_duplicate(self, sighting: Sighting) -> None:
+        """One more event for a known version; and the sequencer, if only a listing had told of it so far.
+
+        Written once, not sent again: after an unknown outcome the message comes again and is counted then.
+        """
+        entry = self._books.entries([sighting.ref]).get(sighting.ref)
+        if entry is None:
+            return
+        counted = counter_update(entry.dataset, entry.landing_day, shard_of(_name(entry.ref)), {"duplicates": 1})
+        key = entry_key(entry.ref)
+        if sighting.version.sequencer and not entry.version.sequencer and entry.outcome is Outcome.PENDING:
+            learned = {
+                "sequencer": sighting.version.sequencer.sortable(),
+                "order": order_of(sighting.version),
+                "revision": entry.revision + 1,
+            }
+            unchanged = (Equals("revision", entry.revision),)
+            if isinstance(
+                self._books.store.write(
+                    [Update(key, set_=learned, add={"duplicates": 1}, conditions=unchanged), counted]
+                ),
+                Written,
+            ):
+                return
+        self._books.store.write([Update(key, add={"duplicates": 1}, conditions=(Present(),)), counted])
+
+    def _fresh(self, sighting: Sighting, write_id: str) -> LedgerEntry:
+        now = self._books.now()
+        return LedgerEntry(
+            version=sighting.version,
+            order=order_of(sighting.version),
+            dataset=sighting.dataset,
+            landing_day=sighting.landing_day,
+            state=State.UNROUTED if sighting.dataset is None else State.SEEN,
+            outcome=Outcome.UNROUTED if sighting.dataset is None else Outcome.PENDING,
+            first_seen_at=now,
+            changed_at=now,
+            next_at=now,
+            fault=sighting.fault,
+            trigger=Trigger.SWEEP if sighting.source == "sweep" else Trigger.EVENT,
+            registered_by=write_id,
+        )
+
+    @staticmethod
+    def _group_of(entry: LedgerEntry) -> Group:
+        group = Group(_name(entry.ref))
+        new_entry(group, entry)
+        return group
+
+    def _write_key(self, work: KeyWork, *more: Put) -> Written | Refused:
+        """Write a key's changes in one transaction, or in several when it has more versions than one can hold."""
+        oid = work.head.object_id
+        groups: list[Group] = []
+        for before, after in work.changed:
+            group = Group(f"{oid}#{after.version.version_id}")
+            entry_change(group, before, after)
+            records = [r for r in work.history if r.version_id == after.version.version_id]
+            group.changes.extend(history_changes(f"object#{oid}", records, self._books.new_id()))
+            groups.append(group)
+        last = Group(oid)
+        if work.head != work.before_head:
+            head_change(last, work.before_head, work.head)
+        last.changes.extend(more)
+        if last:
+            groups.append(last)  # what makes the whole known comes last: a crash in between is done again
+        for transaction in pack(groups):
+            if isinstance(refused := self._books.write(transaction.changes), Refused):
+                return refused
+        return Written()
+
+
+def _name(ref: VersionRef) -> str:
+    return f"{ref.object_id}#{ref.version_id}"

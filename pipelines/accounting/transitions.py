@@ -1,0 +1,282 @@
+"""What may become of an object version, and of the versions beside it under the same key. Pure: no store, no clock.
+
+One `KeyWork` holds the head of a key and those of its versions that a change can touch. The rules (DESIGN.md, 4):
+
+- The serving version of a key is its highest accepted one. Accepting a higher version supersedes the one that served and
+  every lower one in quarantine; a version accepted or rejected below the serving one is superseded at once. So the end is
+  the same in whatever order verdicts come.
+- A rejected, empty or failed version takes nothing away, not even from itself: when the serving version is processed again
+  (backfill, new contract) and is rejected, its rows are still in the table. It stays loaded, and `rejudged` says so.
+"""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from pipelines.accounting.entries import (
+    FileArchived,
+    FileCommitted,
+    FileEmpty,
+    FileFailed,
+    FileGone,
+    FileOutcome,
+    FileQuarantined,
+    Head,
+    HistoryRecord,
+    LedgerEntry,
+    RetryPolicy,
+)
+from pipelines.accounting.states import DUE_STATES, Outcome, State, Trigger
+
+__all__ = ["KeyWork", "can_be_made_due", "delay_of", "made_due", "planned", "put_back"]
+
+
+@dataclass(slots=True)
+class KeyWork:
+    """The head and the loaded versions of one key, while a change is worked out. Knows what it began with."""
+
+    head: Head
+    entries: dict[str, LedgerEntry]
+    now: datetime
+    policy: RetryPolicy
+    run: str | None = None
+    before_head: Head = field(init=False)
+    before: dict[str, LedgerEntry] = field(init=False)
+    history: list[HistoryRecord] = field(default_factory=list[HistoryRecord])
+
+    def __post_init__(self) -> None:
+        """Remember the beginning."""
+        self.before_head = self.head
+        self.before = dict(self.entries)
+
+    @property
+    def changed(self) -> list[tuple[LedgerEntry, LedgerEntry]]:
+        """Each changed version before and after."""
+        return [(self.before[v], e) for v, e in self.entries.items() if e is not self.before[v]]
+
+    def settle(self, outcome: FileOutcome) -> None:
+        """Give a planned version of this key its outcome."""
+        version = outcome.ref.version_id
+        match outcome:
+            case FileCommitted():
+                self._accept(version, outcome)
+            case FileQuarantined():
+                self._reject(version, outcome)
+            case FileEmpty():
+                if self.entries[version].serving:
+                    self._keep_serving(version, outcome, "empty when processed again; the rows it has stay")
+                else:
+                    self._change(version, outcome, state=State.EMPTY, outcome_=Outcome.EMPTY, facts=outcome.facts)
+            case FileFailed():
+                self._fail(version, outcome)
+            case FileGone():
+                if self.entries[version].serving:
+                    self._keep_serving(version, outcome, "deleted before it was read again; the rows it has stay")
+                else:
+                    self._change(
+                        version,
+                        outcome,
+                        state=State.GONE,
+                        outcome_=Outcome.REMOVED,
+                        reason="deleted before it was read",
+                    )
+            case FileArchived():
+                self._change(
+                    version,
+                    outcome,
+                    state=State.ARCHIVED,
+                    outcome_=Outcome.PENDING,
+                    reason="archived; waits for a restore",
+                )
+            case _ as never:
+                assert_never(never)
+
+    def reject_unread(self, version: str) -> None:
+        """A version just registered is quarantined for its key alone."""
+        self._below_or_rejected(version, None, "its key is outside the dataset")
+
+    # ---- verdicts
+
+    def _accept(self, version: str, outcome: FileCommitted) -> None:
+        entry, head = self.entries[version], self.head
+        if head.serving_version not in (None, version) and entry.order < (head.serving_order or ""):
+            self._change(
+                version, outcome, state=State.COMMITTED, outcome_=Outcome.SUPERSEDED, facts=outcome.facts,
+                reason=f"accepted, below the serving version {head.serving_version}",
+            )  # fmt: skip
+            return
+        reason = f"superseded by {version}"
+        if head.serving_version not in (None, version):
+            self._supersede_serving(head.serving_version or "", reason)
+        for other in list(self.entries.values()):
+            if other.outcome is Outcome.QUARANTINED and other.order < entry.order:
+                self._change(other.version.version_id, None, outcome_=Outcome.SUPERSEDED, reason=reason)
+        left = any(e.outcome is Outcome.QUARANTINED for e in self.entries.values())
+        self.head = replace(self.head, serving_version=version, serving_order=entry.order, rejections=left)
+        self._change(
+            version,
+            outcome,
+            state=State.COMMITTED,
+            outcome_=Outcome.LOADED,
+            serving=True,
+            facts=outcome.facts,
+            clear=True,
+        )
+
+    def _supersede_serving(self, version: str, reason: str) -> None:
+        entry = self.entries[version]
+        if entry.state is State.PLANNED:
+            # A live batch holds it: it is superseded when that settles. Its rows are out already.
+            self.entries[version] = replace(entry, serving=False, revision=entry.revision + 1)
+            return
+        self._change(
+            version,
+            None,
+            state=State.COMMITTED,
+            outcome_=Outcome.SUPERSEDED,
+            serving=False,
+            next_at=None,
+            reason=reason,
+        )
+
+    def _reject(self, version: str, outcome: FileQuarantined) -> None:
+        if self.entries[version].serving:
+            self._keep_serving(version, outcome, "rejected when processed again; the rows it has stay")
+        else:
+            self._below_or_rejected(version, outcome, "")
+
+    def _below_or_rejected(self, version: str, outcome: FileQuarantined | None, reason: str) -> None:
+        facts = outcome.facts if outcome else None
+        if self.head.serving_version is not None and self.entries[version].order < (self.head.serving_order or ""):
+            self._change(
+                version, outcome, state=State.QUARANTINED, outcome_=Outcome.SUPERSEDED, facts=facts,
+                reason=f"rejected, below the serving version {self.head.serving_version}",
+            )  # fmt: skip
+            return
+        self.head = replace(self.head, rejections=True)
+        self._change(
+            version, outcome, state=State.QUARANTINED, outcome_=Outcome.QUARANTINED, facts=facts, reason=reason
+        )
+
+    def _keep_serving(self, version: str, outcome: FileQuarantined | FileEmpty | FileGone, reason: str) -> None:
+        rejudged = None if isinstance(outcome, FileGone) else outcome.facts
+        self._change(version, outcome, state=State.COMMITTED, outcome_=Outcome.LOADED, rejudged=rejudged, reason=reason)
+
+    def _fail(self, version: str, outcome: FileFailed) -> None:
+        entry, record = put_back(
+            self.entries[version], self.now, self.policy, reason=outcome.error, burn=True, run=self.run
+        )
+        self.entries[version] = entry
+        self.history.append(replace(record, milliseconds=outcome.milliseconds))
+
+    def _change(
+        self,
+        version: str,
+        outcome: FileOutcome | None,
+        *,
+        reason: str = "",
+        clear: bool = False,
+        outcome_: Outcome,
+        **fields: object,
+    ) -> None:
+        old = self.entries[version]
+        settled = outcome is not None
+        fields.setdefault("facts", old.facts)
+        if fields["facts"] is None:
+            fields["facts"] = old.facts
+        if settled:
+            fields.update(next_at=None, error=None, fault=None)
+        if clear:
+            fields.update(rejudged=None)
+        new = replace(
+            old, outcome=outcome_, changed_at=self.now, revision=old.revision + 1, **fields  # pyright: ignore[reportArgumentType]
+        )  # fmt: skip
+        self.entries[version] = new
+        shown = old.state
+        if old.state is State.PLANNED and settled:
+            # What the batch's item says; the entry itself holds `planned` while the batch is claimed.
+            shown = State.COMMITTING if isinstance(outcome, FileCommitted) else State.CLAIMED
+        self.history.append(
+            HistoryRecord(
+                at=self.now,
+                version_id=version,
+                from_state=shown,
+                to_state=new.state,
+                outcome=new.outcome,
+                batch_id=new.batch_id,
+                run=self.run,
+                reason=reason,
+                rows=new.facts.rows_read if settled and new.facts else None,
+                milliseconds=outcome.milliseconds if outcome else None,
+            )
+        )
+
+
+def planned(entry: LedgerEntry, batch_id: str, now: datetime) -> LedgerEntry:
+    """A due version goes into a batch. No history: the batch's own record tells it."""
+    return replace(
+        entry, state=State.PLANNED, batch_id=batch_id, next_at=None, changed_at=now, revision=entry.revision + 1
+    )
+
+
+def put_back(
+    entry: LedgerEntry, now: datetime, policy: RetryPolicy, *, reason: str, burn: bool, run: str | None
+) -> tuple[LedgerEntry, HistoryRecord]:
+    """A planned version leaves its batch unsettled: due again, later when an attempt was used up (`burn`), dead at the last."""
+    attempts = entry.attempts + (1 if burn else 0)
+    if burn and attempts >= policy.max_attempts:
+        state, outcome, next_at = State.DEAD, Outcome.FAILED, None
+    elif burn:
+        state, outcome, next_at = State.RETRY_WAIT, Outcome.PENDING, now + delay_of(entry, attempts, policy)
+    else:
+        state, outcome, next_at = State.SEEN, Outcome.PENDING, now
+    new = replace(
+        entry,
+        state=state,
+        outcome=outcome,
+        next_at=next_at,
+        attempts=attempts,
+        error=reason if burn else entry.error,
+        changed_at=now,
+        revision=entry.revision + 1,
+    )
+    return new, HistoryRecord(now, entry.version.version_id, entry.state, state, outcome, entry.batch_id, run, reason)
+
+
+def delay_of(entry: LedgerEntry, attempts: int, policy: RetryPolicy) -> timedelta:
+    """How long a version waits after its n-th failed attempt."""
+    seconds = min(policy.first_delay_s * 2 ** (attempts - 1), policy.longest_delay_s)
+    spread = hashlib.sha256(f"{entry.ref.object_id}{entry.ref.version_id}{attempts}".encode()).digest()[0] / 255
+    return timedelta(seconds=seconds * (1 - spread / 4))
+
+
+def can_be_made_due(entry: LedgerEntry) -> bool:
+    """Whether a version has something to be done again: it serves, or was never accepted and nothing stands above it."""
+    if entry.serving or entry.state in DUE_STATES:
+        return True
+    if entry.state is State.QUARANTINED:
+        return entry.outcome is Outcome.QUARANTINED
+    return entry.state in (State.EMPTY, State.DEAD, State.ARCHIVED)
+
+
+def made_due(
+    entry: LedgerEntry, now: datetime, trigger: Trigger, reason: str
+) -> tuple[LedgerEntry, HistoryRecord] | None:
+    """A version becomes due on purpose, with all its attempts; None when it is due already."""
+    if entry.state is State.SEEN or (entry.state is State.RETRY_WAIT and entry.next_at and entry.next_at <= now):
+        return None
+    new = replace(
+        entry,
+        state=State.SEEN,
+        outcome=Outcome.PENDING,
+        next_at=now,
+        attempts=0,
+        trigger=trigger,
+        changed_at=now,
+        revision=entry.revision + 1,
+    )
+    record = HistoryRecord(
+        now, entry.version.version_id, entry.state, State.SEEN, Outcome.PENDING, reason=reason or trigger.value
+    )
+    return new, record

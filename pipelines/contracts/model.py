@@ -193,10 +193,26 @@ class Column(_Model):
         return (self.format,) if isinstance(self.format, str) else self.format
 
 
+# What has no order has no bounds: left as it is, and refused by the loader in words that help.
+_UNBOUNDED = frozenset({ColumnType.STRING, ColumnType.BOOLEAN, ColumnType.JSON})
+
+
 def _typed(raw: Any, info: ValidationInfo) -> Any:
-    """Read a value by the column's type; as it is when the type itself was refused (that fault is enough)."""
+    """Read a value by the column's type; as it is when the type itself is wrong (that fault is enough)."""
     column_type = info.data.get("type")
-    return typed_value(column_type, raw, zone=info.data.get("zone")) if column_type else raw
+    if not column_type:
+        return raw
+    kind = column_kind(column_type)
+    if kind is ColumnType.JSON or (kind in _UNBOUNDED and info.field_name != "allowed"):
+        return raw
+    if kind is ColumnType.DECIMAL and not _has_digits(column_type):
+        return raw
+    return typed_value(column_type, raw, zone=info.data.get("zone"))
+
+
+def _has_digits(column_type: str) -> bool:
+    precision, scale = decimal_digits(column_type)
+    return 1 <= precision <= 38 and scale <= precision
 
 
 class PartitionField(_Model):

@@ -33,6 +33,7 @@ from pipelines.errors import ConfigurationError, LakegateError, PermanentError, 
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
+    from pyarrow.fs import S3FileSystem
     from pyiceberg.catalog.glue import GlueCatalog
 
 TOTAL_MAX_ATTEMPTS = 5
@@ -141,6 +142,21 @@ def iceberg_catalog() -> GlueCatalog:
     from pyiceberg.catalog.glue import GlueCatalog
 
     return GlueCatalog("glue", client=client("glue"), **iceberg_catalog_properties())
+
+
+def arrow_filesystem() -> S3FileSystem:
+    """Return a pyarrow filesystem that talks to the same AWS as boto3 does; its paths are `bucket/key`."""
+    from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
+
+    s3 = endpoint("s3")
+    return S3FileSystem(
+        region=region(),
+        endpoint_override=s3,
+        force_virtual_addressing=False,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        request_timeout=READ_TIMEOUT_S,
+        retry_strategy=AwsStandardS3RetryStrategy(max_attempts=TOTAL_MAX_ATTEMPTS),
+    )
 
 
 def object_store_settings() -> dict[str, Any]:

@@ -17,8 +17,9 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -92,21 +93,28 @@ class ProcessRunner:
         self._started: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, command: Command, is_healthy: Callable[[], bool], *, within_s: float, tied: bool = False) -> Child:
-        """Start the command and wait until `is_healthy()`.
-
-        With `tied` the child gets SIGTERM when the calling thread ends, however it ends; call it from the main thread
-        then (Linux ties a child to the thread that started it). Elsewhere `tied` has no effect.
+        """Start the command and wait until `is_healthy()`; see `launch` and `await_health`.
 
         Raises:
             PermanentError: the child ended, or was not healthy in time; it is stopped then. The message holds the end
                 of its log.
         """
+        child = self.launch(command, tied=tied)
+        self.await_health(child, is_healthy, within_s=within_s)
+        return child
+
+    def launch(self, command: Command, *, tied: bool = False) -> Child:
+        """Start the command and return at once.
+
+        With `tied` the child gets SIGTERM when the calling thread ends, however it ends; call it from the main thread
+        then (Linux ties a child to the thread that started it). Elsewhere `tied` has no effect.
+        """
         self._run.mkdir(parents=True, exist_ok=True)
         self._logs.mkdir(parents=True, exist_ok=True)
         log = self._logs / f"{command.name}.log"
         _rotate(log)
-        start_offset = log.stat().st_size if log.exists() else 0
         with log.open("ab") as output:
+            output.write(f"--- {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} starting {command.name}\n".encode())
             popen = subprocess.Popen(
                 command.arguments,
                 cwd=command.folder,
@@ -124,12 +132,34 @@ class ProcessRunner:
         child = Child(command.name, popen.pid, created_at, log)
         self._started[command.name] = popen
         self._remember(child)
-        try:
-            self._await_health(command, popen, is_healthy, within_s, log, start_offset)
-        except BaseException:
-            self.stop(command.name, grace_s=2)
-            raise
         return child
+
+    def await_health(self, child: Child, is_healthy: Callable[[], bool], *, within_s: float) -> None:
+        """Wait until `is_healthy()`.
+
+        Raises:
+            PermanentError: the child ended, or was not healthy in time; it is stopped then. The message holds the end
+                of its log.
+        """
+        deadline = time.monotonic() + within_s
+        try:
+            while not is_healthy():
+                popen = self._started.get(child.name)
+                code = popen.poll() if popen is not None else None
+                if code is not None or time.monotonic() > deadline:
+                    what = (
+                        f"was not healthy within {within_s:.0f} s" if code is None else f"ended with exit code {code}"
+                    )
+                    raise PermanentError(f"{child.name} {what}. The end of its log, {child.log}:\n{_tail(child.log)}")
+                time.sleep(0.05)
+        except BaseException:
+            self.stop(child.name, grace_s=2)
+            raise
+
+    @property
+    def started(self) -> list[str]:
+        """Return the names of the children that this very runner started, in the order of their start."""
+        return list(self._started)
 
     def find(self, name: str) -> Child | None:
         """Return the child of that name if it, or something it left behind, still runs."""
@@ -177,25 +207,6 @@ class ProcessRunner:
         popen = self._started.get(name)
         if popen is not None:
             popen.poll()
-
-    def _await_health(
-        self,
-        command: Command,
-        popen: subprocess.Popen[bytes],
-        is_healthy: Callable[[], bool],
-        within_s: float,
-        log: Path,
-        start_offset: int,
-    ) -> None:
-        deadline = time.monotonic() + within_s
-        while not is_healthy():
-            code = popen.poll()
-            if code is not None or time.monotonic() > deadline:
-                what = (
-                    f"ended with exit code {code}" if code is not None else f"was not healthy within {within_s:.0f} s"
-                )
-                raise PermanentError(f"{command.name} {what}. The end of its log, {log}:\n{_tail(log, start_offset)}")
-            time.sleep(0.05)
 
     def _await_end(self, name: str, child: Child, within_s: float, *, leader_only: bool = False) -> bool:
         deadline = time.monotonic() + within_s
@@ -263,11 +274,7 @@ def _rotate(log: Path) -> None:
         log.replace(log.with_suffix(".log.1"))
 
 
-def _tail(log: Path, start_offset: int, lines: int = 20) -> str:
+def _tail(log: Path, lines: int = 20) -> str:
     with log.open("rb") as stream:
-        stream.seek(start_offset)
-        return "\n".join(_last(stream.read().decode("utf-8", errors="replace").splitlines(), lines))
-
-
-def _last(lines: list[str], count: int) -> Iterator[str]:
-    yield from lines[-count:]
+        stream.seek(max(0, log.stat().st_size - 64 * 1024))
+        return "\n".join(stream.read().decode("utf-8", errors="replace").splitlines()[-lines:])

@@ -6,30 +6,30 @@ import uuid
 
 import pytest
 
+from lakegate.local.laptop import TEMPLATE, TEMPLATE_PARAMETERS
 from pipelines.errors import ConfigurationError
 from resources.deployment import deploy, plan, require_versioned_landing
 from resources.environment import Deployment, client
-from tests.conftest import LAPTOP_PARAMETERS, TEMPLATE
 
 pytestmark = pytest.mark.aws
 
 
 def test_deploying_twice_changes_nothing(deployment: Deployment) -> None:
-    again = deploy("lakegate", TEMPLATE, LAPTOP_PARAMETERS)
+    again = deploy("lakegate", TEMPLATE, TEMPLATE_PARAMETERS)
     assert again.changes == ()
     assert again.deployment == deployment
 
 
 def test_a_plan_lists_what_would_be_made_and_makes_nothing(local_aws: object) -> None:
     name = f"planned-{uuid.uuid4().hex[:8]}"
-    changes = [str(change) for change in plan(name, TEMPLATE, LAPTOP_PARAMETERS)]
+    changes = [str(change) for change in plan(name, TEMPLATE, TEMPLATE_PARAMETERS)]
     assert "Add    Ledger (AWS::DynamoDB::Table)" in changes
     with pytest.raises(ConfigurationError, match="lakegate setup"):
         Deployment.from_stack(name)
 
 
 def test_a_plan_for_a_deployed_stack_is_empty(deployment: Deployment) -> None:
-    assert plan("lakegate", TEMPLATE, LAPTOP_PARAMETERS) == ()
+    assert plan("lakegate", TEMPLATE, TEMPLATE_PARAMETERS) == ()
 
 
 def test_a_wrong_template_is_refused_with_its_name(local_aws: object, tmp_path) -> None:

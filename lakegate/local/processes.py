@@ -29,6 +29,7 @@ from pipelines.errors import PermanentError
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 # psutil derives the creation time from the boot time, which moves a little when the clock is set.
 CREATED_TOLERANCE_S = 2.0
+PORT_PATIENCE_S = 3.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -230,17 +231,28 @@ def answers(url: str, *, timeout_s: float = 2) -> bool:
 
 def free_port(preferred: int | None = None) -> int:
     """Return a port of 127.0.0.1 that nobody listens on: the preferred one if it is free."""
-    for candidate in [preferred] if preferred else []:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", candidate))
-            except OSError:
-                break
-            return candidate
+    if preferred is not None and _can_listen(preferred):
+        return preferred
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def _can_listen(port: int) -> bool:
+    # The connections of a server killed a moment ago hold its port for some milliseconds more.
+    deadline = time.monotonic() + PORT_PATIENCE_S
+    while True:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                return True
+            except OSError:
+                with socket.socket() as caller:
+                    is_taken = caller.connect_ex(("127.0.0.1", port)) == 0
+        if is_taken or time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
 
 
 def _tie_to_parent(parent_pid: int) -> Callable[[], None] | None:

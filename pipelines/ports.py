@@ -354,6 +354,10 @@ class Tables(Protocol):
         """Which of these versions have rows in that state of the table."""
         ...
 
+    def file_schema(self, dataset: Dataset) -> pa.Schema:
+        """The schema of the table's data files, each field with its id in the catalog (`PARQUET:field_id`)."""
+        ...
+
     def data_location(self, dataset: Dataset) -> tuple[str, str]:
         """Bucket and key prefix under which the table's data files are written."""
         ...

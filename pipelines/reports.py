@@ -45,6 +45,7 @@ class FileReport:
     violations: tuple[Violation, ...] = ()
     violations_total: int = 0
     warnings: tuple[Violation, ...] = ()
+    partitions: tuple[str, ...] = ()
     quarantine_id: str | None = None
     report_key: str | None = None
     error: str | None = None
@@ -82,7 +83,6 @@ class BatchReport:
     committed: Committed | None
     bytes_out: int = 0
     partitions: tuple[str, ...] = ()
-    null_counts: Mapping[str, int] = field(default_factory=dict[str, int])
     seconds: Mapping[Stage, float] = field(default_factory=dict[Stage, float])
     recognised: bool = False
 
@@ -115,7 +115,11 @@ class BatchReport:
     def sentence(self) -> str:
         """One line for the log."""
         parts = [f"{self.count(outcome)} {outcome.value}" for outcome in FileEnding if self.count(outcome)]
-        removed = f", {self.committed.rows_removed:,} older rows out" if self.committed and self.committed.rows_removed else ""
+        removed = (
+            f", {self.committed.rows_removed:,} older rows out"
+            if self.committed and self.committed.rows_removed
+            else ""
+        )
         return (
             f"{self.dataset} {self.landing_day}: {len(self.files)} files ({', '.join(parts) or 'nothing to do'}), "
             f"{self.rows_loaded:,} rows in{removed}"

@@ -1,0 +1,370 @@
+"""One batch's story from top to bottom: claim, read, judge, stage, quarantine, publish, settle.
+
+Each step can be done twice with the same result, and a worker may die between any two of them:
+
+    claim             nothing visible; the lease runs out and another worker claims with a higher epoch
+    read and stage    local scratch only, gone with the worker
+    quarantine        copies under names derived from the version: writing them again changes nothing
+    settle the bad    the ledger knows them; the next attempt leaves them out
+    mark committing   the ledger knows that a commit may be under way
+    publish           one table commit, all or nothing; it carries the batch id, so it is recognised later
+    settle the good   found in the table under the batch's id, they are settled without being published again
+    finish            the slot is free again
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import assert_never
+
+from pipelines.accounting.entries import (
+    AlreadyDone,
+    Claim,
+    Facts,
+    FileCommitted,
+    FileEmpty,
+    FileFailed,
+    FileGone,
+    FileOutcome,
+    FileQuarantined,
+    HeldByOther,
+    LedgerEntry,
+    UnknownBatch,
+)
+from pipelines.accounting.heartbeat import Heartbeat
+from pipelines.accounting.states import State, Trigger
+from pipelines.contracts.model import Dataset
+from pipelines.contracts.schema import fingerprint
+from pipelines.errors import LakegateError, ObjectGoneError
+from pipelines.gate import Gate
+from pipelines.intake.routing import Routed, event_day, route
+from pipelines.ports import Committed
+from pipelines.prefetch import Fetched, fetch_ahead
+from pipelines.publication.publish import AcceptedFile, KnownVersion, publish, source_of
+from pipelines.publication.quarantine import make_report, quarantine
+from pipelines.publication.staged import StagedFile
+from pipelines.publication.staging import FileStage, Staging
+from pipelines.reading.summary import Accepted, Empty, FileReader, ReadRequest, ReadSummary, Rejected, Verdict, judge
+from pipelines.reports import BatchNotRun, BatchReport, FileEnding, FileReport, Stage
+
+__all__ = ["Inspect", "ingest_batch"]
+
+_PARTITIONS_KEPT = 100
+Inspect = Callable[[Sequence[StagedFile]], None]
+"""Looks at the batch's data files after the commit, while they are still on local disk."""
+
+
+def ingest_batch(
+    gate: Gate, reader: FileReader, dataset: Dataset, batch_id: str, owner: str, inspect: Inspect | None = None
+) -> BatchReport | BatchNotRun:
+    """Take one planned batch through the gate.
+
+    Bad files are outcomes in the report. `owner` is the run's id; `inspect` is called after a commit of this attempt.
+
+    Raises:
+        ClaimLostError: the lease ran out and another worker has the batch: nothing more was written.
+        TransientError, PermanentError: a fault of ours; the batch stays claimed until it is released.
+    """
+    claimed = gate.ledger.claim(batch_id, owner)
+    match claimed:
+        case Claim():
+            return _Work(gate, reader, dataset, claimed, inspect).run()
+        case AlreadyDone():
+            return BatchNotRun(batch_id, "its work is done already")
+        case HeldByOther():
+            return BatchNotRun(batch_id, f"run {claimed.owner} works on it until {claimed.until:%H:%M:%S} UTC at least")
+        case UnknownBatch():
+            return BatchNotRun(batch_id, "the ledger has no such batch")
+        case _ as never:
+            assert_never(never)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One member after it was read. Without a verdict nothing can be said of it yet, and `report.outcome` says why."""
+
+    entry: LedgerEntry
+    report: FileReport
+    verdict: Verdict | None = None
+    summary: ReadSummary | None = None
+
+    @property
+    def milliseconds(self) -> int:
+        return round(self.report.seconds * 1000)
+
+
+class _Work:
+    """One attempt at one claimed batch."""
+
+    def __init__(self, gate: Gate, reader: FileReader, dataset: Dataset, claim: Claim, inspect: Inspect | None) -> None:
+        self.gate = gate
+        self.reader = reader
+        self.dataset = dataset
+        self.claim = claim
+        self.inspect = inspect
+        self.heartbeat = Heartbeat(gate.ledger, claim)
+        self.contract = fingerprint(dataset)
+        self.seconds: dict[Stage, float] = dict.fromkeys(Stage, 0.0)
+
+    def run(self) -> BatchReport:
+        """Do it all."""
+        with (
+            self.heartbeat,
+            tempfile.TemporaryDirectory(prefix="lakegate-") as scratch,
+            Staging(
+                self.dataset,
+                self.claim.batch_id,
+                self.claim.epoch,
+                Path(scratch),
+                self.gate.clock(),
+                schema=self.gate.tables.file_schema(self.dataset),
+            ) as staging,
+        ):
+            found = self._find_commit()
+            if found is not None:
+                return self._recognise(found, staging)
+            reads = self._read_members(self.claim.members, staging)
+            self._settle_unpublished(reads)
+            return self._publish(reads, staging)
+
+    # ---- reading
+
+    def _read_members(self, members: Sequence[LedgerEntry], staging: Staging) -> list[_Read]:
+        ahead = fetch_ahead(self.gate.store, [entry.version for entry in members])
+        return [self._read(entry, fetched, staging) for entry, fetched in zip(members, ahead, strict=True)]
+
+    def _read(self, entry: LedgerEntry, fetched: Fetched, staging: Staging) -> _Read:
+        """Read and judge one file. A fault of ours with this file is its own outcome, not its neighbours'."""
+        self.heartbeat.check()
+        version = entry.version
+        report = FileReport(version.key, version.version_id, version.size_bytes, FileEnding.RETRY)
+        routed = route(version.key, (self.dataset,), event_day(version.landed_at), event_day(self.gate.clock()))
+        if not isinstance(routed, Routed):
+            return _Read(entry, replace(report, error=f"the contract no longer claims this key ({routed})"))
+        request = ReadRequest(self.dataset, version.key, version.size_bytes, routed.key_values)
+        started = time.perf_counter()
+        stage = staging.open_file(source_of(version))
+        try:
+            summary = self.reader.read(request, fetched.open, stage)
+            verdict = self._judge(stage, summary)
+        except ObjectGoneError:
+            stage.discard()
+            return _Read(entry, replace(report, outcome=FileEnding.GONE))
+        except LakegateError as error:
+            stage.discard()
+            return _Read(entry, replace(report, error=str(error)))
+        seconds = time.perf_counter() - started
+        self.seconds[Stage.READ] += seconds
+        report = replace(
+            report,
+            rows_read=summary.rows_read,
+            read_complete=summary.read_complete,
+            warnings=summary.warnings,
+            partitions=stage.partition_paths,
+            seconds=seconds,
+        )
+        match verdict:
+            case Accepted():
+                with self._timed(Stage.STAGE):
+                    stage.accept()
+                report = replace(report, outcome=FileEnding.LOADED, rows_loaded=verdict.rows)
+                return _Read(entry, report, verdict, summary)
+            case Rejected():
+                stage.discard()
+                report = replace(
+                    report,
+                    outcome=FileEnding.QUARANTINED,
+                    violations=verdict.violations,
+                    violations_total=verdict.violations_total,
+                )
+                return self._quarantine(entry, report, verdict, summary)
+            case Empty():
+                stage.discard()
+                return _Read(entry, replace(report, outcome=FileEnding.EMPTY), verdict, summary)
+            case _ as never:
+                assert_never(never)
+
+    def _judge(self, stage: FileStage, summary: ReadSummary) -> Verdict:
+        verdict = judge(self.dataset, summary)
+        breach = stage.breach()
+        if breach is not None and isinstance(verdict, Accepted):
+            return Rejected((breach,), breach.count)
+        return verdict
+
+    def _quarantine(self, entry: LedgerEntry, report: FileReport, verdict: Rejected, summary: ReadSummary) -> _Read:
+        """Copy the rejected object and write its report, before the ledger says it is there."""
+        try:
+            with self._timed(Stage.BOOKS):
+                placed = quarantine(
+                    self.gate.store,
+                    self.gate.quarantine_bucket,
+                    entry.version,
+                    make_report(
+                        self.dataset,
+                        entry.version,
+                        landing_day=entry.landing_day,
+                        batch_id=self.claim.batch_id,
+                        run_id=self.claim.owner,
+                        quarantined_at=self.gate.clock(),
+                        violations=verdict.violations,
+                        violations_total=verdict.violations_total,
+                        rows_read=summary.rows_read,
+                        rows_bad=summary.rows_bad,
+                        read_complete=summary.read_complete,
+                    ),
+                )
+        except ObjectGoneError:
+            return _Read(entry, replace(report, outcome=FileEnding.GONE))
+        except LakegateError as error:
+            return _Read(entry, replace(report, outcome=FileEnding.RETRY, error=str(error)))
+        report = replace(report, quarantine_id=placed.id, report_key=placed.report_key)
+        return _Read(entry, report, verdict, summary)
+
+    # ---- settling and publishing
+
+    def _settle_unpublished(self, reads: Sequence[_Read]) -> None:
+        """Write down what needs no commit: the rejected, the empty, the gone, and those to be tried again."""
+        outcomes: list[FileOutcome] = []
+        for read in reads:
+            match read.report.outcome:
+                case FileEnding.QUARANTINED:
+                    outcomes.append(FileQuarantined(read.entry.ref, self._facts(read), read.milliseconds))
+                case FileEnding.EMPTY:
+                    outcomes.append(FileEmpty(read.entry.ref, self._facts(read), read.milliseconds))
+                case FileEnding.GONE:
+                    outcomes.append(FileGone(read.entry.ref, read.milliseconds))
+                case FileEnding.RETRY:
+                    outcomes.append(FileFailed(read.entry.ref, read.report.error or "unknown", read.milliseconds))
+                case FileEnding.LOADED | FileEnding.SUPERSEDED:
+                    continue
+                case _ as never:
+                    assert_never(never)
+        self._settle(outcomes)
+
+    def _publish(self, reads: Sequence[_Read], staging: Staging) -> BatchReport:
+        accepted = [read for read in reads if read.report.outcome is FileEnding.LOADED]
+        if not accepted:
+            return self._finish([read.report for read in reads], None)
+        with self._timed(Stage.STAGE):
+            staged = staging.finish()
+        with self._timed(Stage.COMMIT):
+            self.gate.ledger.mark_committing(self.claim)
+            published = publish(
+                self.gate.tables,
+                self.dataset,
+                self.claim.batch_id,
+                [AcceptedFile(read.entry.version) for read in accepted],
+                staged,
+                lambda: self._known(accepted),
+                properties={"lakegate.run-id": self.claim.owner, "lakegate.contract": self.contract},
+                before_commit=self.heartbeat.renew,
+            )
+        if self.inspect is not None and published.commit is not None:
+            self.inspect(staged)
+        self._settle([FileCommitted(r.entry.ref, self._facts(r, published.commit), r.milliseconds) for r in accepted])
+        superseded = {source_of(version) for version in published.superseded}
+        reports = [
+            replace(read.report, outcome=FileEnding.SUPERSEDED, rows_loaded=0)
+            if source_of(read.entry.version) in superseded
+            else read.report
+            for read in reads
+        ]
+        return self._finish(reports, published.commit, staged)
+
+    def _known(self, accepted: Sequence[_Read]) -> list[KnownVersion]:
+        """Every other version of the batch's keys, and those of its own that may have rows from an earlier batch."""
+        known: list[KnownVersion] = []
+        for read in accepted:
+            mine = read.entry
+            for entry in self.gate.ledger.entries(mine.version.bucket, mine.version.key):
+                first_time = entry.attempts == 0 and entry.facts is None and entry.trigger is Trigger.EVENT
+                if entry.ref != mine.ref:
+                    known.append(KnownVersion(entry.version, accepted=entry.state is State.COMMITTED))
+                elif self.claim.epoch > 1 or not first_time:
+                    known.append(KnownVersion(entry.version))
+        return known
+
+    # ---- an earlier attempt's commit
+
+    def _find_commit(self) -> Committed | None:
+        """The commit of an earlier attempt at this batch, whose worker did not live to settle it."""
+        return self.gate.tables.find_batch(self.dataset, self.claim.batch_id) if self.claim.epoch > 1 else None
+
+    def _recognise(self, commit: Committed, staging: Staging) -> BatchReport:
+        """Settle from the table what that commit published, and read only the rest.
+
+        What reads well now but was not in that commit (the contract changed meanwhile) is left to the next batch.
+        """
+        now = self.gate.tables.current(self.dataset)
+        sources = [source_of(entry.version) for entry in self.claim.members]
+        rows = {found.source: found.rows for found in self.gate.tables.find_sources(now, self.dataset, sources)}
+        published = [entry for entry in self.claim.members if source_of(entry.version) in rows]
+        reads = self._read_members([entry for entry in self.claim.members if entry not in published], staging)
+        reads = [read for read in reads if read.report.outcome is not FileEnding.LOADED]
+        self._settle_unpublished(reads)
+        for entry in published:
+            version = entry.version
+            count = rows[source_of(version)]
+            report = FileReport(version.key, version.version_id, version.size_bytes, FileEnding.LOADED, count, count)
+            reads.append(_Read(entry, report))
+        self._settle(
+            [FileCommitted(r.entry.ref, self._facts(r, commit)) for r in reads if r.report.outcome is FileEnding.LOADED]
+        )
+        return self._finish([read.report for read in reads], commit, recognised=True)
+
+    # ---- the books
+
+    def _settle(self, outcomes: Sequence[FileOutcome]) -> None:
+        if outcomes:
+            with self._timed(Stage.BOOKS):
+                self.gate.ledger.settle(self.claim, outcomes)
+
+    def _facts(self, read: _Read, commit: Committed | None = None) -> Facts:
+        report = read.report
+        rejected = report.outcome is FileEnding.QUARANTINED
+        return Facts(
+            rows_read=report.rows_read,
+            rows_accepted=report.rows_loaded,
+            rows_rejected=report.rows_read if rejected else 0,
+            read_complete=report.read_complete,
+            violations_total=report.violations_total,
+            contract=self.contract,
+            report_key=report.report_key,
+            partitions=report.partitions[:_PARTITIONS_KEPT],
+            snapshot_id=commit.snapshot_id if commit else None,
+        )
+
+    def _finish(
+        self,
+        files: Sequence[FileReport],
+        commit: Committed | None,
+        staged: Sequence[StagedFile] = (),
+        *,
+        recognised: bool = False,
+    ) -> BatchReport:
+        with self._timed(Stage.BOOKS):
+            self.gate.ledger.finish(self.claim, commit.snapshot_id if commit else None)
+        batch = self.claim.batch
+        return BatchReport(
+            dataset=self.dataset.name,
+            landing_day=batch.landing_day,
+            batch_id=batch.batch_id,
+            trigger=batch.trigger.value,
+            files=tuple(files),
+            committed=commit,
+            bytes_out=sum(file.size_bytes for file in staged),
+            partitions=tuple(sorted({file.relative_key.rpartition("/")[0] for file in staged})),
+            seconds=dict(self.seconds),
+            recognised=recognised,
+        )
+
+    @contextmanager
+    def _timed(self, stage: Stage) -> Generator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.perf_counter() - started

@@ -356,7 +356,11 @@ class _Check:
             if key in said and kind is not ColumnType.STRING:
                 remedy = "use min and max" if kind in _ORDERED else "remove it"
                 yield Problem((*here, key), f"{key} on a column of type {column.type}", f"{key} only on string", remedy)
-        if "pattern" in said and kind is ColumnType.STRING and (fault := re2_fault(column.pattern)):
+        if (
+            "pattern" in said
+            and kind is ColumnType.STRING
+            and (fault := re2_fault(column.pattern) or re2_fault(rf"\A(?:{column.pattern})\z"))
+        ):
             yield Problem(
                 (*here, "pattern"),
                 f"{show(column.pattern)}: {fault}",

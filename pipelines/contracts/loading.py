@@ -7,13 +7,11 @@ for meaning (`checks.py`).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from pipelines.contracts.checks import check
 from pipelines.contracts.faults import Fault, KeyPath, Problem, format_path, show
-from pipelines.contracts.key_pattern import KeyPattern
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.model_faults import read_model
 from pipelines.contracts.yaml_source import MAX_BYTES, Position, YamlDocument, read_yaml
@@ -21,8 +19,8 @@ from pipelines.errors import ConfigurationError
 
 __all__ = ["BrokenDataset", "DatasetCatalog", "Fault", "Overlaps", "load_dataset", "load_datasets", "parse_dataset"]
 
-Overlaps = Callable[[KeyPattern, KeyPattern], bool]
-"""Whether there is a key that both patterns match."""
+Overlaps = Callable[[Sequence[Dataset]], Sequence[tuple[Dataset, Dataset]]]
+"""The pairs of datasets for which there is a key that both patterns match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +67,15 @@ def parse_dataset(raw: bytes, path: Path) -> Dataset | BrokenDataset:
 def load_datasets(folder: Path, overlaps: Overlaps | None = None) -> DatasetCatalog:
     """Load every dataset file of a folder: `*.yaml`, not in sub-folders; names that start with a dot are left alone.
 
-    `overlaps` decides whether two key patterns share keys (`pipelines.intake.routing.overlaps` unless given): both
-    datasets are broken then, because a file of theirs could go to either.
+    `overlaps` finds datasets whose key patterns share keys (`pipelines.intake.routing.overlaps` unless given): both
+    of a pair are broken then, because a file of theirs could go to either.
     Raises ConfigurationError when there is no such folder.
     """
     if not folder.is_dir():
         raise ConfigurationError(f"{folder} is no folder: set LAKEGATE_DATASETS to the folder of your dataset files")
     paths = sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml") and not p.name.startswith("."))
     loaded = [(path, *_load(path)) for path in paths]
-    shared = _overlapping(
-        [(d, document) for _, d, document in loaded if isinstance(d, Dataset)], overlaps or _routing()
-    )
+    shared = _shared_keys((overlaps or _routing())([d for _, d, _ in loaded if isinstance(d, Dataset)]))
     datasets: list[Dataset] = []
     broken: list[BrokenDataset] = []
     for path, outcome, document in loaded:
@@ -98,15 +94,13 @@ def _routing() -> Overlaps:
     try:
         from pipelines.intake.routing import overlaps
     except ModuleNotFoundError:
-        return lambda _one, _other: False
+        return lambda _datasets: []
     return overlaps
 
 
-def _overlapping(loaded: Sequence[tuple[Dataset, YamlDocument]], overlaps: Overlaps) -> dict[str, list[Problem]]:
+def _shared_keys(pairs: Sequence[tuple[Dataset, Dataset]]) -> dict[str, list[Problem]]:
     problems: dict[str, list[Problem]] = {}
-    for (one, _), (other, _) in combinations(loaded, 2):
-        if not overlaps(one.key_pattern, other.key_pattern):
-            continue
+    for one, other in pairs:
         for mine, theirs in ((one, other), (other, one)):
             found = f"{show(mine.landing.key)}, which shares keys with {theirs.name}'s {show(theirs.landing.key)}"
             remedy = f"change the prefix of {mine.name} or of {theirs.name}"

@@ -76,6 +76,7 @@ _WORDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("landing",): ("a mapping with key and start", 'write landing: {key: "landing/orders/*.csv", start: 2024-01-01}'),
     ("format",): ("a mapping with type", "write format: {type: csv}"),
     ("format", "type"): ("csv, tsv, json or jsonl", "write the type of the files"),
+    ("format", "delimiter"): ("one character", 'write ",", ";", "|" or "\\t"'),
     ("columns",): ("a mapping of columns", "list at least one: columns: {order_id: {type: bigint}}"),
     ("columns", "*"): ("a mapping with type", "write it as {type: string}"),
     ("columns", "*", "type"): (_TYPES, "write one of these types"),
@@ -85,7 +86,14 @@ _WORDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("expectations", "0"): ("one `expect_…: {arguments}` and an optional severity", "write - {expect_column_values_to_not_be_null: {column: a}, severity: warn}"),
     ("rows", "max_bad"): ("a number of rows or a share", 'write 10 or "0.1%"'),
 }  # fmt: skip
-_LISTS = "a list"
+# How to write a required key that is missing.
+_EXAMPLES: dict[tuple[str, ...], str] = {
+    ("name",): "name: orders, as the file is called",
+    ("description",): "description: what a row is, for the people who read the catalogue",
+    ("landing", "key"): 'key: "landing/orders/*.csv"',
+    ("landing", "start"): "start: 2024-01-01",
+    ("freshness", "expected_every"): "expected_every: P1D",
+}
 
 
 def keys_of(place: tuple[str, ...]) -> tuple[str, ...]:
@@ -196,7 +204,7 @@ class _Reading:
             if parent in _MODELS and self._was_meant(path):
                 self.unsound.add(path)
                 return
-            self._add(path, f"no {path[-1]}", expected, remedy if place in _WORDS else f"add it: {_example(place)}")
+            self._add(path, f"no {path[-1]}", expected, f"add it: {_EXAMPLES[place]}" if place in _EXAMPLES else remedy)
         elif place == ("columns", "*", "type") and isinstance(value, str):
             plain = value.split("(")[0].strip().lower()
             better = _TYPE_SYNONYMS.get(plain) or closest(
@@ -232,7 +240,7 @@ class _Reading:
         column = self._value(path[:2])
         for index, item in enumerate(value):
             try:
-                Column.model_validate({"type": column.get("type"), "zone": column.get("zone"), "min": item})
+                Column.model_validate({"type": column.get("type"), "zone": column.get("zone"), "allowed": [item]})
             except ValidationError:
                 return (*path, index), item
         return path, value
@@ -313,15 +321,6 @@ def _order(path: KeyPath) -> tuple[str, ...]:
     return tuple(f"{part:09d}" if isinstance(part, int) else part for part in path)
 
 
-def _example(place: tuple[str, ...]) -> str:
-    examples: dict[tuple[str, ...], str] = {
-        ("name",): "name: orders, as the file is called",
-        ("description",): "description: one sentence for the people who read the catalogue",
-        ("landing", "key"): 'key: "landing/orders/*.csv"',
-    }
-    return examples.get(place, f"{place[-1]}: …" if place else "…")
-
-
 def _words(details: ErrorDetails) -> tuple[str, str]:
     """Expected and remedy from the kind of pydantic's error."""
     context = details.get("ctx", {})
@@ -342,7 +341,7 @@ def _words(details: ErrorDetails) -> tuple[str, str]:
             near = closest(value, choices.replace(" or ", ", ").split(", ")) if isinstance(value, str) else None
             return choices, f"did you mean {near}?" if near else "write one of these"
         case "tuple_type" | "list_type":
-            return _LISTS, "put it in brackets: [first, second]"
+            return "a list", "put it in brackets: [first, second]"
         case "too_short":
             return "at least one item", "add one, or remove the key"
         case "string_too_long" | "string_too_short":

@@ -73,5 +73,8 @@ def table_schema(dataset: Dataset) -> pa.Schema:
 
 def fingerprint(dataset: Dataset) -> str:
     """Sixteen hexadecimal digits that change when the contract does; they go with every output and ledger entry."""
-    said = dataset.model_dump(mode="json", by_alias=True, exclude={"description", "owner", "group", "freshness"})
+    words_for_people = {"description", "owner", "group", "freshness"}
+    said = dataset.model_dump(mode="json", by_alias=True, exclude=words_for_people)
+    for column in said["columns"].values():
+        del column["description"]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,11 +1,12 @@
-"""Values of a column's type: read from YAML (bounds, allowed values) and from object keys. Pure; knows no file format.
+"""Values of a column's type: read from YAML (bounds, allowed values). Pure; knows no file format.
 
-What a file's cells hold is read by `pipelines/reading/`, in bulk; this is for the few values a contract or a key names.
+What a file's cells hold is read by `pipelines/reading/`, in bulk; this is for the few values a contract names; those of object keys
+are read by `pipelines/intake/routing.py`.
 """
 
 import math
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any
@@ -20,7 +21,6 @@ __all__ = [
     "decimal_digits",
     "find_zone",
     "iso_date",
-    "key_value",
     "strptime_directives",
     "typed_value",
 ]
@@ -124,35 +124,6 @@ def typed_value(type_text: str, raw: Any, *, zone: str | None = None) -> TypedVa
             raise ValueError("a json column has no values to compare with")
 
 
-def key_value(
-    type_text: str, text: str, form: str | None, *, zone: str | None = None
-) -> str | int | date | datetime | Decimal:
-    """Read the text of a field of an object's key by its column's type.
-
-    `form` is the field's strptime pattern (`KeyPattern.fields`), or None; a timestamp without an offset is in `zone`, else
-    UTC. Raises ValueError with the reason when the text is no such value.
-    """
-    kind = column_kind(type_text)
-    match kind:
-        case ColumnType.STRING:
-            return text
-        case ColumnType.INT | ColumnType.BIGINT:
-            if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
-                raise ValueError("not a whole number")
-            typed_value(type_text, int(text))
-            return int(text)
-        case ColumnType.DECIMAL:
-            return _decimal(type_text, text)
-        case ColumnType.DATE:
-            return datetime.strptime(text, form).date() if form else iso_date(text)  # noqa: DTZ007 - a date has no zone
-        case ColumnType.TIMESTAMP:
-            if not form:
-                return _timestamp(text, zone or "UTC")
-            return datetime.strptime(text, form).replace(tzinfo=find_zone(zone or "UTC")).astimezone(UTC)
-        case ColumnType.BOOLEAN | ColumnType.DOUBLE | ColumnType.JSON:
-            raise ValueError(f"a {kind} cannot be taken from a key")
-
-
 def strptime_directives(form: str) -> tuple[str, ...]:
     """The directive letters of a strptime pattern, in order; a `%` at the end counts as the empty directive."""
     return tuple(re.findall(r"%(.?)", form, re.DOTALL))
@@ -180,6 +151,9 @@ def _timestamp(raw: Any, zone: str | None) -> datetime:
         moment = datetime.fromisoformat(raw)
     elif isinstance(raw, datetime):
         moment = raw
+    elif isinstance(raw, str) and _ISO_DATE.fullmatch(raw):
+        zone = zone or "UTC"  # a day's first moment, in the column's zone
+        moment = datetime.combine(date.fromisoformat(raw), time())
     else:
         raise ValueError("not a timestamp such as 2013-01-01T10:00:00Z")
     if moment.tzinfo is None:

@@ -341,5 +341,7 @@ def _syntax_fault(error: MarkedYAMLError) -> SourceFault:
         remedy = "inside double quotes write each backslash twice, or use single quotes"
     elif "<block end>" in problem:
         remedy = "give all keys of one level the same indentation, and don't mix list items with keys"
+    if match := re.fullmatch(r"expected (.+), but (?:got|found) (.+)", problem.split(" (")[0]):
+        expected, problem = match[1], match[2]
     position = Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)
     return SourceFault(position, Problem((), problem, expected, remedy))

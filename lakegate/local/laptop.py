@@ -110,8 +110,18 @@ class Laptop:
         use_environment(environment)
         return environment
 
-    def start_dagster(self, environment: Mapping[str, str], port: int | None = None, *, tied: bool = False) -> str:
+    def start_dagster(
+        self,
+        environment: Mapping[str, str],
+        port: int | None = None,
+        *,
+        tied: bool = False,
+        workspace: Path = WORKSPACE,
+    ) -> str:
         """Start Dagster's daemon and web server unless they run; return the address of its pages.
+
+        They get `environment` (what `start` returned) and load what `workspace` names. A port is taken as it is; without
+        one the known port is used again, else 3000, else a free one. With `tied` as in `start`.
 
         Raises:
             PermanentError: one of them did not start; the message holds the end of its log.
@@ -123,8 +133,8 @@ class Laptop:
             started: list[tuple[Child, Callable[[int], bool]]] = []
             # Both load the definitions first, which takes seconds: at the same time, not one after the other.
             for command, is_healthy in (
-                (dagster.webserver_command(port, WORKSPACE, own), dagster.webserver_is_healthy),
-                (dagster.daemon_command(WORKSPACE, own), dagster.daemon_is_healthy),
+                (dagster.webserver_command(port, workspace, own), dagster.webserver_is_healthy),
+                (dagster.daemon_command(workspace, own), dagster.daemon_is_healthy),
             ):
                 child = self._runner.find(command.name)
                 if child is not None and not child.is_alive:

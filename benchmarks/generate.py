@@ -37,8 +37,8 @@ columns:
   score:       {{type: double}}
   ratio:       {{type: double, min: -1, max: 1}}
   weight:      {{type: double}}
-  price:       {{type: decimal(10,2), min: 0, nullable: false}}
-  discount:    {{type: decimal(6,4)}}
+  price:       {{type: "decimal(10,2)", min: 0, nullable: false}}
+  discount:    {{type: "decimal(6,4)"}}
   event_time:  {{type: timestamp, zone: UTC, nullable: false}}
   updated_at:  {{type: timestamp}}
   event_date:  {{type: date, nullable: false}}
@@ -96,11 +96,17 @@ def _block(rng: np.random.Generator, first_id: int, rows: int) -> dict[str, pa.A
     second = rng.integers(0, 86_400, rows)
     epoch = np.datetime64("2024-01-01", "D").astype("datetime64[s]").astype(np.int64)
     event = pa.array((epoch + day * 86_400 + second).astype("datetime64[s]"))
-    updated = pa.array(((epoch + day * 86_400 + second) * 1_000_000 + rng.integers(0, 10**12, rows)).astype("datetime64[us]"))
+    updated = pa.array(
+        ((epoch + day * 86_400 + second) * 1_000_000 + rng.integers(0, 10**12, rows)).astype("datetime64[us]")
+    )
     names = pc.binary_join_element_wise(_pick(rng, NAMES, rows), _pick(rng, NAMES, rows), " ")
-    quoted = pc.binary_join_element_wise(pa.scalar('"'), _pick(rng, NAMES, rows), pa.scalar(', ""'), _pick(rng, WORDS, rows), pa.scalar('"""'), "")
+    quoted = pc.binary_join_element_wise(
+        pa.scalar('"'), _pick(rng, NAMES, rows), pa.scalar(', ""'), _pick(rng, WORDS, rows), pa.scalar('"""'), ""
+    )
     notes = pc.binary_join_element_wise(*[_pick(rng, WORDS, rows) for _ in range(3)], " ")
-    folded = pc.binary_join_element_wise(pa.scalar('"'), notes, pa.scalar("\n"), _pick(rng, WORDS, rows), pa.scalar('"'), "")
+    folded = pc.binary_join_element_wise(
+        pa.scalar('"'), notes, pa.scalar("\n"), _pick(rng, WORDS, rows), pa.scalar('"'), ""
+    )
     price = _fixed_point(rng.integers(0, 10_000_000, rows), 2)
     share = _fixed_point(rng.integers(0, 10_000, rows), 4)
     letters = np.array([f"{chr(65 + i // 26)}{chr(65 + i % 26)}" for i in range(676)])
@@ -155,7 +161,9 @@ def _write_csv(out: IO[bytes], truth: IO[str] | None, rng: np.random.Generator, 
         lines = pc.binary_join_element_wise(*filled, ",")
         if truth is not None:
             chosen = np.flatnonzero(rng.random(count) < dirty)
-            texts = {name: column.take(pa.array(chosen)).to_pylist() for name, column in zip(COLUMNS, filled, strict=True)}
+            texts = {
+                name: column.take(pa.array(chosen)).to_pylist() for name, column in zip(COLUMNS, filled, strict=True)
+            }
             newlines = pc.count_substring(lines, "\n").to_numpy().copy()
             whole = lines.to_pylist()
             bad: dict[int, tuple[str | None, str]] = {}

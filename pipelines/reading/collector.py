@@ -1,0 +1,152 @@
+"""Gathers what is wrong with one file: one violation per rule and column, exact counts, few samples, whole sentences."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pipelines.reading.violations import MAX_SAMPLES, MAX_VIOLATIONS, Rule, Sample, Violation
+
+__all__ = ["MAX_FOUND", "Collector", "StopReading", "capped", "shown"]
+
+MAX_FOUND = 256
+"""Characters of found text that a violation or sample keeps."""
+_MAX_SHOWN = 80
+_MAX_KINDS = 10_000
+
+
+class StopReading(Exception):  # noqa: N818 - it is no error: the fault is already among the violations
+    """Reading cannot go on behind a fault that has been collected: the file's alignment or its limits are gone."""
+
+
+def capped(text: str) -> str:
+    """At most MAX_FOUND characters of a text, an ellipsis in place of the rest."""
+    return text if len(text) <= MAX_FOUND else text[: MAX_FOUND - 1] + "…"
+
+
+def shown(text: str) -> str:
+    """A text from a file as it may stand in a sentence: quoted, one line, control characters escaped, short."""
+    short = text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
+    plain = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in short)
+    return json.dumps(plain, ensure_ascii=False).replace("\\\\", "\\")
+
+
+@dataclass(slots=True)
+class _Breaches:
+    expected: str
+    detail: str | None
+    first: Sample
+    count: int = 0
+    samples: list[Sample] = field(default_factory=list[Sample])
+
+
+_Kind = tuple[Rule, str | None, str | None, str]
+
+
+class Collector:
+    """The violations of one file while it is read."""
+
+    def __init__(self, display_name: str) -> None:
+        """Collect for the file that messages call `display_name`."""
+        self._name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in display_name)
+        self._kinds: dict[_Kind, _Breaches] = {}
+        self._rejecting = 0
+
+    @property
+    def rejecting(self) -> int:
+        """How many breaches reject the file: 0 as long as its rows may be emitted."""
+        return self._rejecting
+
+    def add(
+        self,
+        rule: Rule,
+        column: str | None,
+        samples: Sequence[Sample],
+        expected: str,
+        *,
+        count: int | None = None,
+        detail: str | None = None,
+        severity: str = "reject",
+        expectation: str | None = None,
+    ) -> None:
+        """Add `count` breaches (by default one a sample) of which `samples` are the first, in file order.
+
+        `detail` is a sentence about the likely cause, kept from the first breach. With `severity` `warn` or `block`
+        the breach never rejects.
+        """
+        number = len(samples) if count is None else count
+        if severity == "reject":
+            self._rejecting += number
+        kind = (rule, column, expectation, severity)
+        breaches = self._kinds.get(kind)
+        if breaches is None:
+            if len(self._kinds) >= _MAX_KINDS or not samples:
+                return
+            breaches = self._kinds[kind] = _Breaches(expected, detail, samples[0])
+        elif samples and (samples[0].line or 0, samples[0].byte_offset or 0) < (
+            breaches.first.line or 0,
+            breaches.first.byte_offset or 0,
+        ):
+            breaches.first, breaches.expected, breaches.detail = samples[0], expected, detail
+        breaches.count += number
+        room = MAX_SAMPLES - len(breaches.samples)
+        if room > 0:
+            breaches.samples.extend(Sample(s.line, s.byte_offset, capped(s.found)) for s in samples[:room])
+
+    def room(self, rule: Rule, column: str | None, severity: str = "reject", expectation: str | None = None) -> int:
+        """How many more samples this kind of breach would keep; where it is 0, `add` needs a count only."""
+        breaches = self._kinds.get((rule, column, expectation, severity))
+        return MAX_SAMPLES if breaches is None else MAX_SAMPLES - len(breaches.samples)
+
+    def withdraw(self, rule: Rule, column: str) -> None:
+        """Forget the breaches of a rule in a column: a better explanation is going to be added in their place."""
+        for kind in [k for k in self._kinds if k[0] is rule and k[1] == column and k[3] == "reject"]:
+            self._rejecting -= self._kinds.pop(kind).count
+
+    def violations(self) -> tuple[Violation, ...]:
+        """What rejects the file, by first line; at most MAX_VIOLATIONS."""
+        return self._listed(rejecting=True)
+
+    def warnings(self) -> tuple[Violation, ...]:
+        """Breaches of expectations that do not reject, by first line; at most MAX_VIOLATIONS."""
+        return self._listed(rejecting=False)
+
+    def _listed(self, *, rejecting: bool) -> tuple[Violation, ...]:
+        chosen = [(kind, b) for kind, b in self._kinds.items() if (kind[3] == "reject") is rejecting]
+        chosen.sort(key=lambda pair: (pair[1].first.line or 0, pair[1].first.byte_offset or 0))
+        return tuple(self._violation(kind, b) for kind, b in chosen[:MAX_VIOLATIONS])
+
+    def _violation(self, kind: _Kind, breaches: _Breaches) -> Violation:
+        rule, column, expectation, severity = kind
+        first = breaches.first
+        return Violation(
+            rule=rule,
+            column=column,
+            line=first.line,
+            byte_offset=first.byte_offset,
+            found=capped(first.found),
+            expected=breaches.expected,
+            count=breaches.count,
+            message=self._message(rule, column, breaches),
+            samples=tuple(sorted(breaches.samples, key=lambda s: (s.line or 0, s.byte_offset or 0))),
+            severity=severity,
+            expectation=expectation,
+        )
+
+    def _message(self, rule: Rule, column: str | None, breaches: _Breaches) -> str:
+        first = breaches.first
+        place = [self._name]
+        if first.line is not None:
+            place.append(str(first.line))
+        if column is not None:
+            place.append("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in capped(column)))
+        parts = [f"{':'.join(place)}: {rule.meaning}: found {shown(first.found)}, expected {breaches.expected}."]
+        if breaches.detail:
+            parts.append(breaches.detail)
+        if breaches.count > 1:
+            also = list(dict.fromkeys(str(s.line) for s in breaches.samples if s.line not in (None, first.line)))[:4]
+            where = (
+                f" (also on line {', '.join(also)}{', …' if breaches.count > len(also) + 1 else ''})" if also else ""
+            )
+            parts.append(f"{breaches.count:,} times in this file{where}.")
+        parts.append(f"{rule.remedy[0].upper()}{rule.remedy[1:]}.")
+        return " ".join(parts)

@@ -1,0 +1,249 @@
+"""Text cells to typed Arrow arrays, a column at a time: exact, or not at all.
+
+Arrow's casts are fast and lax (or worse) in places. So a cast counts only together with a proof, cheap and vectorised, that for
+these very texts it says what `values.py` says. Where the proof fails the column is halved until at most `_LEAF` texts
+are left, which are read one by one: a bad cell costs its neighbourhood, not its block.
+
+What was found in pyarrow 25 and is guarded here: ints accept `0x1F`; doubles accept `inf`, `nan`, and make `1e400` infinite
+and `1e-400` zero; decimals wrap around silently beyond 38 digits and crash the process on `1e-999999999`; timestamps
+accept a bare date or hour; dates accept the year 0.
+"""
+
+# pyright: reportAttributeAccessIssue=false
+# pyarrow.compute makes its functions when it is imported: the checker cannot see them.
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.contracts.model import Column, ColumnType
+from pipelines.contracts.schema import arrow_type
+from pipelines.reading.values import Misfit, Value, ValueReader, value_reader
+
+__all__ = ["Converted", "Converter", "Misfits"]
+
+_LEAF = 48
+_NINE = 0x39
+_Octets = npt.NDArray[np.uint8]
+_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
+_DAY_US = 86_400_000_000
+_MICROSECONDS = pa.timestamp("us")
+_UTC = pa.timestamp("us", tz="UTC")
+_EPOCH_UNITS = {"epoch_s": 1_000_000, "epoch_ms": 1_000}
+
+Proof = Callable[[pa.StringArray], pa.Array | None]
+"""Convert all texts, or return None where the outcome is not proven to be what `values.py` says. Never raises for a text."""
+
+
+@dataclass(slots=True)
+class Misfits:
+    """Positions of texts that are no value of the type, by rule and reason, in rising order."""
+
+    by_kind: dict[Misfit, list[int]] = field(default_factory=dict[Misfit, list[int]])
+
+    def add(self, position: int, misfit: Misfit) -> None:
+        """Note one text."""
+        self.by_kind.setdefault(misfit, []).append(position)
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """The typed array (null where the text was null or a misfit), and the misfits."""
+
+    values: pa.Array
+    misfits: Misfits
+
+
+class Converter:
+    """Converts one column's texts. Build once a dataset; holds no state of a file."""
+
+    def __init__(self, column: Column) -> None:
+        """Prepare for a column. Raises ConfigurationError when its zone or format cannot be used."""
+        self.type: pa.DataType = arrow_type(column)
+        self._read: ValueReader = value_reader(column)
+        self._prove = _proof(column)
+        self._is_text = column.kind is ColumnType.STRING
+
+    def convert(self, texts: pa.StringArray) -> Converted:
+        """Convert texts whose nulls are nulls already. Bad texts never raise."""
+        misfits = Misfits()
+        if self._is_text:
+            return Converted(texts, misfits)
+        pieces: list[pa.Array] = []
+        self._halve(texts, 0, pieces, misfits)
+        return Converted(pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces), misfits)
+
+    def _halve(self, texts: pa.StringArray, base: int, pieces: list[pa.Array], misfits: Misfits) -> None:
+        proven = self._prove(texts) if self._prove else None
+        if proven is not None:
+            pieces.append(proven)
+        elif len(texts) <= _LEAF or self._prove is None:
+            pieces.append(self._one_by_one(texts, base, misfits))
+        else:
+            half = len(texts) // 2
+            self._halve(texts.slice(0, half), base, pieces, misfits)
+            self._halve(texts.slice(half), base + half, pieces, misfits)
+
+    def _one_by_one(self, texts: pa.StringArray, base: int, misfits: Misfits) -> pa.Array:
+        known: dict[str, Value | Misfit] = {}
+        values: list[Value | None] = []
+        for position, text in enumerate(texts.to_pylist()):
+            if text is None:
+                values.append(None)
+                continue
+            value = known.get(text)
+            if value is None:
+                value = known[text] = self._read(text)
+            if isinstance(value, Misfit):
+                misfits.add(base + position, value)
+                values.append(None)
+            else:
+                values.append(value)
+        return pa.array(values, self.type, from_pandas=False)
+
+
+def _proof(column: Column) -> Proof | None:
+    match column.kind:
+        case ColumnType.STRING | ColumnType.JSON:
+            return None
+        case ColumnType.BOOLEAN:
+            return _boolean_proof(column.true_values, column.false_values)
+        case ColumnType.INT | ColumnType.BIGINT:
+            kind = arrow_type(column)
+            return lambda texts: _integers(texts, kind)
+        case ColumnType.DOUBLE:
+            return _doubles
+        case ColumnType.DECIMAL:
+            kind, room = arrow_type(column), 38 - column.decimal_digits[1]
+            return lambda texts: _decimals(texts, kind, room)
+        case ColumnType.DATE:
+            return _dates if column.formats == ("iso8601",) else None
+        case ColumnType.TIMESTAMP:
+            if column.formats == ("iso8601",):
+                return _timestamp_proof(column.zone)
+            if len(column.formats) == 1 and column.formats[0] in _EPOCH_UNITS:
+                unit = _EPOCH_UNITS[column.formats[0]]
+                return lambda texts: _epochs(texts, unit)
+            return None
+
+
+def _octets(texts: pa.StringArray) -> _Octets:
+    """The bytes of all texts, one after another; what lies under nulls is among them."""
+    buffers = texts.buffers()
+    if buffers[2] is None:
+        return np.empty(0, np.uint8)
+    offsets = np.frombuffer(buffers[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return np.frombuffer(buffers[2], np.uint8)[offsets[0] : offsets[-1]]
+
+
+def _plain(texts: pa.StringArray) -> bool:
+    """Whether no byte is a letter: neither hexadecimal nor exponents nor words are among the texts."""
+    octets = _octets(texts)
+    return not len(octets) or int(octets.max()) <= _NINE
+
+
+def _lengths(texts: pa.StringArray) -> tuple[int, int]:
+    """The shortest and the longest text in bytes; (0, 0) when all are null."""
+    bounds = pc.min_max(pc.binary_length(texts))
+    return (bounds["min"].as_py() or 0, bounds["max"].as_py() or 0)
+
+
+def _cast(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
+    try:
+        return texts.cast(kind)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _integers(texts: pa.StringArray, kind: pa.DataType) -> pa.Array | None:
+    return _cast(texts, kind) if _plain(texts) else None
+
+
+def _doubles(texts: pa.StringArray) -> pa.Array | None:
+    values = _cast(texts, pa.float64())
+    if values is None or pc.all(pc.is_finite(values)).as_py() is False:
+        return None
+    zeros = pc.equal(values, 0.0)
+    if pc.any(zeros).as_py():
+        suspicious = pc.match_substring_regex(texts.filter(zeros), "^[^eE]*[1-9]")
+        if pc.any(suspicious).as_py():
+            return None
+    return values
+
+
+def _decimals(texts: pa.StringArray, kind: pa.DataType, room: int) -> pa.Array | None:
+    if not _plain(texts) or _lengths(texts)[1] > room:
+        return None
+    return _cast(texts, kind)
+
+
+def _dates(texts: pa.StringArray) -> pa.Array | None:
+    values = _cast(texts, pa.date32())
+    if values is None:
+        return None
+    days = pc.min_max(values.cast(pa.int32()))
+    return values if days["min"].as_py() is None or days["min"].as_py() >= _FIRST_DAY else None
+
+
+def _timestamp_proof(zone: str | None) -> Proof:
+    def prove(texts: pa.StringArray) -> pa.Array | None:
+        shortest = _lengths(texts)[0]
+        # Twenty bytes hold at least minutes (`…Thh:mm:ssZ`, `…Thh:mm+01:00`); shorter ones must show their colon.
+        if shortest < 20 and pc.all(pc.match_substring_regex(texts, "^.{13}:")).as_py() is False:
+            return None
+        if zone is None:
+            values = _cast(texts, _UTC)
+        else:
+            local = _cast(texts, _MICROSECONDS)
+            values = None if local is None else _local_to_utc(local, zone)
+        return values if values is not None and _in_calendar(values) else None
+
+    return prove
+
+
+def _local_to_utc(local: pa.Array, zone: str) -> pa.Array | None:
+    if zone == "UTC":
+        return local.cast(_UTC)
+    try:
+        return pc.assume_timezone(local, zone, ambiguous="raise", nonexistent="raise").cast(_UTC)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _in_calendar(values: pa.Array) -> bool:
+    bounds = pc.min_max(values.cast(pa.int64()))
+    low, high = bounds["min"].as_py(), bounds["max"].as_py()
+    return low is None or (low >= _FIRST_DAY * _DAY_US and high < (_LAST_DAY + 1) * _DAY_US)
+
+
+def _epochs(texts: pa.StringArray, unit_us: int) -> pa.Array | None:
+    numbers = _integers(texts, pa.int64())
+    if numbers is None:
+        return None
+    try:
+        values = pc.multiply_checked(numbers, unit_us)
+    except pa.ArrowInvalid:
+        return None
+    moments = values.cast(_UTC)
+    return moments if _in_calendar(moments) else None
+
+
+def _boolean_proof(true: Sequence[str], false: Sequence[str]) -> Proof:
+    meanings = pa.array([*true, *false], pa.string())
+    plain = list(true[:1]), list(false[:1])
+
+    def prove(texts: pa.StringArray) -> pa.Array | None:
+        if plain[0] and plain[1]:
+            yes, no = pc.equal(texts, plain[0][0]), pc.equal(texts, plain[1][0])
+            if pc.all(pc.xor(yes, no)).as_py() is not False:
+                return yes
+        which = pc.index_in(texts, meanings)
+        if which.null_count > texts.null_count:
+            return None
+        return pc.less(which, len(true))
+
+    return prove

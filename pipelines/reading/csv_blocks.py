@@ -1,0 +1,240 @@
+"""Cuts UTF-8 CSV into blocks of whole records, and knows where each record, line and structural fault is.
+
+The grammar is RFC 4180's, strictly; LF, CRLF and lone CR each end a line. A block in which every quote stands where it
+may (a vectorised look at the bytes around each quote) is exactly what the grammar says; only where one does not is
+the quote-by-quote state machine run, which names the faults and finds the record ends behind them. Knows nothing of
+columns or types.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.reading.violations import Rule
+
+__all__ = ["BLOCK_BYTES", "CsvBlock", "Positions", "QuoteFault", "Structure", "split"]
+
+Positions = npt.NDArray[np.int64]
+_Bytes = npt.NDArray[np.uint8]
+
+BLOCK_BYTES = 4 << 20
+_QUOTE, _LF, _CR = 0x22, 0x0A, 0x0D
+_NONE: Positions = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteFault:
+    """A quote at `position` of a block that the grammar does not allow there."""
+
+    position: int
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """Where lines and records end, and which quotes are wrong, in a buffer that starts at a record's start.
+
+    `line_ends` holds the position of the last byte of each line end, `record_ends` those outside quotes. `opens`
+    holds the quotes that open a quoted region, `closes` those that close one (one less when the last is open).
+    """
+
+    line_ends: Positions
+    record_ends: Positions
+    opens: Positions
+    closes: Positions
+    faults: tuple[QuoteFault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CsvBlock:
+    """Whole records. `starts` and `ends` delimit each record (its line end included); `lines` is where each starts.
+
+    `byte_offset` is the block's place in the UTF-8 text. `oversized` marks a last record that was cut off because it
+    is larger than the limit, `unclosed` one whose quote is open at the end of the file.
+    """
+
+    content: bytes
+    byte_offset: int
+    starts: Positions
+    ends: Positions
+    lines: Positions
+    structure: Structure
+    is_last: bool
+    oversized: bool = False
+
+    @property
+    def unclosed(self) -> bool:
+        """Whether the last record's quote is never closed."""
+        return len(self.structure.opens) > len(self.structure.closes)
+
+    @property
+    def open_quote(self) -> int:
+        """Where the quote that is never closed opens; only for an `unclosed` block."""
+        opens, closes = self.structure.opens, self.structure.closes
+        last = len(opens) - 1
+        while last > 0 and closes[last - 1] == opens[last] - 1:  # an escaped quote closes and opens by parity
+            last -= 1
+        return int(opens[last])
+
+    def line_of(self, position: int) -> int:
+        """The line a position of the block lies on, as an editor counts."""
+        return int(self.lines[0]) + int(np.searchsorted(self.structure.line_ends, position))
+
+    def inside_quotes(self, positions: Positions) -> npt.NDArray[np.bool_]:
+        """Which positions lie in quoted text (the opening quote itself does not)."""
+        opened = np.searchsorted(self.structure.opens, positions)
+        return opened > np.searchsorted(self.structure.closes, positions)
+
+
+def split(
+    pieces: Iterable[bytes], delimiter: str, record_bytes: int, block_bytes: int = BLOCK_BYTES
+) -> Iterator[CsvBlock]:
+    """Cut `pieces` into blocks of about `block_bytes` at record ends; the last block may end without a line end.
+
+    A record of more than `record_bytes` that does not fit a block comes alone and cut off, as the last block. Never
+    raises for what the bytes hold; holds at most the larger of one block and one record, twice.
+    """
+    mark = ord(delimiter)
+    source = _slices(pieces, block_bytes)
+    held: list[bytes] = []
+    held_bytes, wanted, offset, line = 0, block_bytes, 0, 1
+    at_end = False
+    while not at_end or held_bytes:
+        while held_bytes < wanted and not at_end:
+            piece = next(source, None)
+            if piece is None:
+                at_end = True
+            else:
+                held.append(piece)
+                held_bytes += len(piece)
+        buffer = b"".join(held)
+        if not buffer:
+            return
+        structure = _structure(buffer, mark, at_end)
+        if at_end:
+            cut = len(buffer)
+        elif len(structure.record_ends):
+            cut = int(structure.record_ends[-1]) + 1
+        elif len(buffer) > record_bytes:
+            yield _block(buffer, offset, line, structure, is_last=True, oversized=True)
+            return
+        else:
+            held, wanted = [buffer], max(len(buffer) * 2, wanted)
+            continue
+        yield _block(buffer if at_end else buffer[:cut], offset, line, structure, is_last=at_end)
+        offset += cut
+        line += int(np.searchsorted(structure.line_ends, cut))
+        held = [buffer[cut:]]
+        held_bytes, wanted = len(held[0]), block_bytes
+
+
+def _slices(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    for piece in pieces:
+        if len(piece) <= size:
+            yield piece
+        else:
+            for start in range(0, len(piece), size):
+                yield piece[start : start + size]
+
+
+def _block(
+    content: bytes, offset: int, line: int, structure: Structure, *, is_last: bool, oversized: bool = False
+) -> CsvBlock:
+    ends = structure.record_ends + 1
+    if not len(ends) or ends[-1] < len(content):
+        ends = np.append(ends, len(content))
+    starts = np.concatenate((np.zeros(1, np.int64), ends[:-1]))
+    if len(structure.record_ends) == len(structure.line_ends):
+        lines = np.arange(line, line + len(starts), dtype=np.int64)
+    else:
+        lines = line + np.searchsorted(structure.line_ends, starts)
+    if not is_last:
+        structure = _upto(structure, len(content))
+    return CsvBlock(content, offset, starts, ends, lines, structure, is_last, oversized)
+
+
+def _upto(structure: Structure, end: int) -> Structure:
+    """The structure of the buffer's first `end` bytes, which end with a record."""
+    return Structure(
+        structure.line_ends[: np.searchsorted(structure.line_ends, end)],
+        structure.record_ends[: np.searchsorted(structure.record_ends, end)],
+        structure.opens[: np.searchsorted(structure.opens, end)],
+        structure.closes[: np.searchsorted(structure.closes, end)],
+        tuple(f for f in structure.faults if f.position < end),
+    )
+
+
+def _structure(buffer: bytes, mark: int, at_end: bool) -> Structure:
+    """Look at a buffer; before the end of the file its last byte is left out: what follows it is not known yet."""
+    known = len(buffer) if at_end else len(buffer) - 1
+    octets = np.frombuffer(buffer, np.uint8)
+    line_ends = _line_ends(octets, buffer, known)
+    quotes: Positions = np.flatnonzero(octets[:known] == _QUOTE) if b'"' in buffer else _NONE
+    if not len(quotes):
+        return Structure(line_ends, line_ends, _NONE, _NONE, ())
+    if _all_stand_right(octets, quotes, mark):
+        opens, closes, faults = quotes[0::2], quotes[1::2], ()
+    else:
+        opens, closes, faults = _scan(buffer, quotes.tolist(), mark)
+    inside = np.searchsorted(opens, line_ends) > np.searchsorted(closes, line_ends)
+    return Structure(line_ends, line_ends[~inside] if inside.any() else line_ends, opens, closes, faults)
+
+
+def _line_ends(octets: _Bytes, buffer: bytes, known: int) -> Positions:
+    feeds: Positions = np.flatnonzero(octets[:known] == _LF)
+    if b"\r" not in buffer:
+        return feeds
+    returns: Positions = np.flatnonzero(octets[:known] == _CR)
+    follows = np.full(len(returns), 0, np.uint8)
+    has_next = returns + 1 < len(octets)
+    follows[has_next] = octets[returns[has_next] + 1]
+    alone = returns[follows != _LF]
+    return np.sort(np.concatenate((feeds, alone))) if len(alone) else feeds
+
+
+def _all_stand_right(octets: _Bytes, quotes: Positions, mark: int) -> bool:
+    """Whether parity alone tells quoted from unquoted text: each quote stands where RFC 4180 allows one.
+
+    An opening quote (even) follows a delimiter, a line end, the start, or, as the second half of an escape, the quote
+    before it. A closing one (odd) precedes a delimiter, a line end, the end, or the first half's partner.
+    """
+    even, odd = quotes[0::2], quotes[1::2]
+    before = octets[np.maximum(even - 1, 0)]
+    right = (before == mark) | (before == _LF) | (before == _CR) | (even == 0)
+    escapes = before == _QUOTE  # by parity the quote before an even one is a closing one
+    if not bool(np.all(right | escapes)):
+        return False
+    inside = odd[odd + 1 < len(octets)]
+    after = octets[inside + 1]
+    return bool(np.all((after == mark) | (after == _LF) | (after == _CR) | (after == _QUOTE)))
+
+
+def _scan(buffer: bytes, quotes: list[int], mark: int) -> tuple[Positions, Positions, tuple[QuoteFault, ...]]:
+    """The state machine over quotes: a wrong quote in an unquoted field is text, text after a closing quote is dropped."""
+    ends = {mark, _LF, _CR}
+    opens: list[int] = []
+    closes: list[int] = []
+    faults: list[QuoteFault] = []
+    is_open = False
+    skip = -1
+    size = len(buffer)
+    for quote in quotes:
+        if quote == skip:
+            continue
+        if is_open:
+            after = buffer[quote + 1] if quote + 1 < size else None
+            if after == _QUOTE:
+                skip = quote + 1
+                continue
+            closes.append(quote)
+            is_open = False
+            if after is not None and after not in ends:
+                faults.append(QuoteFault(quote, Rule.TEXT_AFTER_QUOTE))
+        elif quote == 0 or buffer[quote - 1] in ends:
+            opens.append(quote)
+            is_open = True
+        else:
+            faults.append(QuoteFault(quote, Rule.BARE_QUOTE))
+    return np.array(opens, np.int64), np.array(closes, np.int64), tuple(faults)

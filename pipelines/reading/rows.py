@@ -1,0 +1,242 @@
+"""Judges blocks of rows: converts them, applies every rule, collects breaches with their places, emits what is clean.
+
+Both formats end here: what a cell means and which rules it breaks is decided once, for CSV and JSON alike. The plan of a
+dataset (converters, compiled rules, schema) is built once and used for every file.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipelines.contracts.model import Dataset, KeyValue
+from pipelines.contracts.schema import RESCUED, SOURCE_LINE, reading_schema
+from pipelines.reading.collector import Collector
+from pipelines.reading.conversion import Converter
+from pipelines.reading.csv_blocks import Positions
+from pipelines.reading.expectations import FileExpectations, NativeExpectations
+from pipelines.reading.limits import Limits, limits_of
+from pipelines.reading.partitions import PartitionCount
+from pipelines.reading.rules import Breach, ColumnRules, typed_value
+from pipelines.reading.unique import KeyIndex, shown_key
+from pipelines.reading.values import Misfit, describe
+from pipelines.reading.violations import Rule, Sample
+
+__all__ = ["Cells", "Plan", "RowBlock", "RowJudge", "RowOut"]
+
+_MAX_BAD_LINES = 1_000_000
+
+
+class Plan:
+    """All that a dataset's contract says about reading, compiled. Holds no state of a file; build once a dataset."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        """Compile. Raises ConfigurationError when the contract cannot be compiled."""
+        self.dataset = dataset
+        self.limits: Limits = limits_of(dataset)
+        self.schema: pa.Schema = reading_schema(dataset)
+        self.nullable_schema: pa.Schema = pa.schema([f.with_nullable(True) for f in self.schema])
+        self.converters = {name: Converter(column) for name, column in dataset.columns.items()}
+        self.expected = {name: describe(column) for name, column in dataset.columns.items()}
+        self.rules = {name: ColumnRules(dataset, name) for name in dataset.columns}
+        self.expectations = NativeExpectations(dataset)
+
+
+@dataclass(slots=True)
+class Cells:
+    """One column of a block as texts; null where the file has null.
+
+    `values` is set when the texts are typed already. `misfits` are cells whose form alone rules the type out (a JSON
+    string for a number): their text is null, `found` says what stood there.
+    """
+
+    texts: pa.Array
+    values: pa.Array | None = None
+    misfits: Positions = field(default_factory=lambda: np.empty(0, np.int64))
+    found: Mapping[int, str] = field(default_factory=dict[int, str])
+
+
+@dataclass(slots=True)
+class RowBlock:
+    """Rows that are whole: the cells of each column found in the file, and where each row starts.
+
+    `locate` gives the byte offset of a row's cell (of the row when the column is None) in the content. `rescued` is the
+    `_rescued` column where the contract asks for one.
+    """
+
+    rows: int
+    lines: Positions
+    cells: Mapping[str, Cells]
+    locate: Callable[[int, str | None], int | None]
+    rescued: pa.Array | None = None
+
+
+class RowOut(Protocol):
+    """Takes the batches of clean rows."""
+
+    def __call__(self, batch: pa.RecordBatch) -> None:
+        """Take one batch of the reading schema."""
+        ...
+
+
+class RowJudge:
+    """The rows of one file, block by block, in file order."""
+
+    def __init__(self, plan: Plan, key_values: Mapping[str, KeyValue], collector: Collector, out: RowOut) -> None:
+        """Judge for one file whose key gave `key_values`; a value that does not fit its column is a KEY_VALUE breach."""
+        self._plan = plan
+        self._collector = collector
+        self._out = out
+        self.rows_read = 0
+        self.rows_bad = 0
+        self.null_counts: dict[str, int] = dict.fromkeys(plan.dataset.columns, 0)
+        self.bad_lines: set[int] = set()
+        self._key_scalars = self._key(key_values)
+        self._unique = KeyIndex(plan.dataset.primary_key) if plan.dataset.primary_key else None
+        self._partitions = PartitionCount(plan.dataset, plan.limits.partitions) if plan.dataset.partition_by else None
+        self._expectations = FileExpectations(plan.expectations)
+
+    def _key(self, key_values: Mapping[str, KeyValue]) -> dict[str, pa.Scalar]:
+        scalars: dict[str, pa.Scalar] = {}
+        for name in self._plan.dataset.key_columns:
+            column = self._plan.dataset.columns[name]
+            null = pa.scalar(None, self._plan.schema.field(name).type)
+            raw = key_values.get(name)
+            value = null if raw is None else typed_value(column, raw)
+            if isinstance(value, Misfit):
+                self._key_breach(name, str(raw), self._plan.expected[name])
+                value = null
+            texts = pa.array([None if raw is None else str(raw)], pa.string())
+            for breach in self._plan.rules[name].check(texts, pa.array([value.as_py()], value.type)):
+                if breach.rule not in (Rule.NULL, Rule.PARTITION_NULL) or raw is None:
+                    self._key_breach(name, "" if raw is None else str(raw), breach.expected)
+            scalars[name] = value
+        return scalars
+
+    def _key_breach(self, name: str, found: str, expected: str) -> None:
+        self._collector.add(Rule.KEY_VALUE, name, [Sample(None, None, found)], expected)
+
+    def judge(self, block: RowBlock) -> npt.NDArray[np.bool_]:
+        """Judge one block; returns which of its rows are bad. Clean rows go out unless the file is rejected already."""
+        plan = self._plan
+        bad = np.zeros(block.rows, np.bool_)
+        self.rows_read += block.rows
+        values: dict[str, pa.Array] = {}
+        for name in plan.dataset.columns:
+            scalar = self._key_scalars.get(name)
+            if scalar is not None:
+                values[name] = pa.repeat(scalar, block.rows)
+            else:
+                values[name] = self._column(name, block, bad)
+        for breach in self._expectations.check(values):
+            self._report(breach, block, _text_of(values[str(breach.column)]), bad)
+        if self._unique is not None:
+            self._unique.add([values[name] for name in plan.dataset.primary_key], block.lines)
+        if self._partitions is not None:
+            self._partitions.add(values)
+        newly_bad = int(bad.sum())
+        self.rows_bad += newly_bad
+        if newly_bad and self._unique is not None and len(self.bad_lines) < _MAX_BAD_LINES:
+            self.bad_lines.update(block.lines[np.flatnonzero(bad)].tolist())
+        if not self._collector.rejecting:
+            self._emit(block, values)
+        return bad
+
+    def _column(self, name: str, block: RowBlock, bad: npt.NDArray[np.bool_]) -> pa.Array:
+        cells = block.cells.get(name)
+        if cells is None:  # the file lacks the column, which has been judged already
+            self.null_counts[name] += block.rows
+            return pa.nulls(block.rows, self._plan.schema.field(name).type)
+        converter, values = self._plan.converters[name], cells.values
+        text_of = _text_of(cells.texts)
+        expected = self._plan.expected[name]
+        if values is None:
+            converted = converter.convert(cells.texts)
+            values = converted.values
+            for misfit, rows in converted.misfits.by_kind.items():
+                breach = Breach(misfit.rule, name, np.array(rows, np.int64), expected, misfit.reason)
+                self._report(breach, block, text_of, bad)
+        if len(cells.misfits):
+            self._report(Breach(Rule.TYPE, name, cells.misfits, expected), block, lambda row: cells.found[row], bad)
+        self.null_counts[name] += cells.texts.null_count - len(cells.misfits)
+        for breach in self._plan.rules[name].check(cells.texts, values):
+            if len(cells.misfits) and breach.rule is self._plan.rules[name].required_rule:
+                rows = np.setdiff1d(breach.rows, cells.misfits, assume_unique=True)
+                if not len(rows):
+                    continue
+                breach = Breach(breach.rule, breach.column, rows, breach.expected)
+            self._report(breach, block, text_of, bad)
+        return values
+
+    def _report(
+        self,
+        breach: Breach,
+        block: RowBlock,
+        text_of: Callable[[int], str],
+        bad: npt.NDArray[np.bool_],
+    ) -> None:
+        if breach.severity in ("reject", "quarantine_rows", "quarantine_file"):
+            bad[breach.rows] = True
+        severity = breach.severity if breach.severity in ("warn", "block") else "reject"
+        room = self._collector.room(breach.rule, breach.column, severity, breach.expectation)
+        samples = [
+            Sample(int(block.lines[row]), block.locate(int(row), breach.column), text_of(int(row)))
+            for row in breach.rows[:room]
+        ]
+        self._collector.add(
+            breach.rule,
+            breach.column,
+            samples,
+            breach.expected,
+            count=len(breach.rows),
+            detail=breach.detail,
+            severity=severity,
+            expectation=breach.expectation,
+        )
+
+    def _emit(self, block: RowBlock, values: Mapping[str, pa.Array]) -> None:
+        columns: list[pa.Array] = []
+        for schema_field in self._plan.schema:
+            if schema_field.name == SOURCE_LINE:
+                columns.append(pa.array(block.lines))
+            elif schema_field.name == RESCUED:
+                columns.append(pa.nulls(block.rows, pa.string()) if block.rescued is None else block.rescued)
+            else:
+                columns.append(values[schema_field.name])
+        self._out(pa.RecordBatch.from_arrays(columns, schema=self._plan.schema))
+
+    def finish(self, locate_line: Callable[[int], int | None] | None = None) -> None:
+        """After the last block: what only the whole file can tell. `locate_line` gives a line's byte offset, if known."""
+        if self._partitions is not None and (excess := self._partitions.excess()):
+            self._collector.add(Rule.PARTITION_COUNT, None, [Sample(None, None, excess)], self._partitions.expected)
+        self._expectations.finish(self._collector)
+        if self._unique is None:
+            return
+        names = self._plan.dataset.primary_key
+        with self._unique as index:
+            repeats = index.repeats()
+        if repeats.count:
+            self._collector.add(
+                Rule.PRIMARY_KEY,
+                names[0] if len(names) == 1 else None,
+                [Sample(r.line, locate_line(r.line) if locate_line else None, shown_key(names, r.key)) for r in repeats.first],
+                f"each key once; this one stood on line {repeats.first[0].first_line} already",
+                count=repeats.count,
+            )  # fmt: skip
+            self.rows_bad += repeats.count - sum(1 for r in repeats.first if r.line in self.bad_lines)
+
+    def close(self) -> None:
+        """Give back what is held on disk."""
+        if self._unique is not None:
+            self._unique.close()
+
+
+def _text_of(values: pa.Array) -> Callable[[int], str]:
+    def text(row: int) -> str:
+        value = values[row].as_py()
+        return "" if value is None else str(value)
+
+    return text

@@ -1,0 +1,226 @@
+"""Finds primary keys that a file holds twice: exactly, with both lines, in bounded memory.
+
+Each row's key becomes a 64-bit hash; hashes are kept as sorted runs, of which full ones are written to a temporary file.
+The keys themselves go, batch by batch, to a second temporary file. Only hashes that occur twice are suspects, and
+only for suspects are the keys read back and compared as they are: two keys that merely share a hash are never called equal.
+"""
+# pyright: reportAttributeAccessIssue=false
+# pyarrow.compute makes its functions when it is imported: the checker cannot see them.
+
+import secrets
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.reading.csv_blocks import Positions
+
+__all__ = ["KeyIndex", "Repeat", "Repeats", "shown_key"]
+
+_Hashes = npt.NDArray[np.uint64]
+_RUN_ROWS = 4 << 20
+_SPOOL_BYTES = 16 << 20
+_MAX_SUSPECTS = 10_000
+_MAX_FIRST = 10
+_SLICES = 64
+_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_S27, _S30, _S31 = np.uint64(27), np.uint64(30), np.uint64(31)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A row whose key an earlier row has: both lines, and the key."""
+
+    line: int
+    first_line: int
+    key: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """How many rows repeat a key (the first of each key not counted), and the first few of them by line."""
+
+    count: int
+    first: tuple[Repeat, ...]
+
+
+def shown_key(names: Sequence[str], key: Sequence[Any]) -> str:
+    """A key for people: `carrier=UA, flight=1545`."""
+    return ", ".join(f"{name}={value}" for name, value in zip(names, key, strict=True))
+
+
+class KeyIndex:
+    """All keys of one file. A context manager: leaving it gives back the temporary files."""
+
+    def __init__(self, names: Sequence[str], run_rows: int = _RUN_ROWS, spool_bytes: int = _SPOOL_BYTES) -> None:
+        """Hold at most `run_rows` hashes and `spool_bytes` of keys in memory."""
+        self._names = [str(i) for i in range(len(names))]
+        self._run_rows = run_rows
+        self._fresh: list[_Hashes] = []
+        self._fresh_rows = 0
+        self._runs: list[int] = []
+        self._run_file: IO[bytes] | None = None
+        self._keys: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=spool_bytes)  # noqa: SIM115 - closed by close()
+        self._writer: pa.RecordBatchStreamWriter | None = None
+        # A fresh seed for each file: nobody can prepare keys that collide.
+        self._seed = np.uint64(secrets.randbits(64))
+
+    def __enter__(self) -> "KeyIndex":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the temporary files. Repeatable."""
+        self._keys.close()
+        if self._run_file is not None:
+            self._run_file.close()
+
+    def add(self, columns: Sequence[pa.Array], lines: Positions) -> None:
+        """Add a block's rows. A row with a null in its key is left out: the null is its fault already."""
+        batch = pa.RecordBatch.from_arrays([*columns, pa.array(lines)], names=[*self._names, "line"])
+        if any(c.null_count for c in columns):
+            whole = pc.is_valid(columns[0])
+            for column in columns[1:]:
+                whole = pc.and_(whole, pc.is_valid(column))
+            batch = batch.filter(whole)
+        if not batch.num_rows:
+            return
+        hashes = self._hash(batch)
+        self._fresh.append(hashes)
+        self._fresh_rows += len(hashes)
+        if self._writer is None:
+            self._writer = pa.ipc.new_stream(self._keys, batch.schema)
+        self._writer.write_batch(batch)
+        if self._fresh_rows >= self._run_rows:
+            self._spill()
+
+    def repeats(self) -> Repeats:
+        """The repeated keys of all rows added. Call once, at the end."""
+        if self._writer is None:
+            return Repeats(0, ())
+        self._writer.close()
+        count, suspects = 0, list[_Hashes]()
+        for hashes in self._sorted_slices():
+            same = hashes[1:] == hashes[:-1]
+            here = int(np.count_nonzero(same))
+            if here:
+                count += here
+                suspects.append(np.unique(hashes[1:][same]))
+        if not count:
+            return Repeats(0, ())
+        return self._compared(count, np.concatenate(suspects))
+
+    def _compared(self, count: int, suspects: _Hashes) -> Repeats:
+        """Compare the suspects' keys themselves: the count less those that only share a hash, and the first repeats."""
+        seen: dict[tuple[Any, ...], int] = {}
+        by_hash: dict[int, set[tuple[Any, ...]]] = {}
+        first: list[Repeat] = []
+        self._keys.seek(0)
+        with pa.ipc.open_stream(self._keys) as reader:
+            for batch in reader:
+                hashes = self._hash(batch)
+                chosen = np.flatnonzero(np.isin(hashes, suspects))
+                if not len(chosen):
+                    continue
+                rows = batch.take(pa.array(chosen))
+                columns = [rows[name].to_pylist() for name in self._names]
+                lines = rows["line"].to_pylist()
+                for position, key in enumerate(zip(*columns, strict=True)):
+                    if key in seen:
+                        if len(first) < _MAX_FIRST:
+                            first.append(Repeat(lines[position], seen[key], key))
+                    elif len(seen) < _MAX_SUSPECTS:
+                        seen[key] = lines[position]
+                        by_hash.setdefault(int(hashes[chosen[position]]), set()).add(key)
+        shared = sum(len(keys) - 1 for keys in by_hash.values())
+        return Repeats(max(count - shared, len(first)), tuple(first))
+
+    def _spill(self) -> None:
+        run = np.sort(np.concatenate(self._fresh))
+        if self._run_file is None:
+            self._run_file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        self._run_file.write(run.tobytes())
+        self._runs.append(len(run))
+        self._fresh, self._fresh_rows = [], 0
+
+    def _sorted_slices(self) -> Iterator[_Hashes]:
+        """All hashes in rising order, in slices that each hold every hash of their range."""
+        fresh = np.sort(np.concatenate(self._fresh)) if self._fresh else np.empty(0, np.uint64)
+        if self._run_file is None:
+            yield fresh
+            return
+        self._run_file.flush()
+        runs = [fresh]
+        position = 0
+        for length in self._runs:
+            runs.append(np.memmap(self._run_file, np.uint64, "r", position * 8, (length,)))
+            position += length
+        slices = _SLICES * len(runs)
+        bounds = [min((i * (1 << 64)) // slices, (1 << 64) - 1) for i in range(1, slices)]
+        cuts = [np.concatenate(([0], np.searchsorted(r, np.array(bounds, np.uint64)), [len(r)])) for r in runs]
+        for i in range(slices):
+            yield np.sort(np.concatenate([r[c[i] : c[i + 1]] for r, c in zip(runs, cuts, strict=True)]))
+
+    def _hash(self, batch: pa.RecordBatch) -> _Hashes:
+        state = np.full(batch.num_rows, self._seed, np.uint64)
+        for name in self._names:
+            for word in _words(batch[name]):
+                state = _mixed(state ^ word)
+        return state
+
+
+def _mixed(state: _Hashes) -> _Hashes:
+    """SplitMix64's finaliser: every bit of what goes in moves every bit of what comes out."""
+    state = (state ^ (state >> _S30)) * _MIX_1
+    state = (state ^ (state >> _S27)) * _MIX_2
+    return state ^ (state >> _S31)
+
+
+def _words(column: pa.Array) -> Iterator[_Hashes]:
+    """A column's values as 64-bit words; equal values give equal words, and the words tell all values apart."""
+    kind = column.type
+    if pa.types.is_string(kind):
+        yield from _text_words(column)
+    elif pa.types.is_decimal(kind):
+        words = np.frombuffer(column.buffers()[1], np.uint64)[2 * column.offset : 2 * (column.offset + len(column))]
+        yield words[0::2]
+        yield words[1::2]
+    elif pa.types.is_boolean(kind):
+        yield column.cast(pa.int8()).to_numpy().astype(np.uint64)
+    elif pa.types.is_floating(kind):
+        # -0.0 equals 0.0, and so must their words.
+        yield (column.to_numpy() + 0.0).view(np.uint64)
+    else:
+        wide = column.cast(pa.int32()).cast(pa.int64()) if kind.bit_width == 32 else column.cast(pa.int64())
+        yield wide.to_numpy().view(np.uint64)
+
+
+def _text_words(column: pa.Array) -> Iterator[_Hashes]:
+    """Texts as their length and then eight bytes at a time, the last ones padded with zeros."""
+    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1].astype(
+        np.int64
+    )
+    lengths = np.diff(offsets)
+    yield lengths.view(np.uint64)
+    longest = int(lengths.max()) if len(lengths) else 0
+    if not longest:
+        return
+    octets = np.frombuffer(column.buffers()[2], np.uint8)[: offsets[-1]]
+    padded = np.concatenate((octets, np.zeros(8, np.uint8)))
+    windows = np.ndarray((len(padded) - 7,), np.dtype("<u8"), padded.data, strides=(1,))
+    rows = np.arange(len(lengths))
+    for start in range(0, longest, 8):
+        rows = rows[lengths[rows] > start]
+        left = lengths[rows] - start
+        word = np.zeros(len(lengths), np.uint64)
+        keep = np.minimum(left, 8).astype(np.uint64) * np.uint64(8)
+        mask = np.where(keep >= 64, np.uint64(2**64 - 1), (np.uint64(1) << (keep % np.uint64(64))) - np.uint64(1))
+        word[rows] = windows[offsets[:-1][rows] + start] & mask
+        yield word

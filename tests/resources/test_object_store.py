@@ -1,0 +1,259 @@
+"""One behaviour suite for every object store: in memory, in a folder, and S3 as the laptop's AWS serves it."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import ObjectGoneError, PermanentError, TransientError
+from pipelines.intake.objects import ObjectVersion, Sequencer
+from pipelines.ports import ObjectStore
+from resources.folder import LOCAL, ROOT, FolderObjectStore, local_version
+from resources.memory import MemoryObjectStore
+
+CHUNK = 4 << 20
+KINDS = [pytest.param("memory"), pytest.param("folder"), pytest.param("s3", marks=pytest.mark.aws)]
+ODD_KEYS = [
+    "landing/a b+c&d=e%2Ff.csv",
+    "landing/größe/файл.csv",
+    "landing/back\\slash#?.csv",
+    "landing/it's (1) [2] {3} ~!@$^*.csv",
+]
+
+
+@dataclass
+class World:
+    """A store, a bucket that producers write to, and one that we write to."""
+
+    store: ObjectStore
+    landing: str
+    target: str
+    land: Callable[[str, bytes], ObjectVersion]
+    remove: Callable[[ObjectVersion], None]
+
+
+def memory_world() -> World:
+    store = MemoryObjectStore()
+
+    def land(key: str, content: bytes) -> ObjectVersion:
+        moment = datetime.now(UTC)
+        version = ObjectVersion("landing", key, uuid.uuid4().hex, Sequencer(1), len(content), "", moment)
+        store.put_version(version, content)
+        return version
+
+    return World(store, "landing", "target", land, store.remove_version)
+
+
+def folder_world(root: Path) -> World:
+    store = FolderObjectStore(root)
+
+    def land(key: str, content: bytes) -> ObjectVersion:
+        store.put_bytes("landing", key, content, "text/csv")
+        path = store.path("landing", key)
+        earlier = path.stat().st_mtime_ns
+        os.utime(path, ns=(earlier, earlier + int.from_bytes(os.urandom(4), "big")))
+        return local_version(path, "landing", key)
+
+    return World(store, "landing", "target", land, lambda version: store.delete(version.bucket, [version.key]))
+
+
+def s3_world() -> World:
+    from resources.environment import client
+    from resources.s3 import S3ObjectStore
+
+    s3 = client("s3")
+    landing, target = f"landing-{uuid.uuid4().hex[:12]}", f"target-{uuid.uuid4().hex[:12]}"
+    for bucket in (landing, target):
+        s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=landing, VersioningConfiguration={"Status": "Enabled"})
+
+    def land(key: str, content: bytes) -> ObjectVersion:
+        put = s3.put_object(Bucket=landing, Key=key, Body=content)
+        moment = datetime.now(UTC)
+        return ObjectVersion(landing, key, put["VersionId"], Sequencer(1), len(content), put["ETag"], moment)
+
+    def remove(version: ObjectVersion) -> None:
+        s3.delete_object(Bucket=version.bucket, Key=version.key, VersionId=version.version_id)
+
+    return World(S3ObjectStore(), landing, target, land, remove)
+
+
+@pytest.fixture(params=KINDS)
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    if request.param == "s3":
+        request.getfixturevalue("local_aws")
+    return {"memory": memory_world, "folder": lambda: folder_world(tmp_path), "s3": s3_world}[request.param]()
+
+
+def test_a_version_is_read_whole_in_bounded_chunks(world: World) -> None:
+    content = os.urandom(9 << 20)
+    version = world.land("landing/large.bin", content)
+    chunks = list(world.store.read(version))
+    assert b"".join(chunks) == content
+    assert max(map(len, chunks)) <= CHUNK
+
+
+def test_an_empty_object_has_no_bytes(world: World) -> None:
+    assert b"".join(world.store.read(world.land("landing/empty.csv", b""))) == b""
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+def test_odd_keys_are_read_copied_and_listed_as_they_are(world: World, key: str) -> None:
+    version = world.land(key, b"odd")
+    assert b"".join(world.store.read(version)) == b"odd"
+    world.store.copy(version, world.target, key)
+    assert list(world.store.list_keys(world.target, "landing/")) == [key]
+    assert world.store.get_bytes(world.target, key) == b"odd"
+    world.store.delete(world.target, [key])
+    assert list(world.store.list_keys(world.target, "")) == []
+
+
+def test_a_version_that_was_removed_is_gone(world: World) -> None:
+    version = world.land("landing/a.csv", b"1")
+    world.remove(version)
+    with pytest.raises(ObjectGoneError):
+        list(world.store.read(version))
+    with pytest.raises(ObjectGoneError):
+        world.store.copy(version, world.target, "copy")
+
+
+def test_a_key_that_never_was_is_gone(world: World) -> None:
+    version = replace(world.land("landing/a.csv", b"1"), key="landing/never.csv")
+    with pytest.raises(ObjectGoneError):
+        list(world.store.read(version))
+    with pytest.raises(ObjectGoneError):
+        world.store.get_bytes(world.target, "never")
+
+
+def test_copying_twice_leaves_one_unchanged_copy(world: World) -> None:
+    version = world.land("landing/a.csv", b"\x00\xff as it came")
+    for _ in range(2):
+        world.store.copy(version, world.target, "quarantine/x/object")
+    assert world.store.get_bytes(world.target, "quarantine/x/object") == b"\x00\xff as it came"
+    assert list(world.store.list_keys(world.target, "quarantine/")) == ["quarantine/x/object"]
+
+
+def test_a_file_is_uploaded_whole_and_replaces_what_was_there(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "staged.parquet"
+    for content in (os.urandom(20 << 20), b"short"):
+        path.write_bytes(content)
+        world.store.put_file(world.target, "data/p=1/staged.parquet", path)
+        assert world.store.get_bytes(world.target, "data/p=1/staged.parquet") == content
+
+
+def test_keys_are_listed_in_order_below_any_prefix(world: World) -> None:
+    for key in ("b/2", "a/1", "b/10", "ab", "b-c/3"):
+        world.store.put_bytes(world.target, key, b"", "text/plain")
+    assert list(world.store.list_keys(world.target, "")) == ["a/1", "ab", "b-c/3", "b/10", "b/2"]
+    assert list(world.store.list_keys(world.target, "b/1")) == ["b/10"]
+    assert list(world.store.list_keys(world.target, "b")) == ["b-c/3", "b/10", "b/2"]
+    assert list(world.store.list_keys(world.target, "nothing/here")) == []
+
+
+def test_deleting_what_is_not_there_is_no_error(world: World) -> None:
+    world.store.put_bytes(world.target, "a", b"1", "text/plain")
+    world.store.delete(world.target, ["a", "never"])
+    world.store.delete(world.target, [])
+    assert list(world.store.list_keys(world.target, "")) == []
+
+
+def test_the_same_key_in_two_buckets_is_two_objects(world: World) -> None:
+    version = world.land("same", b"landed")
+    world.store.put_bytes(world.target, "same", b"ours", "text/plain")
+    assert b"".join(world.store.read(version)) == b"landed"
+
+
+# ---- what only one of them has -------------------------------------------------------------------------------------
+
+
+@pytest.mark.aws
+def test_s3_reads_the_older_version_when_that_is_asked_for(local_aws: object) -> None:
+    world = s3_world()
+    older = world.land("landing/a.csv", b"older")
+    newer = world.land("landing/a.csv", b"newer!")
+    assert b"".join(world.store.read(older)) == b"older"
+    world.store.copy(older, world.target, "copy")
+    assert world.store.get_bytes(world.target, "copy") == b"older"
+    assert b"".join(world.store.read(newer)) == b"newer!"
+
+
+@pytest.mark.aws
+@pytest.mark.parametrize(
+    "key", ["landing//a.csv", "landing/a/", "/landing/a.csv", "landing/./a", "landing/x\u200b\x07.csv"]
+)
+def test_s3_keys_that_are_no_paths_are_never_taken_for_others(local_aws: object, key: str) -> None:
+    world = s3_world()
+    world.land(key.strip("/").replace("//", "/"), b"another object")
+    assert b"".join(world.store.read(world.land(key, b"this one"))) == b"this one"
+
+
+@pytest.mark.aws
+def test_s3_faults_come_as_our_own_errors(local_aws: object) -> None:
+    world = s3_world()
+    version = world.land("landing/a.csv", b"1")
+    for bucket_gone in (
+        replace(version, bucket="no-such-bucket-here"),
+        replace(version, bucket="no-such-bucket-here", key="/a"),
+    ):
+        with pytest.raises(PermanentError):
+            list(world.store.read(bucket_gone))
+    with pytest.raises(PermanentError):
+        world.store.put_bytes("no-such-bucket-here", "a", b"", "text/plain")
+    with pytest.raises(PermanentError):
+        list(world.store.list_keys("no-such-bucket-here", ""))
+
+
+def test_a_silent_endpoint_is_a_transient_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    from resources import environment
+    from resources.s3 import S3ObjectStore
+
+    for name, value in {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(environment, "TOTAL_MAX_ATTEMPTS", 1)
+    version = ObjectVersion("bucket-x", "a", "v", None, 1, "", datetime.now(UTC))
+    store = S3ObjectStore()
+    with pytest.raises(TransientError):
+        list(store.read(version))
+    with pytest.raises(TransientError):
+        list(store.read(replace(version, key="/a")))
+    with pytest.raises(TransientError):
+        store.put_bytes("bucket-x", "a", b"", "text/plain")
+
+
+def test_a_local_file_is_an_object_under_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "in put#1.csv"
+    path.write_bytes(b"a,b\n")
+    store = FolderObjectStore(tmp_path / "out")
+    version = local_version(path)
+    assert (version.bucket, version.key, version.size_bytes) == (LOCAL, str(path), 4)
+    store.copy(version, ROOT, "quarantine/x/object")
+    assert (tmp_path / "out/quarantine/x/object").read_bytes() == b"a,b\n"
+    path.write_bytes(b"a,b,c\n")
+    with pytest.raises(ObjectGoneError, match="was changed"):
+        list(store.read(version))
+
+
+@pytest.mark.parametrize("key", ["../outside", "/outside", "a/../../outside", "nul\0"])
+def test_no_key_leads_out_of_the_folder(tmp_path: Path, key: str) -> None:
+    with pytest.raises(PermanentError):
+        FolderObjectStore(tmp_path).put_bytes("bucket", key, b"", "text/plain")
+
+
+def test_a_folder_is_left_no_half_written_file(tmp_path: Path) -> None:
+    store = FolderObjectStore(tmp_path)
+    with pytest.raises((PermanentError, ObjectGoneError)):
+        store.put_file("bucket", "a", tmp_path / "never.parquet")
+    assert list(store.list_keys("bucket", "")) == []
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []

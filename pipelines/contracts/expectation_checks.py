@@ -4,18 +4,16 @@ Checked against a committed list of GX's expectations, because importing GX cost
 refuse (a threshold that makes no sense) shows as a failed check with GX's own words.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from pipelines.contracts.expectations import NATIVE, is_native
-from pipelines.contracts.faults import KeyPath, Problem, closest, show
+from pipelines.contracts.faults import KeyPath, Problem, Sound, closest, show
 from pipelines.contracts.great_expectations_list import COMMON_ARGUMENTS, EXPECTATIONS, SQL_ONLY
 from pipelines.contracts.model import Dataset, Expectation, Severity
 from pipelines.contracts.values import ColumnType, typed_value
 
 __all__ = ["check_expectations"]
-
-Sound = Callable[..., bool]
 
 _NUMBERS = frozenset({ColumnType.INT, ColumnType.BIGINT, ColumnType.DOUBLE, ColumnType.DECIMAL})
 _TEXTS = frozenset({ColumnType.STRING, ColumnType.JSON})

@@ -5,16 +5,19 @@ A `Problem` knows the key path; a `Fault` also knows file, line and column.
 
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
-__all__ = ["Fault", "KeyPath", "Problem", "closest", "format_path", "show"]
+__all__ = ["Fault", "KeyPath", "Problem", "Sound", "closest", "did_you_mean", "format_path", "show"]
 
 KeyPath = tuple[str | int, ...]
 """Where in the document: `("columns", "carrier", "pattern")`, `("expectations", 0)`; empty for the whole file."""
+
+Sound = Callable[..., bool]
+"""Whether the key path given as arguments was not complained of before: what rests on a refused value is not judged again."""
 
 _SHOWN = 80
 
@@ -95,3 +98,10 @@ def closest(word: str, known: Iterable[str]) -> str | None:
             return word_meant  # letters in another order: `form` is `from`, though `format` looks nearer
     near = difflib.get_close_matches(plain, by_plain, n=1, cutoff=0.6)
     return by_plain[near[0]] if near else None
+
+
+def did_you_mean(name: str, known: Iterable[str], example: str | None = None) -> str:
+    """The remedy for a column that is none: the nearest one, or how to add it."""
+    if near := closest(name, known):
+        return f"did you mean {near}?"
+    return f"add it: {example}" if example else "add the column, or correct the name"

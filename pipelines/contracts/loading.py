@@ -7,20 +7,23 @@ for meaning (`checks.py`).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from pipelines.contracts.checks import check
 from pipelines.contracts.faults import Fault, KeyPath, Problem, format_path, show
+from pipelines.contracts.key_pattern import KeyPattern
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.model_faults import read_model
 from pipelines.contracts.yaml_source import MAX_BYTES, Position, YamlDocument, read_yaml
 from pipelines.errors import ConfigurationError
+from pipelines.intake.routing import overlaps
 
 __all__ = ["BrokenDataset", "DatasetCatalog", "Fault", "Overlaps", "load_dataset", "load_datasets", "parse_dataset"]
 
-Overlaps = Callable[[Sequence[Dataset]], Sequence[tuple[Dataset, Dataset]]]
-"""The pairs of datasets for which there is a key that both patterns match."""
+Overlaps = Callable[[KeyPattern, KeyPattern], bool]
+"""Whether there is a key that both patterns match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +67,18 @@ def parse_dataset(raw: bytes, path: Path) -> Dataset | BrokenDataset:
     return _parse(raw, path)[0]
 
 
-def load_datasets(folder: Path, overlaps: Overlaps | None = None) -> DatasetCatalog:
+def load_datasets(folder: Path, overlaps: Overlaps = overlaps) -> DatasetCatalog:
     """Load every dataset file of a folder: `*.yaml`, not in sub-folders; names that start with a dot are left alone.
 
-    `overlaps` finds datasets whose key patterns share keys (`pipelines.intake.routing.overlaps` unless given): both
-    of a pair are broken then, because a file of theirs could go to either.
+    `overlaps` decides whether two key patterns share keys (`pipelines.intake.routing.overlaps` unless given): both
+    datasets are broken then, because a file of theirs could go to either.
     Raises ConfigurationError when there is no such folder.
     """
     if not folder.is_dir():
         raise ConfigurationError(f"{folder} is no folder: set LAKEGATE_DATASETS to the folder of your dataset files")
     paths = sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml") and not p.name.startswith("."))
     loaded = [(path, *_load(path)) for path in paths]
-    shared = _shared_keys((overlaps or _routing())([d for _, d, _ in loaded if isinstance(d, Dataset)]))
+    shared = _shared_keys([d for _, d, _ in loaded if isinstance(d, Dataset)], overlaps)
     datasets: list[Dataset] = []
     broken: list[BrokenDataset] = []
     for path, outcome, document in loaded:
@@ -89,18 +92,11 @@ def load_datasets(folder: Path, overlaps: Overlaps | None = None) -> DatasetCata
     return DatasetCatalog(tuple(datasets), tuple(broken))
 
 
-def _routing() -> Overlaps:
-    # Imported here, because routing stands on datasets: the one thing contracts ask of intake.
-    try:
-        from pipelines.intake.routing import overlaps
-    except ModuleNotFoundError:
-        return lambda _datasets: []
-    return overlaps
-
-
-def _shared_keys(pairs: Sequence[tuple[Dataset, Dataset]]) -> dict[str, list[Problem]]:
+def _shared_keys(datasets: Sequence[Dataset], overlaps: Overlaps) -> dict[str, list[Problem]]:
     problems: dict[str, list[Problem]] = {}
-    for one, other in pairs:
+    for one, other in combinations(datasets, 2):
+        if not overlaps(one.key_pattern, other.key_pattern):
+            continue
         for mine, theirs in ((one, other), (other, one)):
             found = f"{show(mine.landing.key)}, which shares keys with {theirs.name}'s {show(theirs.landing.key)}"
             remedy = f"change the prefix of {mine.name} or of {theirs.name}"

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from itertools import combinations
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.contracts.key_pattern import KeyPattern
 from pipelines.contracts.loading import BrokenDataset, load_dataset, load_datasets, parse_dataset
 from pipelines.contracts.model import Dataset, PartitionField
 from pipelines.contracts.schema import fingerprint, reading_schema, table_schema
@@ -123,7 +122,7 @@ def test_one_broken_file_takes_no_other_down(tmp_path: Path) -> None:
     (tmp_path / "folder.yaml").mkdir()
     (tmp_path / "README.md").write_text("not a dataset")
     (tmp_path / ".#orders.yaml").write_text("an editor's lock")
-    catalog = load_datasets(tmp_path, overlaps=lambda datasets: [])
+    catalog = load_datasets(tmp_path, overlaps=lambda one, other: False)
     assert [d.name for d in catalog.datasets] == ["orders"]
     assert [b.path.name for b in catalog.broken] == ["binary.yaml", "broken.yaml", "folder.yaml"]
     assert catalog.find("orders") is catalog.datasets[0]
@@ -155,8 +154,8 @@ def test_two_datasets_that_share_keys_are_both_broken(tmp_path: Path) -> None:
     (tmp_path / "returns.yaml").write_text(ORDERS.replace("name: orders", "name: returns"))
     (tmp_path / "other.yaml").write_text(ORDERS.replace("orders", "other"))
 
-    def same_prefix(datasets: Sequence[Dataset]) -> list[tuple[Dataset, Dataset]]:
-        return [(a, b) for a, b in combinations(datasets, 2) if a.key_pattern.prefix == b.key_pattern.prefix]
+    def same_prefix(one: KeyPattern, other: KeyPattern) -> bool:
+        return one.prefix == other.prefix
 
     catalog = load_datasets(tmp_path, overlaps=same_prefix)
     assert [d.name for d in catalog.datasets] == ["other"]

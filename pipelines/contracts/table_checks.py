@@ -1,0 +1,163 @@
+"""What can be wrong with the table: its primary key, its partitions, its policies. Part of `checks.py`."""
+
+from collections.abc import Iterator
+
+from pipelines.contracts.faults import KeyPath, Problem, Sound, did_you_mean, show
+from pipelines.contracts.model import Column, Dataset, OnBad, OnDelete
+from pipelines.contracts.values import ColumnType
+
+__all__ = ["MAX_BUCKETS", "check_table"]
+
+MAX_BUCKETS = 10_000
+# What has no total order, no equality to rely on, or no place in a path.
+_NO_KEY = frozenset({ColumnType.DOUBLE, ColumnType.JSON})
+_NO_BUCKET = _NO_KEY | {ColumnType.BOOLEAN}
+_TIMES = frozenset({ColumnType.DATE, ColumnType.TIMESTAMP})
+
+
+def check_table(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
+    """The problems of `primary_key`, `partition_by`, and of what happens when things change or go wrong."""
+    yield from _primary_key(dataset, sound)
+    yield from _partitions(dataset, sound)
+    yield from _policies(dataset, sound)
+
+
+def _primary_key(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, name in enumerate(dataset.primary_key):
+        path = ("primary_key", index)
+        column = dataset.columns.get(name)
+        if not sound(*path):
+            continue
+        if name in seen:
+            yield Problem(path, f"{name} a second time", "each column once", "remove it")
+        elif column is None:
+            if sound("columns"):
+                yield Problem(
+                    path,
+                    f"{show(name)}, which is no column",
+                    "a column of this dataset",
+                    did_you_mean(name, dataset.columns),
+                )
+        elif column.kind in _NO_KEY and sound("columns", name, "type"):
+            yield Problem(
+                path,
+                f"{name}, a column of type {column.type}",
+                "a type that compares exactly (not double or json)",
+                "use decimal(p,s) or string, or choose another column",
+            )
+        seen.add(name)
+
+
+def _partitions(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
+    seen: dict[tuple[str, bool], str] = {}
+    for index, field in enumerate(dataset.partition_by):
+        path = ("partition_by", index)
+        if not sound(*path):
+            continue
+        column = dataset.columns.get(field.column)
+        same = (field.column, field.transform == "bucket")
+        if same in seen:
+            yield Problem(
+                path,
+                f"{field.column} a second time",
+                "each column once",
+                f"remove one: {seen[same]} stands before it",
+            )
+        seen[same] = field.name
+        if field.transform == "bucket" and not 1 <= (field.buckets or 0) <= MAX_BUCKETS:
+            yield Problem(
+                path, f"{field.buckets} buckets", f"1 to {MAX_BUCKETS}", "write for example bucket(16, column)"
+            )
+        if column is None:
+            if sound("columns"):
+                yield Problem(
+                    path,
+                    f"{show(field.column)}, which is no column",
+                    "a column of this dataset",
+                    did_you_mean(field.column, dataset.columns),
+                )
+            continue
+        if field.transform != "identity" and field.name in dataset.columns:
+            yield Problem(
+                path,
+                f"the partition {field.name}, which is also a column",
+                "a partition name of its own",
+                f"rename columns.{field.name}, or partition by it",
+            )
+        if sound("columns", field.column, "type"):
+            yield from _partition_type(path, field.transform, field.column, column)
+
+
+def _policies(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
+    dataset = dataset
+    rows = dataset.rows
+    if rows.max_bad is not None and sound("rows", "max_bad"):
+        path = ("rows", "max_bad")
+        if rows.on_bad is not OnBad.QUARANTINE_ROWS and sound("rows", "on_bad"):
+            yield Problem(
+                path,
+                "max_bad with on_bad: quarantine_file",
+                "max_bad only with on_bad: quarantine_rows",
+                "remove it: one bad row is enough",
+            )
+        try:
+            _ = rows.bad_row_limit
+        except ValueError:
+            yield Problem(path, show(rows.max_bad), "a number of rows or a share up to 100%", 'write 10 or "0.1%"')
+    if dataset.freshness is not None and sound("freshness", "expected_every"):
+        try:
+            _ = dataset.freshness.every
+        except ValueError:
+            yield Problem(
+                ("freshness", "expected_every"),
+                show(dataset.freshness.expected_every),
+                "an ISO 8601 duration",
+                "write P1D (a day), P1W (a week) or PT6H (six hours)",
+            )
+    # What is in the grammar and not carried out yet is refused: a promise that nobody keeps is worse than none.
+    for path, value, later, instead in (
+        (("schema", "new_columns"), dataset.schema_.new_columns, ("add",), "reject"),
+        (("schema", "type_changes"), dataset.schema_.type_changes, ("widen", "rescue"), "reject"),
+        (
+            ("rows", "on_bad"),
+            dataset.rows.on_bad.value,
+            (OnBad.QUARANTINE_ROWS.value,),
+            OnBad.QUARANTINE_FILE.value,
+        ),
+        (("on_delete",), dataset.on_delete.value, (OnDelete.RETRACT.value,), OnDelete.KEEP.value),
+    ):
+        if value in later and sound(*path):
+            yield Problem(
+                path,
+                f"{value}, which is not available in this version",
+                instead,
+                f"write {path[-1]}: {instead}, or leave it out",
+            )
+
+
+def _partition_type(path: KeyPath, transform: str, name: str, column: Column) -> Iterator[Problem]:
+    kind = column.kind
+    if transform in ("day", "month"):
+        if kind not in _TIMES:
+            yield Problem(
+                path,
+                f"{transform}({name}) on a column of type {column.type}",
+                f"{transform} of a date or timestamp",
+                f"write {name} for its values, or bucket(16, {name})",
+            )
+    elif transform == "bucket":
+        if kind in _NO_BUCKET:
+            yield Problem(
+                path,
+                f"a bucket of a column of type {column.type}",
+                "a type that hashes exactly (not double, boolean or json)",
+                "choose another column",
+            )
+    elif kind in _NO_KEY:
+        yield Problem(
+            path,
+            f"{name}, a column of type {column.type}",
+            "a type that compares exactly (not double or json)",
+            "choose another column",
+        )

@@ -6,7 +6,7 @@ import re
 from datetime import date, datetime
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipelines.contracts.key_pattern import KeyPattern, KeyPatternError
@@ -67,6 +67,7 @@ def test_a_malformed_pattern_says_what_is_wrong(pattern: str, why: str) -> None:
         KeyPattern.parse(pattern)
 
 
+@settings(deadline=None)
 @given(LITERAL, LITERAL)
 def test_literal_text_matches_itself_and_nothing_else(text: str, other: str) -> None:
     pattern = KeyPattern.parse("landing/" + text)
@@ -75,18 +76,21 @@ def test_literal_text_matches_itself_and_nothing_else(text: str, other: str) -> 
         assert pattern.match("landing/" + other) is None
 
 
+@settings(deadline=None)
 @given(SEGMENT, LITERAL)
 def test_a_star_takes_any_text_without_a_slash(inside: str, after: str) -> None:
     pattern = KeyPattern.parse("landing/x/*" + after)
     assert pattern.match("landing/x/" + inside + after) == {}
 
 
+@settings(deadline=None)
 @given(SEGMENT, SEGMENT)
 def test_a_star_never_crosses_a_slash(before: str, after: str) -> None:
     pattern = KeyPattern.parse("landing/x/*.csv")
     assert pattern.match(f"landing/x/{before}/{after}.csv") is None
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_a_pattern_or_a_pattern_error(text: str) -> None:
     try:
@@ -97,6 +101,7 @@ def test_any_text_is_a_pattern_or_a_pattern_error(text: str) -> None:
     pattern.match_last_segment("x")
 
 
+@settings(deadline=None)
 @given(
     st.dates(min_value=date(1000, 1, 1)),
     st.sampled_from(["%Y-%m-%d", "%Y%m%d", "%Y/%m/%d", "%d.%m.%Y", "%Y-%j", "%d-%b-%Y"]),
@@ -108,6 +113,7 @@ def test_a_date_written_by_its_format_is_read_back(day: date, form: str) -> None
     assert pattern.parse_time("day", found["day"]) == datetime(day.year, day.month, day.day)  # noqa: DTZ001 - a key has no zone
 
 
+@settings(deadline=None)
 @given(SEGMENT)
 def test_a_field_gives_back_the_text_between(value: str) -> None:
     assume(value and "/" not in value)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import string
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.contracts.key_pattern import KeyPattern
 from pipelines.contracts.loading import BrokenDataset, load_dataset, load_datasets, parse_dataset
 from pipelines.contracts.model import Dataset, PartitionField
 from pipelines.contracts.schema import fingerprint, reading_schema, table_schema
+from pipelines.contracts.yaml_source import read_yaml
 from pipelines.errors import ConfigurationError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -181,11 +184,13 @@ def test_a_dataset_survives_its_own_dump() -> None:
     assert Dataset.model_validate(dataset.model_dump(mode="json", by_alias=True)) == dataset
 
 
+@settings(deadline=None)  # two cores, shared: time is no property here
 @given(st.binary(max_size=400))
 def test_no_bytes_make_loading_raise(raw: bytes) -> None:
     assert isinstance(parse_dataset(raw, Path("x.yaml")), BrokenDataset)
 
 
+@settings(deadline=None)  # two cores, shared: time is no property here
 @given(st.lists(st.sampled_from(["name", "landing", "columns", ":", " ", "\n", "  ", "- ", "[", "]", "{", "}", "&a", "*a", "!!x", "<<", "|", ">", '"', "'", "#", "?", "%", "---", "\t", "1", "~"]), max_size=60))  # fmt: skip
 def test_no_yaml_makes_loading_raise(parts: list[str]) -> None:
     assert isinstance(parse_dataset("".join(parts).encode(), Path("x.yaml")), BrokenDataset)
@@ -194,6 +199,7 @@ def test_no_yaml_makes_loading_raise(parts: list[str]) -> None:
 LINES = SAMPLE.splitlines()
 
 
+@settings(deadline=None)  # two cores, shared: time is no property here
 @given(st.data())
 def test_a_damaged_contract_loads_or_says_why(choose: st.DataObject) -> None:
     lines = list(LINES)
@@ -226,29 +232,22 @@ KEYS = [
 ]  # fmt: skip
 
 
+@settings(deadline=None)  # two cores, shared: time is no property here
 @given(st.lists(st.tuples(st.sampled_from(KEYS), JSON), min_size=1, max_size=4))
 def test_any_value_under_any_key_is_a_dataset_or_a_list_of_faults(
     changes: list[tuple[tuple[str | int, ...], object]],
 ) -> None:
-    import json
-
-    from pipelines.contracts.yaml_source import read_yaml
-
     data = read_yaml(SAMPLE.encode()).data
     for path, value in changes:
-        inside = data
-        for part in path[:-1]:
-            inside = (
-                inside.get(part)
-                if isinstance(inside, dict)
-                else inside[part]
-                if isinstance(inside, list) and inside
-                else None
-            )
-            if not isinstance(inside, dict | list):
-                break
-        if isinstance(inside, dict) or (isinstance(inside, list) and inside and isinstance(path[-1], int)):
-            inside[path[-1]] = value  # type: ignore[index]
+        _put(data, path, value)
     outcome = parse_dataset(json.dumps(data).encode(), Path("flights.yaml"))
     if isinstance(outcome, BrokenDataset):
         assert outcome.faults
+
+
+def _put(inside: Any, path: tuple[str | int, ...], value: object) -> None:
+    """Put the value at the path, if an earlier change left something there to put it into."""
+    for part in path[:-1]:
+        inside = inside.get(part) if isinstance(inside, dict) else None
+    if isinstance(inside, dict) or (isinstance(inside, list) and inside and path[-1] == 0):
+        inside[path[-1]] = value

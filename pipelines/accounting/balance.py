@@ -72,7 +72,7 @@ def _problems(counts: DayCounts) -> Iterable[str]:
     for outcome, number in counts.outcomes.items():
         if number < 0:
             yield f"{where}: {number} objects are {outcome}: a count cannot be negative"
-    read, kept, rejected = counts.serving_rows_read, counts.serving_rows_in_table, counts.serving_rows_rejected
+    read, kept, rejected = counts.rows_read, counts.rows_in_table, counts.rows_rejected
     if read != kept + rejected:
         yield f"{where}: serving files hold {read} rows, but {kept} are in the table and {rejected} rejected"
     if counts.outcomes.get(Outcome.PENDING, 0) == 0 and counts.outcomes.get(Outcome.FAILED, 0) == 0:

@@ -68,9 +68,9 @@ def counts_for(entry: LedgerEntry) -> dict[str, int]:
     counts = {"objects": 1, "bytes": entry.version.size_bytes, entry.outcome.value: 1}
     if entry.serving and entry.facts:
         counts["serving_files"] = 1
-        counts["serving_rows_read"] = entry.facts.rows_read
-        counts["serving_rows_in_table"] = entry.facts.rows_accepted
-        counts["serving_rows_rejected"] = entry.facts.rows_rejected
+        counts["rows_read"] = entry.facts.rows_read
+        counts["rows_in_table"] = entry.facts.rows_accepted
+        counts["rows_rejected"] = entry.facts.rows_rejected
     if entry.outcome is Outcome.QUARANTINED and entry.facts:
         counts["quarantined_rows_read"] = entry.facts.rows_read
     return counts

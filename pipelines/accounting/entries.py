@@ -379,9 +379,9 @@ class DayCounts:
     duplicates: int = 0
     bytes: int = 0
     serving_files: int = 0
-    serving_rows_read: int = 0
-    serving_rows_in_table: int = 0
-    serving_rows_rejected: int = 0
+    rows_read: int = 0
+    rows_in_table: int = 0
+    rows_rejected: int = 0
     quarantined_rows_read: int = 0
 
 

@@ -13,6 +13,7 @@
     run#<run_key>             <batch_id>                  the batches that one run was asked to do
     counts#<dataset>          <landing_day>#<shard>       counters
     datasets                  <dataset>                   every dataset that ever had a file
+    routing                   mark                        the routing that unclaimed versions were last held against
 
 The sparse index (`due_pk`, `due_sk`) lists what waits: `due#<dataset>#<shard>` for work, `quarantine#<dataset>` and
 `dead#<dataset>` for people, `archived#<dataset>` for a restore. The shard comes from the landing day, so that the backlog

@@ -76,6 +76,14 @@ class Ledger:
         """Give a version that no dataset claimed to the one that does now; False when that has happened already."""
         return self._registration.adopt(sighting)
 
+    def routing_mark(self) -> str | None:
+        """The mark of the routing that unclaimed versions were last held against."""
+        return self._registration.routing_mark()
+
+    def set_routing_mark(self, mark: str) -> None:
+        """Remember that unclaimed versions were held against this routing."""
+        self._registration.set_routing_mark(mark)
+
     def removed(self, removal: Removal) -> None:
         """Record that an object or one version of it was deleted. Repeatable."""
         self._registration.removed(removal)

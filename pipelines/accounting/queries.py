@@ -181,9 +181,9 @@ def _day_counts(dataset: str | None, day: date, numbers: dict[str, int]) -> DayC
         duplicates=numbers.get("duplicates", 0),
         bytes=numbers.get("bytes", 0),
         serving_files=numbers.get("serving_files", 0),
-        serving_rows_read=numbers.get("serving_rows_read", 0),
-        serving_rows_in_table=numbers.get("serving_rows_in_table", 0),
-        serving_rows_rejected=numbers.get("serving_rows_rejected", 0),
+        rows_read=numbers.get("rows_read", 0),
+        rows_in_table=numbers.get("rows_in_table", 0),
+        rows_rejected=numbers.get("rows_rejected", 0),
         quarantined_rows_read=numbers.get("quarantined_rows_read", 0),
     )
 

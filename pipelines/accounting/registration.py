@@ -46,6 +46,7 @@ from pipelines.ports import Absent, Equals, ItemKey, Present, Put, Refused, Upda
 __all__ = ["Registration"]
 
 _ROUNDS = 20
+_ROUTING = ItemKey("routing", "mark")
 
 
 class Registration:
@@ -113,6 +114,15 @@ class Registration:
             if isinstance(self._write_key(work), Written):
                 return True
         raise TransientError(f"{sighting.version.uri} changes too often to be adopted; try again")
+
+    def routing_mark(self) -> str | None:
+        """The mark of the routing that unclaimed versions were last held against."""
+        item = self._books.store.get([_ROUTING]).get(_ROUTING)
+        return str(item["mark"]) if item is not None else None
+
+    def set_routing_mark(self, mark: str) -> None:
+        """Remember that unclaimed versions were held against this routing."""
+        self._books.write([Put(_ROUTING, {"format": FORMAT, "mark": mark})])
 
     def restored(self, ref: VersionRef) -> bool:
         """An archived version can be read now: due again. False when it was not waiting for that."""

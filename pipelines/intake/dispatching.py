@@ -1,0 +1,161 @@
+"""One look at all work: what became of planned batches, and which runs to request. Level-triggered, without a cursor.
+
+It may be stopped anywhere and begun again: what it decided is in the ledger before anybody acts on it, and a run that was
+requested and never made is requested again under the same key.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import assert_never
+
+from pipelines.accounting.entries import Batch, BatchRecord, Planned
+from pipelines.accounting.ledger import Ledger
+from pipelines.contracts.model import Dataset
+from pipelines.gate import Gate
+from pipelines.intake.planning import (
+    BatchLimits,
+    FailRun,
+    Leave,
+    Offer,
+    Release,
+    RunState,
+    decide,
+    group_into_runs,
+    plan_batches,
+)
+from pipelines.intake.receiving import adopt_unrouted
+from pipelines.intake.routing import event_day
+from pipelines.ports import Clock
+
+__all__ = ["Dispatch", "Launch", "RunState", "RunStates", "dispatch", "dispatch_from"]
+
+RunStates = Callable[[Sequence[str]], Mapping[str, RunState]]
+"""The state of the run of each run key; keys without a run are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A run to request: the same `run_key` as before when it was requested before. Days are in order."""
+
+    run_key: str
+    dataset: str
+    trigger: str
+    batches: tuple[str, ...]
+    days: tuple[date, ...]
+
+
+@dataclass(slots=True)
+class Dispatch:
+    """What one look came to.
+
+    `waiting` batches are under way; `released` holds why each released batch was; `abandoned` are runs (by run key) to be
+    marked failed, with the reason: their batches are released already.
+    """
+
+    launches: list[Launch] = field(default_factory=list[Launch])
+    waiting: int = 0
+    released: list[str] = field(default_factory=list[str])
+    abandoned: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    adopted: int = 0
+
+
+def dispatch(
+    gate: Gate, states: RunStates, *, max_days_per_run: int = 31, limits: BatchLimits | None = None
+) -> Dispatch:
+    """`dispatch_from` the gate's own ledger and datasets."""
+    return dispatch_from(
+        gate.ledger, gate.datasets.datasets, gate.clock, states, max_days_per_run=max_days_per_run, limits=limits
+    )
+
+
+def dispatch_from(
+    ledger: Ledger,
+    datasets: Sequence[Dataset],
+    clock: Clock,
+    states: RunStates,
+    *,
+    max_days_per_run: int = 31,
+    limits: BatchLimits | None = None,
+) -> Dispatch:
+    """Look at every batch that holds a slot, then plan what is due on days that are free; the runs to request now."""
+    outcome = Dispatch(adopted=adopt_unrouted(ledger, datasets, event_day(clock())))
+    live = {dataset.name: ledger.live_batches(dataset.name) for dataset in datasets}
+    known = states(sorted({record.run_key for records in live.values() for record in records}))
+    for dataset in datasets:
+        offered, kept = _look(ledger, live[dataset.name], known, clock(), outcome)
+        outcome.launches.extend(_again(offered))
+        outcome.launches.extend(_anew(ledger, dataset, kept, max_days_per_run, limits))
+    return outcome
+
+
+def _look(
+    ledger: Ledger,
+    records: Sequence[BatchRecord],
+    known: Mapping[str, RunState],
+    now: datetime,
+    outcome: Dispatch,
+) -> tuple[list[BatchRecord], set[date]]:
+    """Decide about each batch; those to offer again, and the days that stay busy."""
+    offered: list[BatchRecord] = []
+    busy: set[date] = set()
+    for record in records:
+        run = known.get(record.run_key)
+        decision = decide(record, run, now, _alive_until(ledger, record, run, now))
+        match decision:
+            case Offer():
+                offered.append(record)
+                busy.add(record.landing_day)
+            case Leave():
+                outcome.waiting += 1
+                busy.add(record.landing_day)
+            case Release():
+                if ledger.release(record.batch_id, decision.reason, burn=decision.burn):
+                    outcome.released.append(decision.reason)
+            case FailRun():
+                # Released first: should the caller die before it fails the run, the run stays what it is, dead and fenced off.
+                ledger.release(record.batch_id, decision.reason)
+                outcome.released.append(decision.reason)
+                if (record.run_key, decision.reason) not in outcome.abandoned:
+                    outcome.abandoned.append((record.run_key, decision.reason))
+            case _ as never:
+                assert_never(never)
+    return offered, busy
+
+
+def _alive_until(ledger: Ledger, record: BatchRecord, run: RunState | None, now: datetime) -> datetime | None:
+    """The last sign of life of the batch's run, on any of its batches; looked up only where it decides something."""
+    if run is not RunState.STARTED or record.lease_until is None or record.lease_until > now:
+        return None
+    leases = [b.lease_until for b in ledger.batches_of_run(record.run_key) if b.lease_until is not None]
+    return max(leases, default=None)
+
+
+def _again(offered: Iterable[BatchRecord]) -> list[Launch]:
+    runs: dict[str, list[BatchRecord]] = {}
+    for record in offered:
+        runs.setdefault(record.run_key, []).append(record)
+    return [_launch(key, batches) for key, batches in runs.items()]
+
+
+def _anew(
+    ledger: Ledger, dataset: Dataset, busy: Collection[date], max_days_per_run: int, limits: BatchLimits | None
+) -> list[Launch]:
+    due = ledger.due(dataset.name, busy=busy)
+    launches: list[Launch] = []
+    for group in group_into_runs(plan_batches(due, busy, ledger.new_id, limits), max_days_per_run):
+        planned = [batch for batch in group if isinstance(ledger.plan(batch), Planned)]
+        if planned:
+            launches.append(_launch(planned[0].run_key, planned))
+    return launches
+
+
+def _launch(run_key: str, batches: Sequence[Batch] | Sequence[BatchRecord]) -> Launch:
+    ordered = sorted(batches, key=lambda b: b.landing_day)
+    return Launch(
+        run_key,
+        ordered[0].dataset,
+        ordered[0].trigger.value,
+        tuple(b.batch_id for b in ordered),
+        tuple(b.landing_day for b in ordered),
+    )

@@ -1,0 +1,211 @@
+"""What to do with due versions and with planned batches: decided from values alone. Pure; knows neither Dagster nor the store.
+
+A Dagster run costs seconds, a file must cost milliseconds: files of one dataset and day share a batch, batches of
+consecutive days share a run. A batch that failed comes back in smaller ones, so that a file that kills its worker ends
+alone and takes no other with it.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import assert_never
+
+from pipelines.accounting.entries import Batch, BatchRecord, LedgerEntry, Member
+from pipelines.accounting.states import BatchState, Trigger
+
+__all__ = [
+    "BatchLimits",
+    "Decision",
+    "FailRun",
+    "Leave",
+    "Offer",
+    "Release",
+    "RunState",
+    "decide",
+    "group_into_runs",
+    "plan_batches",
+]
+
+SILENCE_S = 60
+"""How long after its last lease ran out a started run is taken for dead."""
+UNCLAIMED_S = 900
+"""How long batches that a run planned for itself (backfill, replay) may wait for it before they are given back."""
+
+
+class RunState(StrEnum):
+    """What became of the run that a batch was given to, in our own words."""
+
+    NOT_STARTED = "not_started"
+    WAITING = "waiting"
+    STARTED = "started"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+    @property
+    def liveliness(self) -> int:
+        """Of several runs of one launch, the one with the highest number counts."""
+        order = (self.FAILED, self.SUCCEEDED, self.NOT_STARTED, self.WAITING, self.STARTED)
+        return order.index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """How much goes into one batch. A file larger than `max_bytes` has a batch of its own.
+
+    `files_after_failures[n]` is the number of files in a batch of versions that failed n times already.
+    """
+
+    max_files: int = 500
+    max_bytes: int = 1024**3
+    files_after_failures: tuple[int, ...] = (500, 50, 5, 1)
+
+    def files(self, attempts: int) -> int:
+        """How many files that failed `attempts` times may share a batch."""
+        return min(self.max_files, self.files_after_failures[min(attempts, len(self.files_after_failures) - 1)])
+
+
+# ---- from due versions to batches ---------------------------------------------------------------------------------
+
+
+def plan_batches(
+    due: Iterable[LedgerEntry],
+    busy: Collection[date],
+    new_id: Callable[[], str],
+    limits: BatchLimits | None = None,
+    trigger: Trigger = Trigger.EVENT,
+) -> list[Batch]:
+    """One batch for each dataset and day that is not busy, of the versions that failed least and wait longest."""
+    limits = limits or BatchLimits()
+    days: dict[tuple[str, date], list[LedgerEntry]] = {}
+    for entry in due:
+        if entry.dataset is not None and entry.landing_day not in busy:
+            days.setdefault((entry.dataset, entry.landing_day), []).append(entry)
+    batches: list[Batch] = []
+    for (dataset, day), waiting in sorted(days.items()):
+        batch_id = new_id()
+        members = tuple(Member(entry.ref, entry.revision) for entry in _taken(waiting, limits))
+        batches.append(Batch(batch_id, dataset, day, batch_id, trigger, members))
+    return batches
+
+
+def _taken(waiting: Sequence[LedgerEntry], limits: BatchLimits) -> list[LedgerEntry]:
+    # By key and order last, so that what one key brings stays in order within a batch.
+    ordered = sorted(waiting, key=lambda e: (e.attempts, e.next_at or e.changed_at, e.ref.object_id, e.order))
+    taken: list[LedgerEntry] = []
+    total = 0
+    for entry in ordered:
+        if entry.attempts != ordered[0].attempts or len(taken) >= limits.files(entry.attempts):
+            break
+        if taken and total + entry.version.size_bytes > limits.max_bytes:
+            break
+        taken.append(entry)
+        total += entry.version.size_bytes
+    return taken
+
+
+def group_into_runs(batches: Iterable[Batch], max_days_per_run: int = 31) -> list[tuple[Batch, ...]]:
+    """Batches of one dataset on consecutive days, at most so many, share a run: they get one run key."""
+    groups: list[list[Batch]] = []
+    for batch in sorted(batches, key=lambda b: (b.dataset, b.landing_day)):
+        last = groups[-1][-1] if groups else None
+        if (
+            last is not None
+            and last.dataset == batch.dataset
+            and last.trigger == batch.trigger
+            and batch.landing_day - last.landing_day == timedelta(days=1)
+            and len(groups[-1]) < max_days_per_run
+        ):
+            groups[-1].append(batch)
+        else:
+            groups.append([batch])
+    # A new key for each attempt: Dagster never launches a run key twice, and a failed run keeps its key (dagster#15982).
+    return [tuple(replace(b, run_key=f"{g[0].dataset}-{g[0].batch_id}") for b in g) for g in groups]
+
+
+# ---- what became of planned batches -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Request the run: for the first time, or once more under the same run key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """It is under way, or done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Give the members back; `burn` an attempt of each if something went wrong with them in hand."""
+
+    reason: str
+    burn: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FailRun:
+    """The run is dead though nobody said so: mark it failed, and release its batches."""
+
+    reason: str
+
+
+Decision = Offer | Leave | Release | FailRun
+
+
+def decide(
+    batch: BatchRecord, run: RunState | None, now: datetime, run_alive_until: datetime | None = None
+) -> Decision:
+    """What to do about one batch that holds a slot. `run` is None when no run is known.
+
+    `run_alive_until` is the latest lease of any batch of the same run: a run that works through several days shows its life
+    on one at a time.
+    """
+    if batch.state is BatchState.DONE:
+        return Leave()
+    if batch.state is BatchState.RELEASED:
+        return Release(batch.reason or "released before")  # begun by somebody who did not live to finish it
+    lease_holds = batch.lease_until is not None and batch.lease_until > now
+    match run:
+        case None:
+            return _without_run(batch, now, lease_holds=lease_holds)
+        case RunState.NOT_STARTED:
+            return Offer()
+        case RunState.WAITING:
+            return Leave()
+        case RunState.STARTED:
+            return _with_started_run(batch, now, run_alive_until, lease_holds=lease_holds)
+        case RunState.SUCCEEDED:
+            # A lease that holds is another run's, which took the batch over.
+            return Leave() if lease_holds else Release("its run ended without finishing it")
+        case RunState.FAILED:
+            return Release("its run failed or was canceled")
+        case _ as never:
+            assert_never(never)
+
+
+def _without_run(batch: BatchRecord, now: datetime, *, lease_holds: bool) -> Decision:
+    if lease_holds:
+        return Leave()
+    if batch.trigger in (Trigger.EVENT, Trigger.SWEEP):
+        return Offer()
+    # Planned by a run for itself: it is not ours to launch. Whoever claims keeps its lease; who never does is gone.
+    since = batch.lease_until or batch.created_at
+    wait = SILENCE_S if batch.lease_until else UNCLAIMED_S
+    if (now - since).total_seconds() < wait:
+        return Leave()
+    return Release("the run that planned it is gone", burn=batch.lease_until is not None)
+
+
+def _with_started_run(
+    batch: BatchRecord, now: datetime, run_alive_until: datetime | None, *, lease_holds: bool
+) -> Decision:
+    if lease_holds or batch.lease_until is None:
+        return Leave()  # at work, or waiting for its turn
+    alive_until = max(batch.lease_until, run_alive_until or batch.lease_until)
+    if (now - alive_until).total_seconds() >= SILENCE_S:
+        return FailRun("its run shows no sign of life: the lease ran out and was not renewed")
+    if alive_until > batch.lease_until:
+        return Release("its run gave it up and went on with another day")
+    return Leave()

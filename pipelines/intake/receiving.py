@@ -1,0 +1,247 @@
+"""From the queue into the ledger: receive, read, register, and only then delete. The ledger is the list of work.
+
+A message is never held while a run works. What cannot be understood, or speaks of other buckets, is left alone: the queue's
+redrive takes it to the dead-letter queue, where people see it. It causes no call to S3.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import assert_never
+
+from pipelines.accounting.entries import KeyFault, Sighting, VersionRef
+from pipelines.accounting.ledger import Ledger
+from pipelines.contracts.model import Dataset
+from pipelines.errors import ConfigurationError
+from pipelines.gate import Gate
+from pipelines.intake.events import (
+    EventKind,
+    Foreign,
+    Notification,
+    ObjectEvent,
+    TestEvent,
+    Unintelligible,
+    parse_message,
+)
+from pipelines.intake.objects import ObjectVersion, object_id
+from pipelines.intake.routing import LANDING_PREFIX, BadKey, Outside, Routed, Unrouted, event_day, route
+from pipelines.ports import Clock, EventQueue, QueueMessage
+
+__all__ = ["IntakeReport", "adopt_unrouted", "receive", "receive_from", "sighting_of"]
+
+_AT_ONCE = 90
+"""Messages registered together: their versions and counters fit one transaction of the ledger."""
+_MOST_MESSAGES = 5000
+_WORDS = {
+    "new": ("new", "new"),
+    "duplicates": ("duplicate", "duplicates"),
+    "test_events": ("test event", "test events"),
+    "removed": ("removal", "removals"),
+    "restored": ("restored", "restored"),
+    "others": ("other event", "other events"),
+    "unrouted": ("no dataset claims", "no dataset claims"),
+    "bad_keys": ("quarantined for its key", "quarantined for their keys"),
+    "outside": ("outside landing", "outside landing"),
+    "foreign": ("of another bucket", "of other buckets"),
+    "unintelligible": ("not understood", "not understood"),
+}
+
+
+@dataclass(slots=True)
+class IntakeReport:
+    """What one round of receiving came to. `unrouted` and `bad_keys` are among the `new`; `received` counts messages."""
+
+    received: int = 0
+    new: int = 0
+    duplicates: int = 0
+    test_events: int = 0
+    removed: int = 0
+    restored: int = 0
+    others: int = 0
+    unrouted: int = 0
+    bad_keys: int = 0
+    outside: int = 0
+    foreign: int = 0
+    unintelligible: int = 0
+
+    def sentence(self) -> str:
+        """The report in one sentence, without what there was none of."""
+        if self.received == 0:
+            return "no messages"
+        counts = [(name, getattr(self, name)) for name in _WORDS]
+        parts = [f"{count} {_WORDS[name][count != 1]}" for name, count in counts if count]
+        told = "received 1 message" if self.received == 1 else f"received {self.received} messages"
+        return f"{told}: {', '.join(parts)}" if parts else told
+
+
+def receive(gate: Gate, *, wait_s: float, budget_s: float, most: int = _MOST_MESSAGES) -> IntakeReport:
+    """`receive_from` the gate's own queue. Raises ConfigurationError when it has none."""
+    if gate.queue is None:
+        raise ConfigurationError("there is no queue to receive from: set LAKEGATE_QUEUE_URL, or run `lakegate setup`")
+    return receive_from(
+        gate.queue,
+        gate.ledger,
+        gate.datasets.datasets,
+        gate.landing_bucket,
+        gate.clock,
+        wait_s=wait_s,
+        budget_s=budget_s,
+        most=most,
+    )
+
+
+def receive_from(
+    queue: EventQueue,
+    ledger: Ledger,
+    datasets: Sequence[Dataset],
+    landing_bucket: str,
+    clock: Clock,
+    *,
+    wait_s: float,
+    budget_s: float,
+    most: int = _MOST_MESSAGES,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> IntakeReport:
+    """Wait up to `wait_s` for the first message, then drain the queue: at most `most` messages or `budget_s` seconds.
+
+    Raises TransientError when the ledger cannot be written: nothing unregistered was deleted, the messages come again.
+    """
+    report = IntakeReport()
+    ends = monotonic() + budget_s
+    desk = _Desk(queue, ledger, datasets, landing_bucket, clock, report)
+    messages = queue.receive(wait_s)
+    while messages:
+        gathered = list(messages)
+        # A full hand of ten says that more is there; a transaction of ninety costs little more than one of ten.
+        while len(messages) == 10 and len(gathered) < _AT_ONCE and monotonic() < ends:
+            messages = queue.receive(0)
+            gathered.extend(messages)
+        desk.take(gathered)
+        if report.received >= most or monotonic() >= ends:
+            break
+        messages = queue.receive(0)
+    return report
+
+
+class _Desk:
+    """Reads messages, registers what they tell, deletes what is done with."""
+
+    def __init__(
+        self,
+        queue: EventQueue,
+        ledger: Ledger,
+        datasets: Sequence[Dataset],
+        landing_bucket: str,
+        clock: Clock,
+        report: IntakeReport,
+    ) -> None:
+        self._queue = queue
+        self._ledger = ledger
+        self._datasets = datasets
+        self._bucket = landing_bucket
+        self._clock = clock
+        self._report = report
+
+    def take(self, messages: Sequence[QueueMessage]) -> None:
+        """Register what these messages tell, then delete them."""
+        report = self._report
+        report.received += len(messages)
+        done: list[str] = []
+        events: list[ObjectEvent] = []
+        for message in messages:
+            parsed = parse_message(message.body, self._bucket)
+            match parsed:
+                case Notification():
+                    events.extend(parsed.events)
+                    report.foreign += parsed.foreign
+                    done.append(message.receipt)
+                case TestEvent(bucket=bucket) if bucket == self._bucket:
+                    report.test_events += 1
+                    done.append(message.receipt)
+                case TestEvent() | Foreign():
+                    report.foreign += 1
+                case Unintelligible():
+                    report.unintelligible += 1
+                case _ as never:
+                    assert_never(never)
+        self._register([event for event in events if event.kind is EventKind.CREATED])
+        for event in events:
+            self._note(event)
+        self._queue.delete(done)
+
+    def _register(self, created: Iterable[ObjectEvent]) -> None:
+        report = self._report
+        today = event_day(self._clock())
+        sightings: list[Sighting] = []
+        for event in created:
+            sighting = sighting_of(event.version, self._datasets, today)
+            if sighting is None:
+                report.outside += 1
+            else:
+                sightings.append(sighting)
+        if not sightings:
+            return
+        registered = self._ledger.register(sightings)
+        new = set(registered.new)
+        report.new += len(new)
+        report.duplicates += len(registered.duplicates)
+        known = {sighting.ref: sighting for sighting in sightings}
+        report.unrouted += sum(known[ref].dataset is None for ref in new)
+        report.bad_keys += sum(known[ref].fault is not None for ref in new)
+
+    def _note(self, event: ObjectEvent) -> None:
+        report = self._report
+        match event.kind:
+            case EventKind.CREATED:
+                pass
+            case EventKind.REMOVED:
+                if event.key.startswith(LANDING_PREFIX):
+                    self._ledger.removed(event.removal)
+                    report.removed += 1
+                else:
+                    report.outside += 1
+            case EventKind.RESTORED:
+                report.restored += 1
+                if event.version_id is not None:
+                    self._ledger.restored(VersionRef(object_id(event.bucket, event.key), event.version_id))
+            case EventKind.OTHER:
+                report.others += 1
+            case _ as never:
+                assert_never(never)
+
+
+def sighting_of(
+    version: ObjectVersion, datasets: Iterable[Dataset], today: date, source: str = "event"
+) -> Sighting | None:
+    """What the ledger is told of an object version: routed to its dataset and day; None outside landing."""
+    seen_on = event_day(version.landed_at)
+    routed = route(version.key, datasets, seen_on, today)
+    match routed:
+        case Routed():
+            return Sighting(version, routed.dataset.name, routed.landing_day, source=source)
+        case BadKey():
+            fault = KeyFault(routed.rule.value, routed.message)
+            return Sighting(version, routed.dataset.name, routed.accounted_day, fault, source)
+        case Unrouted():
+            return Sighting(version, None, seen_on, source=source)
+        case Outside():
+            return None
+        case _ as never:
+            assert_never(never)
+
+
+def adopt_unrouted(ledger: Ledger, datasets: Sequence[Dataset], today: date) -> int:
+    """Give versions that no dataset claimed to those that do now; how many. Looks only when key patterns have changed."""
+    patterns = "\n".join(sorted(f"{d.name} {d.landing.key} {d.landing.day} {d.landing.start}" for d in datasets))
+    mark = hashlib.sha256(patterns.encode()).hexdigest()
+    if ledger.routing_mark() == mark:
+        return 0
+    adopted = 0
+    for entry in list(ledger.unrouted()):
+        sighting = sighting_of(entry.version, datasets, today)
+        if sighting is not None and sighting.dataset is not None and ledger.adopt(sighting):
+            adopted += 1
+    ledger.set_routing_mark(mark)
+    return adopted

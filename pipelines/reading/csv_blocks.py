@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from pipelines.reading.violations import Rule
 
-__all__ = ["BLOCK_BYTES", "CsvBlock", "Positions", "QuoteFault", "Structure", "split"]
+__all__ = ["BLOCK_BYTES", "CsvBlock", "Positions", "QuoteFault", "Structure", "line_ends", "slices", "split"]
 
 Positions = npt.NDArray[np.int64]
 _Bytes = npt.NDArray[np.uint8]
@@ -97,7 +97,7 @@ def split(
     raises for what the bytes hold; holds at most the larger of one block and one record, twice.
     """
     mark = ord(delimiter)
-    source = _slices(pieces, block_bytes)
+    source = slices(pieces, block_bytes)
     held: list[bytes] = []
     held_bytes, wanted, offset, line = 0, block_bytes, 0, 1
     at_end = False
@@ -130,7 +130,8 @@ def split(
         held_bytes, wanted = len(held[0]), block_bytes
 
 
-def _slices(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+def slices(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes in pieces of at most `size`."""
     for piece in pieces:
         if len(piece) <= size:
             yield piece
@@ -170,19 +171,20 @@ def _structure(buffer: bytes, mark: int, at_end: bool) -> Structure:
     """Look at a buffer; before the end of the file its last byte is left out: what follows it is not known yet."""
     known = len(buffer) if at_end else len(buffer) - 1
     octets = np.frombuffer(buffer, np.uint8)
-    line_ends = _line_ends(octets, buffer, known)
+    lines = line_ends(octets, buffer, known)
     quotes: Positions = np.flatnonzero(octets[:known] == _QUOTE) if b'"' in buffer else _NONE
     if not len(quotes):
-        return Structure(line_ends, line_ends, _NONE, _NONE, ())
+        return Structure(lines, lines, _NONE, _NONE, ())
     if _all_stand_right(octets, quotes, mark):
         opens, closes, faults = quotes[0::2], quotes[1::2], ()
     else:
         opens, closes, faults = _scan(buffer, quotes.tolist(), mark)
-    inside = np.searchsorted(opens, line_ends) > np.searchsorted(closes, line_ends)
-    return Structure(line_ends, line_ends[~inside] if inside.any() else line_ends, opens, closes, faults)
+    inside = np.searchsorted(opens, lines) > np.searchsorted(closes, lines)
+    return Structure(lines, lines[~inside] if inside.any() else lines, opens, closes, faults)
 
 
-def _line_ends(octets: _Bytes, buffer: bytes, known: int) -> Positions:
+def line_ends(octets: _Bytes, buffer: bytes, known: int) -> Positions:
+    """Positions of the last byte of each line end among the first `known` bytes: LF, CRLF and lone CR, as an editor counts."""
     feeds: Positions = np.flatnonzero(octets[:known] == _LF)
     if b"\r" not in buffer:
         return feeds

@@ -1,23 +1,328 @@
-"""Reads JSON: a line or an element at a time. Follows in the next commit; until then JSON files are refused."""
+"""Reads JSON Lines and JSON arrays: records to text columns, every record accounted for.
 
-from pipelines.reading.collector import Collector
-from pipelines.reading.encoding import Text
-from pipelines.reading.rows import Plan, RowJudge
+A JSON value's own kind counts: text is a string, a number is a number, and nothing is turned into the other. What
+a text then means, and which rules it breaks, is decided as for CSV (`rows.py`).
+"""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.contracts.model import Column, ColumnType
+from pipelines.reading.collector import Collector, StopReading
+from pipelines.reading.csv_blocks import BLOCK_BYTES, Positions
+from pipelines.reading.encoding import Text, is_utf8, likely_encoding, utf8_faults
+from pipelines.reading.headers import normalised
+from pipelines.reading.json_blocks import ArrayFault, JsonBlock, split_array, split_lines
+from pipelines.reading.json_objects import JsonFault, JsonValue, Number, parse_record, value_positions, written
+from pipelines.reading.rows import Cells, Plan, RowBlock, RowJudge
+from pipelines.reading.violations import Rule, Sample
+
+__all__ = ["JsonArrayReader", "JsonLinesReader"]
+
+_MAX_UTF8_FAULTS = 10_000
+_WHITESPACE = b" \t\n\r"
+_NO_ROWS: Positions = np.empty(0, np.int64)
 
 
-class JsonLinesReader:
-    """One object a line."""
+class _JsonReader:
+    """What JSON Lines and arrays share. Use once."""
 
-    def __init__(self, plan: Plan, text: Text, collector: Collector, judge: RowJudge, block_bytes: int) -> None:
-        """Take what the reader gives."""
-        del plan, text, collector, judge, block_bytes
+    def __init__(self, plan: Plan, text: Text, collector: Collector, judge: RowJudge, block_bytes: int = BLOCK_BYTES):
+        """Read `text` under the plan's contract."""
+        self._plan = plan
+        self._text = text
+        self._collector = collector
+        self._judge = judge
+        self._block_bytes = block_bytes
+        self._by_key: dict[str, str | None] = {}
+        self._seen: dict[str, None] = {}
+        self._spellings = {
+            name: [s for s in (column.source, name, *column.aliases) if s is not None]
+            for name, column in ((n, plan.dataset.columns[n]) for n in plan.dataset.file_columns)
+        }
+        self._exact = {s: name for name, spellings in reversed(self._spellings.items()) for s in reversed(spellings)}
+        self._exact.update({s[0]: name for name, s in self._spellings.items()})
+        self._loose = {normalised(s): n for n, spellings in self._spellings.items() for s in spellings}
+        self._takers = {n: _taker(plan.dataset.columns[n]) for n in plan.dataset.file_columns}
+        self._rows = 0
         self.rows_broken = 0
-        self.source_columns: tuple[str, ...] = ()
+
+    @property
+    def source_columns(self) -> tuple[str, ...]:
+        """The keys seen, in order of appearance."""
+        return tuple(self._seen)
+
+    # ---- places ---------------------------------------------------------------------------------------------------
+
+    def _offset(self, block: JsonBlock, position: int) -> int:
+        return self._text.bom_bytes + block.byte_offset + position
+
+    def _sample(self, block: JsonBlock, position: int, found: str) -> Sample:
+        return Sample(block.line_of(position), self._offset(block, position), found)
+
+    def _broken(self, block: JsonBlock, position: int, rule: Rule, found: str, expected: str) -> None:
+        self._collector.add(rule, None, [self._sample(block, position, found)], expected)
+
+    # ---- a block --------------------------------------------------------------------------------------------------
+
+    def _read_block(self, block: JsonBlock, records: Iterable[int]) -> None:
+        """Read the records of a block, all of which are to hold something."""
+        limits = self._plan.limits
+        not_utf8 = self._encoding_faults(block)
+        objects: list[dict[str, JsonValue]] = []
+        places: list[int] = []
+        spans: list[tuple[int, int]] = []
+        for record in records:
+            start, end = int(block.starts[record]), int(block.ends[record])
+            raw = block.content[start:end]
+            place = start + len(raw) - len(raw.lstrip(_WHITESPACE))
+            if end - place > limits.record_bytes:
+                self._refuse(block, place, Rule.RECORD_SIZE, f"{end - place:,} bytes", f"at most {limits.record_bytes:,} bytes a record")  # fmt: skip
+                continue
+            if record in not_utf8:
+                self.rows_broken += 1
+                continue
+            value = parse_record(raw, limits.depth)
+            if isinstance(value, JsonFault):
+                self._syntax_fault(block, start, value)
+            elif not isinstance(value, dict):
+                self._refuse(block, place, Rule.JSON_SHAPE, written(value)[:300], "an object")
+            elif len(value) > limits.columns:
+                self._refuse(
+                    block, place, Rule.COLUMN_COUNT, f"{len(value):,} keys", f"at most {limits.columns:,} columns"
+                )
+            elif len(raw) <= limits.cell_bytes or not self._has_large_cell(block, start, raw, value):
+                objects.append(value)
+                places.append(place)
+                spans.append((start, end))
+        if objects:
+            self._judge_objects(block, objects, places, spans)
+
+    def _refuse(self, block: JsonBlock, place: int, rule: Rule, found: str, expected: str) -> None:
+        self.rows_broken += 1
+        self._broken(block, place, rule, found, expected)
+
+    def _syntax_fault(self, block: JsonBlock, start: int, fault: JsonFault) -> None:
+        self._refuse(block, start + fault.position, fault.rule, fault.found, fault.expected)
+
+    def _encoding_faults(self, block: JsonBlock) -> frozenset[int]:
+        if is_utf8(block.content):
+            return frozenset()
+        faults = utf8_faults(block.content, _MAX_UTF8_FAULTS)
+        places = np.array([position for position, _ in faults], np.int64)
+        records, firsts = np.unique(np.searchsorted(block.ends, places, side="right"), return_index=True)
+        samples = [self._sample(block, faults[i][0], faults[i][1].hex(" ")) for i in firsts.tolist()[:10]]
+        self._collector.add(Rule.ENCODING, None, samples, "bytes in utf-8", count=len(records),
+                            detail=likely_encoding(faults[0][1]))  # fmt: skip
+        if len(faults) >= _MAX_UTF8_FAULTS:
+            raise StopReading
+        return frozenset(records.tolist())
+
+    def _has_large_cell(self, block: JsonBlock, start: int, raw: bytes, members: dict[str, JsonValue]) -> bool:
+        limit = self._plan.limits.cell_bytes
+        for key, value in members.items():
+            size = len(value.encode("utf-8")) if isinstance(value, str) else len(written(value))
+            if size > limit:
+                place = start + value_positions(raw).get(key, 0)
+                sample = self._sample(block, place, f"{size:,} bytes")
+                name = self._column_of(key) or key
+                self._collector.add(Rule.CELL_SIZE, name, [sample], f"at most {limit:,} bytes a cell")
+                self.rows_broken += 1
+                return True
+        return False
+
+    # ---- objects to columns ---------------------------------------------------------------------------------------
+
+    def _column_of(self, key: str) -> str | None:
+        """The contract's column for a key, remembered; None for a key it does not know."""
+        try:
+            return self._by_key[key]
+        except KeyError:
+            column = self._exact.get(key) or self._loose.get(normalised(key))
+            if len(self._by_key) < 100_000:
+                self._by_key[key] = column
+                if column is not None or len(self._seen) <= self._plan.limits.columns:
+                    self._seen[key] = None
+            return column
+
+    def _judge_objects(
+        self, block: JsonBlock, objects: list[dict[str, JsonValue]], places: list[int], spans: list[tuple[int, int]]
+    ) -> None:
+        count = len(objects)
+        columns: dict[str, list[JsonValue]] = {name: [None] * count for name in self._plan.dataset.file_columns}
+        keys: dict[str, list[str | None]] = {}
+        rescue = self._plan.dataset.schema_.new_columns == "rescue"
+        rescued: list[str | None] = [None] * count
+        refused: set[int] = set()
+        for row, members in enumerate(objects):
+            extra: dict[str, JsonValue] = {}
+            filled: set[str] = set()
+            for key, value in members.items():
+                name = self._by_key[key] if key in self._by_key else self._column_of(key)
+                if name is None:
+                    extra[key] = value
+                elif name in filled:
+                    refused.add(row)
+                    self._collision(block, spans[row], key, name)
+                else:
+                    filled.add(name)
+                    columns[name][row] = value
+                    if key != name:
+                        keys.setdefault(name, [None] * count)[row] = key
+            if extra:
+                if rescue:
+                    rescued[row] = written(extra)
+                else:
+                    self._unexpected(block, spans[row], extra)
+        kept = [row for row in range(count) if row not in refused]
+        self.rows_broken += len(refused)
+        if not kept:
+            return
+        starts = np.array([places[row] for row in kept], np.int64)
+        cells = {
+            name: self._takers[name]([values[row] for row in kept] if refused else values)
+            for name, values in columns.items()
+        }
+
+        def locate(row: int, column: str | None) -> int:
+            start, end = spans[kept[row]]
+            if column is not None:
+                key = keys[column][kept[row]] if column in keys else None
+                position = value_positions(block.content[start:end]).get(key or column)
+                if position is not None:
+                    return self._offset(block, start + position)
+            return self._offset(block, places[kept[row]])
+
+        lines = block.first_line + np.searchsorted(block.line_ends, starts)
+        texts = pa.array([rescued[row] for row in kept], pa.string()) if rescue else None
+        self._rows += len(kept)
+        self._judge.judge(RowBlock(len(kept), lines, cells, locate, texts))
+
+    def _collision(self, block: JsonBlock, span: tuple[int, int], key: str, name: str) -> None:
+        place = span[0] + value_positions(block.content[span[0] : span[1]]).get(key, 0)
+        sample = self._sample(block, place, key)
+        self._collector.add(Rule.JSON_DUPLICATE_KEY, name, [sample], f"one key only that means the column {name}")
+
+    def _unexpected(self, block: JsonBlock, span: tuple[int, int], extra: dict[str, JsonValue]) -> None:
+        for key, value in extra.items():
+            samples: list[Sample] = []
+            if self._collector.room(Rule.COLUMN_UNEXPECTED, key) > 0:
+                place = span[0] + value_positions(block.content[span[0] : span[1]]).get(key, 0)
+                samples = [self._sample(block, place, written(value)[:300])]
+            self._collector.add(Rule.COLUMN_UNEXPECTED, key, samples, "only keys that the contract knows", count=1)
+
+    # ---- the end --------------------------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        """Keys that no record has: one fault of the file, instead of a null in each row."""
+        if not self._rows:
+            return
+        seen = {self._by_key[key] for key in self._seen}
+        schema = self._plan.dataset.schema_
+        for name in self._plan.dataset.file_columns:
+            rule = self._plan.rules[name].required_rule
+            if name in seen or (schema.missing_columns == "allow" and rule is None):
+                continue
+            if rule is not None:
+                self._collector.withdraw(rule, name)
+            sample = Sample(None, None, ", ".join(list(self._seen)[:20]))
+            self._collector.add(Rule.COLUMN_MISSING, name, [sample], f"a key {name} in some record")
+
+
+class JsonLinesReader(_JsonReader):
+    """One object a line; blank lines only at the end."""
 
     def read(self) -> None:
-        """Refuse."""
-        raise NotImplementedError("JSON is not read yet")
+        """Read everything. Raises StopReading behind a fault that ends the file, StreamFault from the text."""
+        blank: tuple[int, int] | None = None
+        limits = self._plan.limits
+        for block in split_lines(self._text, limits.record_bytes, self._block_bytes):
+            if block.oversized:
+                self._broken(block, 0, Rule.RECORD_SIZE, f"more than {limits.record_bytes:,} bytes",
+                             f"at most {limits.record_bytes:,} bytes a line")  # fmt: skip
+                raise StopReading
+            records: list[int] = []
+            for record, (start, end) in enumerate(zip(block.starts.tolist(), block.ends.tolist(), strict=True)):
+                if end - start <= 64 and not block.content[start:end].strip(_WHITESPACE):
+                    blank = blank or (block.line_of(start), self._offset(block, start))
+                    continue
+                if blank is not None:
+                    self.rows_broken += 1
+                    self._collector.add(
+                        Rule.JSON_SHAPE, None, [Sample(*blank, "a blank line")], "an object on each line"
+                    )
+                    blank = None
+                records.append(record)
+            self._read_block(block, records)
+        self._finish()
 
 
-class JsonArrayReader(JsonLinesReader):
-    """One array of objects."""
+class JsonArrayReader(_JsonReader):
+    """One array of objects. Its first fault of syntax ends it: behind that nothing can be aligned."""
+
+    def read(self) -> None:
+        """Read everything. Raises StopReading behind a fault that ends the file, StreamFault from the text."""
+        limits = self._plan.limits
+        for block in split_array(self._text, limits.record_bytes, limits.depth, self._block_bytes):
+            if isinstance(block, ArrayFault):
+                rule = Rule.DEPTH if block.deep else Rule.JSON_SHAPE if block.is_shape else Rule.JSON_SYNTAX
+                place = Sample(block.line, self._text.bom_bytes + block.position, block.found)
+                self._collector.add(rule, None, [place], block.expected)
+                raise StopReading
+            if block.oversized:
+                self._broken(block, 0, Rule.RECORD_SIZE, f"more than {limits.record_bytes:,} bytes",
+                             f"at most {limits.record_bytes:,} bytes an element")  # fmt: skip
+                raise StopReading
+            self._read_block(block, range(len(block.starts)))
+        self._finish()
+
+    def _syntax_fault(self, block: JsonBlock, start: int, fault: JsonFault) -> None:
+        super()._syntax_fault(block, start, fault)
+        if fault.rule is Rule.JSON_SYNTAX:
+            raise StopReading
+
+
+# ---- what a column takes ------------------------------------------------------------------------------------------
+
+_Taker = Callable[[list[JsonValue]], Cells]
+
+
+def _taker(column: Column) -> _Taker:
+    """From a column's JSON values to cells: values of another kind than the column's are misfits."""
+    match column.kind:
+        case ColumnType.STRING:
+            return lambda values: _texts(values, (str,))
+        case ColumnType.JSON:
+            return _documents
+        case ColumnType.BOOLEAN:
+            return _booleans
+        case ColumnType.INT | ColumnType.BIGINT | ColumnType.DOUBLE:
+            return lambda values: _texts(values, (Number,))
+        case ColumnType.DECIMAL:
+            return lambda values: _texts(values, (Number, str))
+        case ColumnType.DATE | ColumnType.TIMESTAMP:
+            kinds = tuple({Number if form.startswith("epoch_") else str for form in column.formats})
+            return lambda values: _texts(values, kinds)
+
+
+def _texts(values: list[JsonValue], kinds: tuple[type, ...]) -> Cells:
+    wanted = frozenset((*kinds, type(None)))
+    if all(type(value) in wanted for value in values):
+        return Cells(pa.array(values, pa.string()))
+    found = {row: written(value) for row, value in enumerate(values) if type(value) not in wanted}
+    texts = [value if type(value) in wanted else None for value in values]
+    return Cells(pa.array(texts, pa.string()), None, np.array(list(found), np.int64), found)
+
+
+def _booleans(values: list[JsonValue]) -> Cells:
+    found = {row: written(value) for row, value in enumerate(values) if value is not None and type(value) is not bool}
+    typed = pa.array([value if type(value) is bool else None for value in values], pa.bool_())
+    texts = typed.cast(pa.string())
+    return Cells(texts, typed, np.array(list(found), np.int64) if found else _NO_ROWS, found)
+
+
+def _documents(values: list[JsonValue]) -> Cells:
+    texts = pa.array([None if value is None else written(value) for value in values], pa.string())
+    return Cells(texts, texts)

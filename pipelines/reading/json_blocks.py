@@ -1,0 +1,231 @@
+"""Cuts UTF-8 JSON into blocks of whole records: the lines of JSON Lines, the elements of one array.
+
+Whether a record is valid JSON is not decided here. For an array only brackets, commas and string quotes are looked at; what
+stands between two commas is an element, and if every element is valid then so is the array.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.reading.csv_blocks import Positions, line_ends, slices
+
+__all__ = ["ArrayFault", "JsonBlock", "split_array", "split_lines"]
+
+WHITESPACE = b" \t\n\r"
+_QUOTE, _BACKSLASH = 0x22, 0x5C
+_DELTA = np.zeros(256, np.int8)
+_DELTA[[0x7B, 0x5B]] = 1
+_DELTA[[0x7D, 0x5D]] = -1
+_STRUCTURAL = _DELTA != 0
+_STRUCTURAL[0x2C] = True
+
+
+@dataclass(frozen=True, slots=True)
+class JsonBlock:
+    """Records of one block: `starts` and `ends` delimit each; `line_ends` are the block's own.
+
+    `byte_offset` and `first_line` say where the block starts in the text. `oversized` marks a single record that was cut off
+    because it is larger than the limit.
+    """
+
+    content: bytes
+    byte_offset: int
+    first_line: int
+    starts: Positions
+    ends: Positions
+    line_ends: Positions
+    oversized: bool = False
+
+    def line_of(self, position: int) -> int:
+        """The line a position of the block lies on, as an editor counts."""
+        return self.first_line + int(np.searchsorted(self.line_ends, position))
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayFault:
+    """Why the text is no array: at `position` of the text, on `line`; `deep` when it is nested beyond the limit."""
+
+    position: int
+    line: int
+    found: str
+    expected: str
+    is_shape: bool = False
+    deep: bool = False
+
+
+class _Buffer:
+    """Collects pieces until there are enough."""
+
+    def __init__(self, pieces: Iterable[bytes], block_bytes: int) -> None:
+        self._source = slices(pieces, block_bytes)
+        self.at_end = False
+        self.content = b""
+
+    def fill(self, wanted: int) -> None:
+        held, size = [self.content], len(self.content)
+        while size < wanted and not self.at_end:
+            piece = next(self._source, None)
+            if piece is None:
+                self.at_end = True
+            else:
+                held.append(piece)
+                size += len(piece)
+        self.content = b"".join(held)
+
+
+def split_lines(pieces: Iterable[bytes], record_bytes: int, block_bytes: int) -> Iterator[JsonBlock]:
+    """Cut JSON Lines at line feeds. A line of more than `record_bytes` that fits no block comes alone, cut off, as the last."""
+    buffer = _Buffer(pieces, block_bytes)
+    offset, line, wanted = 0, 1, block_bytes
+    while True:
+        buffer.fill(wanted)
+        content = buffer.content
+        if not content:
+            return
+        cut = len(content) if buffer.at_end else content.rfind(b"\n") + 1
+        if not cut:
+            if len(content) > record_bytes:
+                whole = np.array([len(content)])
+                yield JsonBlock(
+                    content, offset, line, np.zeros(1, np.int64), whole, np.empty(0, np.int64), oversized=True
+                )
+                return
+            wanted = 2 * len(content)
+            continue
+        block = content[:cut]
+        octets = np.frombuffer(block, np.uint8)
+        feeds = np.flatnonzero(octets == 0x0A)
+        ends = feeds + 1
+        if not len(ends) or ends[-1] < cut:
+            ends = np.append(ends, cut)
+        starts = np.concatenate((np.zeros(1, np.int64), ends[:-1]))
+        lines = line_ends(octets, block, len(block))
+        yield JsonBlock(block, offset, line, starts, ends, lines)
+        offset += cut
+        line += len(lines)
+        buffer.content, wanted = content[cut:], block_bytes
+
+
+def split_array(
+    pieces: Iterable[bytes], record_bytes: int, depth: int, block_bytes: int
+) -> Iterator["JsonBlock | ArrayFault"]:
+    """Cut one array into blocks of elements. An ArrayFault is the last that comes: behind it nothing can be aligned."""
+    buffer = _Buffer(pieces, block_bytes)
+    buffer.fill(max(block_bytes, 64))
+    content = buffer.content.lstrip(WHITESPACE)
+    skipped = len(buffer.content) - len(content)
+    while not content and not buffer.at_end and skipped <= record_bytes:
+        buffer.fill(len(buffer.content) + block_bytes)
+        content = buffer.content.lstrip(WHITESPACE)
+        skipped = len(buffer.content) - len(content)
+    head = buffer.content[:skipped]
+    line = 1 + len(line_ends(np.frombuffer(head, np.uint8), head, len(head)))
+    if not content:
+        if skipped:
+            yield ArrayFault(0, 1, "nothing but white space", "an array of objects")
+        return
+    if content[:1] != b"[":
+        yield _no_array(content, skipped, line)
+        return
+    offset = skipped + 1
+    buffer.content = content[1:]
+    wanted, first = block_bytes, True
+    while True:
+        buffer.fill(wanted)
+        content = buffer.content
+        octets = np.frombuffer(content, np.uint8)
+        places, depths = _structure(octets, content)
+        if len(depths) and int(depths.max()) + 1 > depth:
+            place = int(places[int(np.argmax(depths + 1 > depth))])
+            here = line + int(np.searchsorted(line_ends(octets, content, len(content)), place))
+            yield ArrayFault(offset + place, here, f"nesting deeper than {depth}", f"at most {depth} levels", deep=True)
+            return
+        closing = np.flatnonzero(depths < 0)
+        end = int(places[closing[0]]) if len(closing) else None
+        commas = places[(depths == 0) & (octets[places] == 0x2C)]
+        if end is not None:
+            commas = commas[commas < end]
+        elif not len(commas):
+            if buffer.at_end:
+                here = line + len(line_ends(octets, content, len(content)))
+                yield ArrayFault(
+                    offset + len(content),
+                    here,
+                    "the end of the file",
+                    "the array's closing bracket; the file looks cut short",
+                )
+                return
+            if len(content) > record_bytes:
+                sizes = np.array([len(content)])
+                yield JsonBlock(
+                    content, offset, line, np.zeros(1, np.int64), sizes, np.empty(0, np.int64), oversized=True
+                )
+                return
+            wanted = 2 * len(content) + 1
+            continue
+        stop = int(commas[-1]) if end is None else end
+        ends = commas if end is None else np.append(commas, end)
+        starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
+        block = content[: stop + 1]
+        lines = line_ends(octets[: stop + 1], block, len(block))
+        empty = end is not None and first and len(ends) == 1 and not content[:end].strip(WHITESPACE)
+        if not empty:
+            yield JsonBlock(block, offset, line, starts, ends, lines)
+        first = False
+        offset += stop + 1
+        line += len(lines)
+        buffer.content, wanted = content[stop + 1 :], block_bytes
+        if end is not None:
+            yield from _behind(buffer, offset, line)
+            return
+
+
+def _no_array(content: bytes, position: int, line: int) -> ArrayFault:
+    found = content[:24].decode("utf-8", "replace")
+    if content[:1] == b"{":
+        return ArrayFault(
+            position, line, found, "an array of objects; for one object a line, declare type: jsonl", is_shape=True
+        )
+    is_shape = content[:1] in b'"-0123456789' or content.rstrip(WHITESPACE) in (b"null", b"true", b"false")
+    return ArrayFault(position, line, found, "an array of objects", is_shape=is_shape)
+
+
+def _behind(buffer: _Buffer, offset: int, line: int) -> Iterator[ArrayFault]:
+    """Nothing but white space may follow the array."""
+    while True:
+        rest = buffer.content.lstrip(WHITESPACE)
+        if rest:
+            before = buffer.content[: len(buffer.content) - len(rest)]
+            line += len(line_ends(np.frombuffer(before, np.uint8), before, len(before)))
+            found = rest[:24].decode("utf-8", "replace")
+            yield ArrayFault(offset + len(before), line, found, "the end of the file after the array")
+            return
+        offset += len(buffer.content)
+        line += len(line_ends(np.frombuffer(buffer.content, np.uint8), buffer.content, len(buffer.content)))
+        buffer.content = b""
+        if buffer.at_end:
+            return
+        buffer.fill(1)
+
+
+def _structure(octets: npt.NDArray[np.uint8], content: bytes) -> tuple[Positions, npt.NDArray[np.int32]]:
+    """Where brackets and commas stand outside strings, and the depth behind each (0: between the array's elements)."""
+    places: Positions = np.flatnonzero(_STRUCTURAL[octets])
+    quotes: Positions = np.flatnonzero(octets == _QUOTE)
+    if b"\\" in content and len(quotes):
+        quotes = quotes[~_escaped(octets, quotes)]
+    if len(quotes):
+        places = places[np.searchsorted(quotes, places) % 2 == 0]
+    return places, np.cumsum(_DELTA[octets[places]], dtype=np.int32)
+
+
+def _escaped(octets: npt.NDArray[np.uint8], quotes: Positions) -> npt.NDArray[np.bool_]:
+    """Which quotes follow an odd number of backslashes."""
+    slashes: Positions = np.flatnonzero(octets == _BACKSLASH)
+    firsts = slashes[np.concatenate(([True], np.diff(slashes) != 1))]
+    behind = (quotes > 0) & (octets[np.maximum(quotes - 1, 0)] == _BACKSLASH)
+    run = firsts[np.maximum(np.searchsorted(firsts, quotes) - 1, 0)]
+    return behind & ((quotes - run) % 2 == 1)

@@ -91,14 +91,17 @@ def client(service: str) -> Any:
 
     It retries throttling and broken connections up to 5 attempts in all, in botocore's standard mode.
     """
-    watched = tuple(
+    with _creation:
+        return _client(service, _watched())
+
+
+def _watched() -> tuple[tuple[str, str], ...]:
+    """Return the variables that make another client when they change; a role's own credentials refresh themselves."""
+    return tuple(
         (name, value)
         for name, value in sorted(os.environ.items())
-        # A changed credential, profile or endpoint is another client; a role's container credentials refresh themselves.
         if name.startswith("AWS_") and name != "AWS_EXECUTION_ENV"
     )
-    with _creation:
-        return _client(service, watched)
 
 
 @functools.lru_cache(maxsize=64)
@@ -160,13 +163,20 @@ def arrow_filesystem() -> S3FileSystem:
 
 
 def object_store_settings() -> dict[str, Any]:
-    """Return the keyword arguments with which `obstore.store.S3Store` talks to the same AWS as boto3 does."""
+    """Return the keyword arguments with which `obstore.store.S3Store` talks to the same AWS as boto3 does.
+
+    Raises:
+        ConfigurationError: there are no credentials, or no region is set.
+    """
     from obstore.auth.boto3 import Boto3CredentialProvider
 
+    session = boto3.Session(region_name=region())
+    if session.get_credentials() is None:
+        raise ConfigurationError("No AWS credentials were found. Set AWS_PROFILE, or log in, or run under a role.")
     settings: dict[str, Any] = {
         "region": region(),
         # The same chain as every other client: profiles, SSO, container and web-identity roles.
-        "credential_provider": Boto3CredentialProvider(boto3.Session(region_name=region())),
+        "credential_provider": Boto3CredentialProvider(session),
         "client_options": {"timeout": f"{READ_TIMEOUT_S}s", "connect_timeout": f"{CONNECT_TIMEOUT_S}s"},
         "retry_config": {"max_retries": TOTAL_MAX_ATTEMPTS - 1},
     }
@@ -178,7 +188,13 @@ def object_store_settings() -> dict[str, Any]:
 
 
 def object_store(bucket: str) -> S3Store:
-    """Return an obstore store of the bucket; reads and writes are streamed."""
+    """Return an obstore store of the bucket, made once for the environment as it is now; safe to share between threads."""
+    with _creation:
+        return _object_store(bucket, _watched())
+
+
+@functools.lru_cache(maxsize=64)
+def _object_store(bucket: str, _environment: tuple[tuple[str, str], ...]) -> S3Store:
     from obstore.store import S3Store
 
     return S3Store(bucket, **object_store_settings())

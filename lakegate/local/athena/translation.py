@@ -220,9 +220,10 @@ def _bind(tree: exp.Expr, parameters: Sequence[str]) -> None:
             f"INVALID_PARAMETER_USAGE: Incorrect number of parameters: expected {len(marks)} but found {len(parameters)}"
         )
     for mark, text in zip(marks, parameters, strict=True):
-        value = _parse_one(f"SELECT {text}").find(exp.Select)
-        literal = value.expressions[0] if value is not None and len(value.expressions) == 1 else None
-        if literal is None or any(literal.find_all(exp.Column, exp.Query)):
+        value = _parse_one(f"SELECT {text}")
+        has_more = [name for name, part in value.args.items() if part and name != "expressions"]
+        literal = value.expressions[0] if isinstance(value, exp.Select) and len(value.expressions) == 1 else None
+        if literal is None or has_more or any(literal.find_all(exp.Column, exp.Query, exp.Star)):
             raise InvalidRequestError(f"INVALID_PARAMETER_USAGE: {text} is not a literal; strings are quoted: 'text'")
         mark.replace(literal)
 

@@ -17,7 +17,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from pipelines.accounting.entries import order_of
@@ -46,14 +46,16 @@ class AcceptedFile:
 class KnownVersion:
     """A version of one of the batch's keys that the ledger knows and that counts beside the batch's own.
 
-    The ledger names every other version that is accepted (committing or committed) or was ever part of a batch that was
-    claimed; and a version of the batch itself if it was ever part of another claimed batch (it is processed again, or
+    The ledger names every other version that is committed or was ever part of a claimed batch; and a version of the batch
+    itself if it was ever part of another claimed batch (it is processed again, or
     was planned anew after a release): its rows may be in the table under that batch's id. `accepted`: it counts as the
-    key's content even if it has no rows. `retracted`: its object was removed and the dataset retracts: its rows go.
+    key's content even if it has no rows. `committing` names the batch it is being committed with, if the ledger does not
+    know yet how that ended: the table is asked. `retracted`: its object was removed and the dataset retracts: its rows go.
     """
 
     version: ObjectVersion
     accepted: bool = False
+    committing: str | None = None
     retracted: bool = False
 
 
@@ -64,12 +66,13 @@ class Published:
     `commit` is None when nothing was left to change. `found`: the batch was in the table already, and which of its files
     were superseded is the ledger's to say. `superseded` are accepted files whose rows were left out, because a higher
     version serves; `replaced` are versions whose rows left the table, with their number (a version that is processed
-    again is among them).
+    again is among them). `files` are the data files published, superseded rows taken out.
     """
 
     commit: Committed | None
     superseded: tuple[ObjectVersion, ...] = ()
     replaced: Mapping[SourceVersion, int] = field(default_factory=dict[SourceVersion, int])
+    files: tuple[StagedFile, ...] = ()
     found: bool = False
     tries: int = 1
 
@@ -143,7 +146,7 @@ def publish(
         if (done := tables.find_batch(dataset, batch_id)) is not None:
             return Published(done, found=True, tries=tries)
         base = tables.current(dataset)
-        others = known()
+        others = [_ask_table(tables, dataset, k) for k in known()]
         rows = tables.find_sources(base, dataset, tuple(dict.fromkeys(source_of(k.version) for k in others)))
         present = {found.source: found.rows for found in rows}
         plan = make_plan(accepted, others, present)
@@ -168,7 +171,7 @@ def publish(
         match outcome:
             case Committed():
                 replaced = {source: present[source] for source in plan.removes}
-                return Published(outcome, plan.superseded, replaced, tries=tries)
+                return Published(outcome, plan.superseded, replaced, change.adds, tries=tries)
             case Conflict():
                 unknown = None
             case _ as never:
@@ -181,6 +184,16 @@ def publish(
         f"Other writers committed to the table {dataset.table} {max_tries} times before the batch {batch_id} could; "
         "it is tried again later. If this lasts, let fewer runs write to one table at a time."
     )
+
+
+def _ask_table(tables: Tables, dataset: Dataset, known: KnownVersion) -> KnownVersion:
+    """A version whose commit is under way counts once that commit is in the table: without rows, nothing else would tell.
+
+    If it lands after the state we plan against, our own commit conflicts.
+    """
+    if known.accepted or known.committing is None:
+        return known
+    return replace(known, accepted=tables.find_batch(dataset, known.committing) is not None)
 
 
 def _say_superseded(versions: Sequence[SourceVersion]) -> Mapping[str, str]:

@@ -21,7 +21,7 @@ from pipelines.contracts.schema import SOURCE_LINE, reading_schema
 from pipelines.ports import SourceVersion
 from pipelines.publication.buffers import EncoderPool, PartitionBuffers, Piece, StagedLayout
 from pipelines.publication.parquet_writer import file_schema
-from pipelines.publication.partitioning import Partitioner, PartitionKey, partition_text
+from pipelines.publication.partitioning import Partitioner, PartitionKey, partition_path, partition_text
 from pipelines.publication.staged import StagedFile
 from pipelines.reading.violations import Rule, Violation
 
@@ -145,6 +145,12 @@ class FileStage:
     def partitions(self) -> int:
         """How many table partitions the file touches."""
         return len(self._partitions)
+
+    @property
+    def partition_paths(self) -> tuple[str, ...]:
+        """The partitions the file touches, as paths (`flight_date=2013-01-01`), sorted; empty for an unpartitioned table."""
+        fields = self._staging.partitioner.fields
+        return tuple(sorted(partition_path(fields, key) for key in self._partitions)) if fields else ()
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Take rows in `reading_schema(dataset)`; they are copied where they share memory with others.

@@ -54,7 +54,13 @@ class Settlement:
             by_key = {key: listed[_VERSIONS_A_WAVE:] for key, listed in by_key.items() if listed[_VERSIONS_A_WAVE:]}
             settled.extend(self._settle_wave(claim, wave))
         done = set(settled)
-        return SettleReport(tuple(settled), tuple(o.ref for o in outcomes if o.ref not in done))
+        skipped = tuple(o.ref for o in outcomes if o.ref not in done)
+        if skipped:
+            # Settled before by this very claim, or taken from it: where nothing was written, nothing has told which.
+            record = self._books.batch(claim.batch_id)
+            if record is None or record.epoch != claim.epoch:
+                raise self._batches.lost(claim)
+        return SettleReport(tuple(settled), skipped)
 
     def _settle_wave(self, claim: Claim, wave: Mapping[str, Sequence[FileOutcome]]) -> Iterator[VersionRef]:
         fence = self._batches.fence(claim)

@@ -90,7 +90,9 @@ def good(ref: VersionRef, rows: int = 10) -> FileCommitted:
 
 
 def bad(ref: VersionRef, rows: int = 3) -> FileQuarantined:
-    return FileQuarantined(ref, Facts(rows_read=rows, read_complete=False, violations_total=1, report_key="q/r.json"), 5)
+    return FileQuarantined(
+        ref, Facts(rows_read=rows, read_complete=False, violations_total=1, report_key="q/r.json"), 5
+    )
 
 
 def do_good(ledger: Ledger, *sightings: Sighting) -> None:

@@ -557,8 +557,6 @@ def test_due_versions_of_busy_days_and_of_later_times_are_left_out(ledger: Ledge
     ledger.register([sighting(f"landing/flights/{d}.csv", day=d) for d in days])
     assert [e.landing_day for e in ledger.due("flights")] == days
     assert len(ledger.due("flights", limit=3)) == 3
-        ledger.due("flights", limit=3)
-    ) == 3
     assert {e.landing_day for e in ledger.due("flights", busy=days[2:])} == set(days[:2])
     ledger.release(plan_due(ledger, day=days[0]).batch_id, "failed")
     assert len(ledger.due("flights")) == 9

@@ -9,8 +9,9 @@ from zoneinfo import available_timezones
 from pipelines.contracts.expectations import re2_fault
 from pipelines.contracts.faults import KeyPath, Problem, Sound, closest, show
 from pipelines.contracts.model import NAME_PATTERN, Column, Dataset
-from pipelines.contracts.names import normalise
+from pipelines.contracts.names import plain_name
 from pipelines.contracts.values import STRPTIME_DIRECTIVES, ColumnType, decimal_digits, find_zone, strptime_directives
+from pipelines.reading.headers import normalised
 
 __all__ = ["MAX_COLUMN_NAME", "check_columns"]
 
@@ -37,10 +38,10 @@ def _column_name(name: str) -> Iterator[Problem]:
             path,
             f"{show(name)}, which starts with _",
             "a name without a leading _",
-            f"rename it to {normalise(name) or 'a name'}: a leading _ is kept for Lakegate's own columns",
+            f"rename it to {plain_name(name) or 'a name'}: a leading _ is kept for Lakegate's own columns",
         )
     elif not re.fullmatch(NAME_PATTERN, name):
-        better = normalise(name) or "a_name"
+        better = plain_name(name) or "a_name"
         yield Problem(
             path,
             show(name),
@@ -179,7 +180,7 @@ def _times(sound: Sound, here: KeyPath, column: Column) -> Iterator[Problem]:
 
 
 def _source_names(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
-    """Each name a file may use means one column, after normalisation."""
+    """Each name a file may use means one column, compared as the reader compares names."""
     owner: dict[str, str] = {}
     named: list[tuple[str, KeyPath, str]] = []
     for name, column in dataset.columns.items():
@@ -192,8 +193,8 @@ def _source_names(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
             named.extend((name, ("columns", name, "aliases", i), alias) for i, alias in enumerate(column.aliases))
     # Columns' own names first: a source or alias that takes one is the fault, wherever it stands.
     for name, path, text in sorted(named, key=lambda entry: len(entry[1])):
-        plain = normalise(text)
-        if not plain:
+        plain = normalised(text)
+        if not plain.strip("_"):
             if len(path) > 2:
                 yield Problem(path, show(text), "a name with at least one letter or digit", "correct it")
         elif owner.setdefault(plain, name) != name:

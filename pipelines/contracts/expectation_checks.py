@@ -7,7 +7,7 @@ refuse (a threshold that makes no sense) shows as a failed check with GX's own w
 from collections.abc import Iterator
 from typing import Any
 
-from pipelines.contracts.expectations import NATIVE, is_native
+from pipelines.contracts.expectations import NATIVE, is_native, re2_fault
 from pipelines.contracts.faults import KeyPath, Problem, Sound, closest, show
 from pipelines.contracts.great_expectations_list import COMMON_ARGUMENTS, EXPECTATIONS, SQL_ONLY
 from pipelines.contracts.model import Dataset, Expectation, Severity
@@ -111,22 +111,18 @@ def _check(dataset: Dataset, expectation: Expectation, path: KeyPath, sound: Sou
 
 
 def _severity(expectation: Expectation, path: KeyPath) -> Iterator[Problem]:
-    if expectation.severity in (Severity.WARN, Severity.BLOCK) or is_native(expectation):
+    if expectation.severity in (Severity.WARN, Severity.BLOCK):
         return
-    if expectation.name not in NATIVE:
-        why = "an expectation that is evaluated after the commit"
-    elif expectation.arguments.get("mostly", 1) != 1:
-        why = "an expectation with mostly, which no single row can break"
-    elif "regex" in expectation.arguments:
-        why = "a regular expression that RE2 does not know"
-    else:
-        why = "arguments that the reader does not know"
-    yield Problem(
-        (*path, "severity"),
-        f"{expectation.severity.value} on {why}",
-        "warn or block",
-        "write severity: warn or severity: block",
-    )
+    here, said = (*path, "severity"), expectation.severity.value
+    if is_native(expectation):
+        if expectation.severity is Severity.QUARANTINE_ROWS and expectation.arguments.get("mostly", 1) != 1:
+            found = f"{said} on an expectation with mostly, which no single row breaks"
+            yield Problem(here, found, "quarantine_file, warn or block", "write severity: quarantine_file")
+        return
+    beyond = expectation.arguments.keys() - NATIVE.get(expectation.name, frozenset()) - {"mostly", "notes", "meta"}
+    with_ = f" with {min(beyond)}" if expectation.name in NATIVE and beyond else ""
+    found = f"{said} on an expectation{with_} that is evaluated after the commit"
+    yield Problem(here, found, "warn or block", "write severity: warn or severity: block")
 
 
 def _unknown(key: str, here: KeyPath, known: tuple[str, ...]) -> Problem:
@@ -163,7 +159,11 @@ def _argument(dataset: Dataset, path: KeyPath, key: str, value: Any, sound: Soun
         case "value_set" | "regex_list" | "type_list":
             if not isinstance(value, list | tuple) or not value:
                 yield Problem(path, show(value), "a list with at least one value", "write [first, second]")
-        case "regex" | "strftime_format" | "type_":
+        case "regex":
+            if fault := re2_fault(value):
+                remedy = "correct it; RE2 has no look-around and no back references"
+                yield Problem(path, f"{show(value)}: {fault}", "a regular expression of RE2's syntax", remedy)
+        case "strftime_format" | "type_":
             if not isinstance(value, str):
                 yield Problem(path, show(value), "text", "put it in quotes")
         case "strict_min" | "strict_max" | "strictly" | "or_equal" | "ties_okay" | "exact_match":
@@ -188,6 +188,7 @@ def _column(dataset: Dataset, path: KeyPath, name: Any, sound: Sound) -> Iterato
 
 def _types(dataset: Dataset, expectation: Expectation, here: KeyPath, sound: Sound) -> Iterator[Problem]:
     """The column's type is one the expectation can work on, and bounds and sets are values of it."""
+    yield from _pair(dataset, expectation, here, sound)
     name = expectation.arguments.get("column")
     column = dataset.columns.get(name) if isinstance(name, str) else None
     if column is None or not sound("columns", name, "type"):
@@ -215,6 +216,22 @@ def _types(dataset: Dataset, expectation: Expectation, here: KeyPath, sound: Sou
             typed_value(column.type, value, zone=column.zone)
         except ValueError as reason:
             yield Problem(path, show(value), f"a value of {name}, {column.type}", str(reason))
+
+
+def _pair(dataset: Dataset, expectation: Expectation, here: KeyPath, sound: Sound) -> Iterator[Problem]:
+    """Two columns can be compared when both are numbers, or of one type."""
+    names = [expectation.arguments.get(key) for key in ("column_A", "column_B")]
+    columns = [
+        dataset.columns[n] for n in names if isinstance(n, str) and n in dataset.columns and sound("columns", n, "type")
+    ]
+    if len(columns) == 2 and columns[0].kind is not columns[1].kind and not {c.kind for c in columns} <= _NUMBERS:
+        found = f"{names[1]}, a column of type {columns[1].type}"
+        yield Problem(
+            (*here, "column_B"),
+            found,
+            f"a type that compares with {columns[0].type}",
+            "choose another column or expectation",
+        )
 
 
 def _plain_bounds(expectation: Expectation, here: KeyPath) -> Iterator[Problem]:

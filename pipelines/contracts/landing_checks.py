@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pipelines.contracts.faults import KeyPath, Problem, Sound, did_you_mean, show
 from pipelines.contracts.key_pattern import KeyPattern, KeyPatternError
 from pipelines.contracts.model import CsvFormat, Dataset
-from pipelines.contracts.names import normalise
+from pipelines.contracts.names import plain_name
 from pipelines.contracts.values import ColumnType, strptime_directives
 from pipelines.intake.routing import LANDING_PREFIX
 
@@ -97,7 +97,7 @@ def _identity(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
             )
     if owner is not None and not re.fullmatch(r"team:\S.*|[^@\s]+@[^@\s]+\.[^@\s.]+", owner):
         yield Problem(
-            ("owner",), show(owner), "team:name or an e-mail address", f"write team:{normalise(owner) or 'name'}"
+            ("owner",), show(owner), "team:name or an e-mail address", f"write team:{plain_name(owner) or 'name'}"
         )
 
 

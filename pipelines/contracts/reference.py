@@ -184,9 +184,7 @@ def _expectations() -> Iterable[str]:
     )
     yield (
         "The two `quarantine_…` severities are for expectations that are carried out while the file is read. They are, without "
-        "`mostly` below 1 and without `row_condition`: "
-        + ", ".join(f"`{name}`" for name in NATIVE)
-        + ". A regular expression "
+        "`row_condition`: " + ", ".join(f"`{name}`" for name in NATIVE) + ". A regular expression "
         "must be of RE2's syntax for that. All others run in Great Expectations, once a batch, after the commit. "
         "`description`, `notes` and `meta` may stand among the arguments of each."
     )

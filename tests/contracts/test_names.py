@@ -1,4 +1,4 @@
-"""Names of columns in files become names in tables."""
+"""Any text becomes a name that a column may have."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.contracts.names import normalise
+from pipelines.contracts.names import plain_name
 
 
 @pytest.mark.parametrize(
@@ -28,12 +28,12 @@ from pipelines.contracts.names import normalise
     ],
 )
 def test_a_name_is_made_plain(name: str, plain: str) -> None:
-    assert normalise(name) == plain
+    assert plain_name(name) == plain
 
 
 @settings(deadline=None)
 @given(st.text(max_size=30))
 def test_a_plain_name_is_a_column_name_and_stays_as_it_is(name: str) -> None:
-    plain = normalise(name)
+    plain = plain_name(name)
     assert plain == "" or re.fullmatch(r"[a-z][a-z0-9_]*", plain)
-    assert normalise(plain) == plain
+    assert plain_name(plain) == plain

@@ -1,4 +1,7 @@
-"""One behaviour suite for tables in a catalog: SQLite over a folder, and Glue with S3 as the laptop's AWS serves them."""
+"""One behaviour suite for tables: in memory, in SQLite over a folder, and in Glue with S3 as the laptop's AWS serves them.
+
+What opens data files and metadata is asked of Iceberg's tables alone (`iceberg`).
+"""
 
 from __future__ import annotations
 
@@ -19,18 +22,21 @@ from pipelines.errors import PermanentError, TableMismatchError
 from pipelines.ports import Committed, Conflict, SourceInTable, SourceVersion, TableCommit, TableSnapshot
 from resources.folder import FolderObjectStore, folder_tables
 from resources.iceberg import IcebergTables
+from resources.memory_tables import MemoryTables
 from tests.publication.samples import COLUMNS, dataset, row, source, stage
 
-KINDS = [pytest.param("folder"), pytest.param("glue", marks=pytest.mark.aws)]
+KINDS = [pytest.param("memory"), pytest.param("folder"), pytest.param("glue", marks=pytest.mark.aws)]
 JAN_1, JAN_2 = date(2024, 1, 1), date(2024, 1, 2)
 Rows = Sequence[Mapping[str, Any]]
+AnyTables = IcebergTables | MemoryTables
+Connect = Callable[[], AnyTables]
 
 
 @dataclass
 class World:
     """Tables of one catalog, made anew by `connect` as another worker would."""
 
-    connect: Callable[[], IcebergTables]
+    connect: Connect
     scratch: Path
     of: Dataset
     epochs: dict[str, int] = field(default_factory=dict)
@@ -45,7 +51,7 @@ class World:
         files: Mapping[SourceVersion, Rows],
         removes: Sequence[SourceVersion] = (),
         base: TableSnapshot | None = None,
-        tables: IcebergTables | None = None,
+        tables: AnyTables | None = None,
         **staging: Any,
     ) -> TableCommit:
         epoch = self.epochs[batch_id] = self.epochs.get(batch_id, 0) + 1
@@ -61,13 +67,22 @@ class World:
         assert isinstance(committed, Committed)
         return committed
 
+    @property
+    def iceberg(self) -> IcebergTables:
+        """The tables, where they are Iceberg's; else the test has nothing to look at."""
+        if not isinstance(self.tables, IcebergTables):
+            pytest.skip("asks what only Iceberg's tables have")
+        return self.tables
+
     def summary(self) -> Mapping[str, str]:
-        snapshot = self.tables.load(self.of).current_snapshot()
+        snapshot = self.iceberg.load(self.of).current_snapshot()
         assert snapshot is not None
         assert snapshot.summary is not None
         return snapshot.summary.additional_properties
 
     def arrow(self) -> pa.Table:
+        if isinstance(self.tables, MemoryTables):
+            return self.tables.rows(self.of)
         return self.tables.load(self.of).scan().to_arrow()
 
     def ids(self) -> dict[tuple[str, str], list[int]]:
@@ -79,7 +94,10 @@ class World:
 
 
 @pytest.fixture(params=KINDS)
-def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], IcebergTables]:
+def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Connect:
+    if request.param == "memory":
+        tables = MemoryTables()
+        return lambda: tables
     if request.param == "folder":
         return lambda: folder_tables(tmp_path / "folder #1")
     deployment = request.getfixturevalue("deployment")
@@ -90,7 +108,7 @@ def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Iceb
 
 
 @pytest.fixture
-def world(connect: Callable[[], IcebergTables], tmp_path: Path) -> World:
+def world(connect: Connect, tmp_path: Path) -> World:
     return World(connect, tmp_path / "scratch", dataset(f"flights_{uuid.uuid4().hex[:12]}"))
 
 
@@ -114,9 +132,9 @@ def test_rows_come_back_as_they_were_staged_with_their_provenance(world: World) 
 def test_a_second_reader_sees_the_same_rows(world: World, tmp_path: Path) -> None:
     """Polars over the bare data files: what Athena would read, without PyIceberg's help."""
     world.publish("b1", {source("a"): [row(n, day=date(2024, 1, 1 + n % 2)) for n in range(50)]})
-    store = world.tables._store
+    store = world.iceberg._store
     frames: list[pl.DataFrame] = []
-    for task in world.tables.load(world.of).scan().plan_files():
+    for task in world.iceberg.load(world.of).scan().plan_files():
         bucket, prefix = world.tables.data_location(world.of)
         below = task.file.file_path.removeprefix(store.uri(bucket, prefix))
         assert below.startswith("/day=2024-01-0")
@@ -130,7 +148,7 @@ def test_scans_prune_by_partition_and_by_statistics(world: World) -> None:
     world.publish(
         "b1", {source("a"): [row(n, day=JAN_1) for n in range(10)] + [row(n, day=JAN_2) for n in range(90, 99)]}
     )
-    table = world.tables.load(world.of)
+    table = world.iceberg.load(world.of)
     assert len(list(table.scan().plan_files())) == 2
     assert len(list(table.scan("day = '2024-01-02'").plan_files())) == 1
     assert len(list(table.scan("id > 50").plan_files())) == 1
@@ -150,7 +168,7 @@ def test_a_corrected_file_replaces_its_rows_in_other_partitions(world: World) ->
     # Files that held nothing else are dropped, not rewritten.
     assert (committed.rows_removed, committed.files_rewritten) == (2, 0)
     assert world.ids() == {("a", "v2"): [1]}
-    assert [t.file.partition[0] for t in world.tables.load(world.of).scan().plan_files()] == [
+    assert [t.file.partition[0] for t in world.iceberg.load(world.of).scan().plan_files()] == [
         (date(2024, 3, 1) - date(1970, 1, 1)).days
     ]
 
@@ -224,7 +242,7 @@ def test_a_commit_that_loses_the_race_inside_the_catalog_changes_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other writer comes between our look at the table and the catalog's compare-and-set."""
-    rival, catalog = world.connect(), world.tables.catalog
+    rival, catalog = world.connect(), world.iceberg.catalog
     change = world.change("b1", {source("a"): [row(1)]})
     theirs = world.change("rival", {source("r"): [row(2)]}, tables=rival)
     commit_table = catalog.commit_table
@@ -244,13 +262,13 @@ def test_a_conflict_that_is_the_echo_of_our_own_commit_is_a_commit(
     """The answer was lost, the SDK sent the request again, and the catalog refused the second: the first counted."""
     from pyiceberg.exceptions import CommitFailedException
 
-    commit_table = world.tables.catalog.commit_table
+    commit_table = world.iceberg.catalog.commit_table
 
     def commit_and_deny(*arguments: Any) -> None:
         commit_table(*arguments)
         raise CommitFailedException("Glue detected concurrent update")
 
-    monkeypatch.setattr(world.tables.catalog, "commit_table", commit_and_deny)
+    monkeypatch.setattr(world.iceberg.catalog, "commit_table", commit_and_deny)
     assert isinstance(world.tables.commit(world.of, world.change("b1", {source("a"): [row(1)]})), Committed)
     monkeypatch.undo()
     assert world.ids() == {("a", "v1"): [1]}
@@ -319,7 +337,7 @@ def test_every_partition_transform_is_understood_by_the_reader(connect: Any, tmp
     world.publish("b1", {source("a"): rows, source("b"): [row(100, ok=True)]})
     world.publish("b2", {}, removes=[source("b")])
     assert sorted(world.arrow()["id"].to_pylist()) == list(range(40))
-    table = world.tables.load(of)
+    table = world.iceberg.load(of)
     for condition, expected in {
         "carrier = 'größe'": [n for n in range(40) if n % 3 == 1],
         "carrier = 'a/b=c'": [n for n in range(40) if n % 3 == 2],
@@ -335,9 +353,9 @@ def test_an_unpartitioned_table_has_its_files_right_below_its_location(connect: 
     world = World(connect, tmp_path / "scratch", dataset(f"flights_{uuid.uuid4().hex[:12]}", partition_by=()))
     world.publish("b1", {source("a"): [row(1)], source("b"): [row(2)]})
     world.publish("b2", {}, removes=[source("a")])
-    [task] = world.tables.load(world.of).scan().plan_files()
+    [task] = world.iceberg.load(world.of).scan().plan_files()
     bucket, prefix = world.tables.data_location(world.of)
-    assert task.file.file_path.rpartition("/")[0] == world.tables._store.uri(bucket, prefix)
+    assert task.file.file_path.rpartition("/")[0] == world.iceberg._store.uri(bucket, prefix)
     assert world.ids() == {("b", "v1"): [2]}
 
 
@@ -361,7 +379,7 @@ def test_a_table_that_differs_is_refused_with_every_difference(world: World) -> 
         },
     )
     with pytest.raises(TableMismatchError) as caught:
-        world.tables.ensure(changed)
+        world.iceberg.ensure(changed)
     said = str(caught.value)
     for part in (
         "column id is string in the contract, long in the table",
@@ -378,7 +396,7 @@ def test_files_staged_for_another_schema_are_refused_before_anything_is_uploaded
     staged = stage(other, {source("a"): [row(1, late=3)]}, world.scratch, "b9")
     change = TableCommit("b9", staged, (source("a"),), (), world.tables.current(world.of))
     with pytest.raises(TableMismatchError, match="another schema"):
-        world.tables.commit(world.of, change)
+        world.iceberg.commit(world.of, change)
 
 
 def test_a_dataset_without_a_table_is_a_fault_with_a_way_out(world: World) -> None:
@@ -391,6 +409,7 @@ def test_row_level_deletes_of_other_engines_stop_a_removal_not_an_append(
 ) -> None:
     from pyiceberg.manifest import ManifestContent, ManifestFile
 
+    assert world.iceberg
     world.publish("b1", {source("a"): [row(1)], source("b"): [row(2)]})
     monkeypatch.setattr(ManifestFile, "content", property(lambda _: ManifestContent.DELETES))
     with pytest.raises(PermanentError, match="row-level deletes"):

@@ -1,0 +1,127 @@
+"""The thread that outlives every child: starts them, and watches what they take.
+
+Children are started from here and not from a caller's thread, because the kernel ends a child with the *thread* that
+started it (prctl(2), PR_SET_PDEATHSIG). Time counts only while the child keeps its parent waiting: neither a slow source
+nor a slow sink is the file's fault.
+"""
+
+import contextlib
+import queue
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+import psutil
+
+from pipelines.reading.limits import Limits
+from pipelines.reading.violations import Rule
+
+__all__ = ["Keeper", "Watch"]
+
+_TICK_S = 0.05
+_Start = Callable[[], "subprocess.Popen[bytes]"]
+
+
+@dataclass(slots=True)
+class Watch:
+    """One file in one child. `broken` is the limit for which the child was killed.
+
+    `is_starved` says whether the child lacks bytes because the file's source has not given them yet.
+    """
+
+    process: psutil.Process | None
+    limits: Limits
+    is_starved: Callable[[], bool]
+    spent_s: float = 0.0
+    is_waiting: bool = False
+    broken: Rule | None = None
+
+    @contextlib.contextmanager
+    def waiting(self) -> Generator[None]:
+        """While inside, the parent waits for the child."""
+        self.is_waiting = True
+        try:
+            yield
+        finally:
+            self.is_waiting = False
+
+
+class Keeper:
+    """Starts children and watches the one at work. The thread starts with the first child."""
+
+    def __init__(self, start: _Start) -> None:
+        """`start` makes a child; it is called in the keeper's thread."""
+        self._start = start
+        self._thread: threading.Thread | None = None
+        self._wanted: queue.SimpleQueue[queue.SimpleQueue[subprocess.Popen[bytes] | BaseException] | None]
+        self._wanted = queue.SimpleQueue()
+        self._watch: Watch | None = None
+        self.spent_s = 0.0
+
+    def spawn(self) -> "subprocess.Popen[bytes]":
+        """Start a child. Raises what starting raises."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="reader-keeper", daemon=True)
+            self._thread.start()
+        answer: queue.SimpleQueue[subprocess.Popen[bytes] | BaseException] = queue.SimpleQueue()
+        self._wanted.put(answer)
+        child = answer.get()
+        if isinstance(child, BaseException):
+            raise child
+        return child
+
+    def close(self) -> None:
+        """End the thread; children must have ended before. Repeatable."""
+        if self._thread is not None:
+            self._wanted.put(None)
+            self._thread.join()
+            self._thread = None
+
+    @contextlib.contextmanager
+    def watching(self, pid: int, limits: Limits, is_starved: Callable[[], bool]) -> Generator[Watch]:
+        """Watch a child while it reads one file."""
+        process = None
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+        watch = Watch(process, limits, is_starved)
+        self._watch = watch
+        try:
+            yield watch
+        finally:
+            self._watch = None
+            self.spent_s = watch.spent_s
+
+    def _run(self) -> None:
+        last = time.monotonic()
+        while True:
+            try:
+                wanted = self._wanted.get(timeout=_TICK_S)
+            except queue.Empty:
+                now = time.monotonic()
+                self._look(now - last)
+                last = now
+                continue
+            if wanted is None:
+                return
+            try:
+                wanted.put(self._start())
+            except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, which raises it
+                wanted.put(error)
+
+    def _look(self, elapsed_s: float) -> None:
+        watch = self._watch
+        if watch is None or watch.process is None or watch.broken is not None:
+            return
+        if watch.is_waiting and not watch.is_starved():
+            watch.spent_s += elapsed_s
+        try:
+            if watch.process.memory_info().rss > watch.limits.reader_memory_bytes:
+                watch.broken = Rule.READER_MEMORY
+            elif watch.spent_s > watch.limits.reader_seconds:
+                watch.broken = Rule.READER_TIME
+            if watch.broken is not None:
+                watch.process.kill()
+        except psutil.Error:
+            return  # it is gone already

@@ -32,15 +32,24 @@ def check_specs(dataset: Dataset) -> list[dg.AssetCheckSpec]:
     key = table_key(dataset)
     specs = [
         dg.AssetCheckSpec(
-            FILES_ACCEPTED, asset=key, description="No file of the run broke the contract. Quarantined files are listed with their first fault."
+            FILES_ACCEPTED,
+            asset=key,
+            description="No file of the run broke the contract. Quarantined files are listed with their first fault.",
         ),
         dg.AssetCheckSpec(
-            ROWS_RECONCILED, asset=key, blocking=True, description="Every row read from an accepted file is in the table, and no other."
+            ROWS_RECONCILED,
+            asset=key,
+            blocking=True,
+            description="Every row read from an accepted file is in the table, and no other.",
         ),
     ]
     if _has(dataset, Severity.WARN):
         specs.append(
-            dg.AssetCheckSpec(EXPECTATIONS, asset=key, description="The contract's expectations with severity `warn`, on the rows just published.")
+            dg.AssetCheckSpec(
+                EXPECTATIONS,
+                asset=key,
+                description="The contract's expectations with severity `warn`, on the rows just published.",
+            )
         )
     if _has(dataset, Severity.BLOCK):
         specs.append(
@@ -95,7 +104,9 @@ def _files_accepted(reports: Sequence[BatchReport]) -> dg.AssetCheckResult:
         passed=not bad,
         severity=dg.AssetCheckSeverity.WARN,
         metadata=metadata,
-        description=f"{len(bad)} files are in quarantine; each report says what to repair." if bad else "Every file kept the contract.",
+        description=f"{len(bad)} files are in quarantine; each report says what to repair."
+        if bad
+        else "Every file kept the contract.",
     )
 
 
@@ -138,7 +149,10 @@ def _expectations(
             records.append(_record(report.landing_day.isoformat(), result))
     records.sort(key=lambda r: r.data["holds"] == "yes")
     evaluator = "Great Expectations" if any(e.severity is severity for e in gx_expectations(dataset)) else "Lakegate"
-    metadata: dict[str, dg.MetadataValue] = {"evaluated": dg.MetadataValue.int(len(records)), "failed": dg.MetadataValue.int(failed)}
+    metadata: dict[str, dg.MetadataValue] = {
+        "evaluated": dg.MetadataValue.int(len(records)),
+        "failed": dg.MetadataValue.int(failed),
+    }
     if records:
         metadata["expectations"] = dg.MetadataValue.table(records[:200])
     return dg.AssetCheckResult(
@@ -146,7 +160,9 @@ def _expectations(
         passed=failed == 0,
         severity=dg.AssetCheckSeverity.WARN if severity is Severity.WARN else dg.AssetCheckSeverity.ERROR,
         metadata=metadata,
-        description=f"{failed} of {len(records)} expectations do not hold ({evaluator})." if failed else "All expectations hold.",
+        description=f"{failed} of {len(records)} expectations do not hold ({evaluator})."
+        if failed
+        else "All expectations hold.",
     )
 
 
@@ -169,7 +185,9 @@ def _native_results(dataset: Dataset, report: BatchReport, severity: Severity) -
         if expectation.severity is not severity or not is_native(expectation):
             continue
         column = str(expectation.arguments.get("column"))
-        broken = sum(w.count for f in report.files for w in f.warnings if w.column == column and expectation.name in w.expected)
+        broken = sum(
+            w.count for f in report.files for w in f.warnings if w.column == column and expectation.name in w.expected
+        )
         results.append(
             ExpectationResult(
                 expectation.name,

@@ -5,7 +5,7 @@ backfill, a schedule) makes the files of its days due again, on purpose, and tak
 what this run may touch: what another live run holds is left to it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import cast
 
@@ -17,7 +17,8 @@ from assets.keys import LAUNCH_TAG, quarantine_key, table_key
 from pipelines.contracts.model import Dataset
 from pipelines.errors import LakegateError
 from pipelines.gate import Gate
-from pipelines.ingest import ingest_batch, plan_days
+from pipelines.ingest import ingest_batch
+from pipelines.intake.backfill import take_days
 from pipelines.publication.staged import StagedFile
 from pipelines.reports import BatchNotRun, BatchReport, FileEnding, FileReport
 
@@ -66,26 +67,34 @@ def materialize(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.Mater
             + "\n".join(faults),
             allow_retries=False,
         )
-    return dg.MaterializeResult(asset_key=table_key(dataset), check_results=check_results(dataset, reports, expectations))
+    return dg.MaterializeResult(
+        asset_key=table_key(dataset), check_results=check_results(dataset, reports, expectations)
+    )
 
 
 def _batches(
     context: dg.AssetExecutionContext, gate: Gate, dataset: Dataset, days: Sequence[date]
-) -> Iterable[tuple[str, date]]:
+) -> Iterator[tuple[str, date]]:
     launch = context.run.tags.get(LAUNCH_TAG)
     if launch is not None:
         mine = [b for b in gate.ledger.live_batches(dataset.name) if b.run_key == launch]
         if not mine:
             context.log.info(f"Launch {launch} has no open batch: another run has done its work already.")
-        return [(b.batch_id, b.landing_day) for b in sorted(mine, key=lambda b: b.landing_day)]
-    planned = plan_days(gate, dataset, days, run_key=context.run_id)
-    for note in planned.notes:
+        yield from ((b.batch_id, b.landing_day) for b in sorted(mine, key=lambda b: b.landing_day))
+        return
+    taken = take_days(gate, dataset, days, run_key=context.run_id)
+    for batch in taken.batches():
+        yield batch.batch_id, batch.landing_day
+    for note in taken.notes:
         context.log.info(note)
-    return [(b.batch_id, b.landing_day) for b in planned.batches]
 
 
 def _tell(
-    context: dg.AssetExecutionContext, gate: Gate, dataset: Dataset, days: Sequence[date], reports: Sequence[BatchReport]
+    context: dg.AssetExecutionContext,
+    gate: Gate,
+    dataset: Dataset,
+    days: Sequence[date],
+    reports: Sequence[BatchReport],
 ) -> None:
     rows_in_table = {c.landing_day: c.rows_in_table for c in gate.ledger.counts(dataset.name)}
     for day in days:
@@ -117,7 +126,9 @@ def _day_metadata(reports: Sequence[BatchReport], rows_in_table: int) -> dict[st
         "bytes out": dg.MetadataValue.int(sum(r.bytes_out for r in reports)),
     }
     if not files:
-        metadata["note"] = dg.MetadataValue.text("No file of this day was due: nothing was read and nothing was changed.")
+        metadata["note"] = dg.MetadataValue.text(
+            "No file of this day was due: nothing was read and nothing was changed."
+        )
         return metadata
     for stage, seconds in ((s, t) for r in reports for s, t in r.seconds.items()):
         name = f"seconds {stage.value}"

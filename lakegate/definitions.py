@@ -14,7 +14,7 @@ from sensors.landing import build_landing_sensor
 __all__ = ["build_defs", "defs"]
 
 
-def build_defs(catalog: DatasetCatalog, gate: dg.ConfigurableResource | None = None) -> dg.Definitions:
+def build_defs(catalog: DatasetCatalog, gate: dg.ConfigurableResource) -> dg.Definitions:
     """Compose the definitions of these datasets; a broken dataset becomes one node that says why."""
     built: list[DatasetAssets] = [build_assets(dataset) for dataset in catalog.datasets]
     jobs = [b.job for b in built]
@@ -26,7 +26,7 @@ def build_defs(catalog: DatasetCatalog, gate: dg.ConfigurableResource | None = N
         ],
         jobs=jobs,
         sensors=[build_landing_sensor(catalog.datasets, jobs)] if jobs else [],
-        resources={"gate": gate or GateResource()},
+        resources={"gate": gate},
         # One process for a run: each further one would import everything again (DAGSTER.md, "What a run costs").
         executor=dg.in_process_executor,
     )
@@ -35,4 +35,5 @@ def build_defs(catalog: DatasetCatalog, gate: dg.ConfigurableResource | None = N
 @dg.definitions
 def defs() -> dg.Definitions:
     """What the workspace loads: every dataset file in the folder, read now."""
-    return build_defs(load_datasets(datasets_folder(os.environ, Path.cwd())))
+    folder = datasets_folder(os.environ, Path.cwd())
+    return build_defs(load_datasets(folder), GateResource(datasets_folder=str(folder)))

@@ -40,7 +40,7 @@ from pipelines.contracts.model import Dataset
 from pipelines.contracts.schema import fingerprint
 from pipelines.errors import LakegateError, ObjectGoneError
 from pipelines.gate import Gate
-from pipelines.intake.routing import Routed, event_day, route
+from pipelines.intake.routing import BadKey, Outside, Routed, Unrouted, bad_key_violation, event_day, route
 from pipelines.ports import Committed
 from pipelines.prefetch import Fetched, fetch_ahead
 from pipelines.publication.publish import AcceptedFile, KnownVersion, publish, source_of
@@ -84,12 +84,10 @@ def ingest_batch(
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """One member after it was read. Without a verdict nothing can be said of it yet, and `report.outcome` says why."""
+    """One member after it was read: `report.outcome` says what has to be done about it."""
 
     entry: LedgerEntry
     report: FileReport
-    verdict: Verdict | None = None
-    summary: ReadSummary | None = None
 
     @property
     def milliseconds(self) -> int:
@@ -142,8 +140,18 @@ class _Work:
         version = entry.version
         report = FileReport(version.key, version.version_id, version.size_bytes, FileEnding.RETRY)
         routed = route(version.key, (self.dataset,), event_day(version.landed_at), event_day(self.gate.clock()))
-        if not isinstance(routed, Routed):
-            return _Read(entry, replace(report, error=f"the contract no longer claims this key ({routed})"))
+        match routed:
+            case Routed():
+                pass
+            case BadKey():
+                fault = bad_key_violation(routed, version.key)
+                return self._reject(entry, replace(report, read_complete=False), Rejected((fault,), 1))
+            case Unrouted() | Outside():
+                return _Read(
+                    entry, replace(report, error=f"landing.key of {self.dataset.name} no longer claims this key")
+                )
+            case _ as never:
+                assert_never(never)
         request = ReadRequest(self.dataset, version.key, version.size_bytes, routed.key_values)
         started = time.perf_counter()
         stage = staging.open_file(source_of(version))
@@ -171,19 +179,13 @@ class _Work:
                 with self._timed(Stage.STAGE):
                     stage.accept()
                 report = replace(report, outcome=FileEnding.LOADED, rows_loaded=verdict.rows)
-                return _Read(entry, report, verdict, summary)
+                return _Read(entry, report)
             case Rejected():
                 stage.discard()
-                report = replace(
-                    report,
-                    outcome=FileEnding.QUARANTINED,
-                    violations=verdict.violations,
-                    violations_total=verdict.violations_total,
-                )
-                return self._quarantine(entry, report, verdict, summary)
+                return self._reject(entry, report, verdict, rows_bad=summary.rows_bad)
             case Empty():
                 stage.discard()
-                return _Read(entry, replace(report, outcome=FileEnding.EMPTY), verdict, summary)
+                return _Read(entry, replace(report, outcome=FileEnding.EMPTY))
             case _ as never:
                 assert_never(never)
 
@@ -194,8 +196,14 @@ class _Work:
             return Rejected((breach,), breach.count)
         return verdict
 
-    def _quarantine(self, entry: LedgerEntry, report: FileReport, verdict: Rejected, summary: ReadSummary) -> _Read:
+    def _reject(self, entry: LedgerEntry, report: FileReport, verdict: Rejected, rows_bad: int = 0) -> _Read:
         """Copy the rejected object and write its report, before the ledger says it is there."""
+        report = replace(
+            report,
+            outcome=FileEnding.QUARANTINED,
+            violations=verdict.violations,
+            violations_total=verdict.violations_total,
+        )
         try:
             with self._timed(Stage.BOOKS):
                 placed = quarantine(
@@ -211,9 +219,9 @@ class _Work:
                         quarantined_at=self.gate.clock(),
                         violations=verdict.violations,
                         violations_total=verdict.violations_total,
-                        rows_read=summary.rows_read,
-                        rows_bad=summary.rows_bad,
-                        read_complete=summary.read_complete,
+                        rows_read=report.rows_read,
+                        rows_bad=rows_bad,
+                        read_complete=report.read_complete,
                     ),
                 )
         except ObjectGoneError:
@@ -221,7 +229,7 @@ class _Work:
         except LakegateError as error:
             return _Read(entry, replace(report, outcome=FileEnding.RETRY, error=str(error)))
         report = replace(report, quarantine_id=placed.id, report_key=placed.report_key)
-        return _Read(entry, report, verdict, summary)
+        return _Read(entry, report)
 
     # ---- settling and publishing
 

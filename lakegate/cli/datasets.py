@@ -22,7 +22,9 @@ def load_catalog() -> DatasetCatalog:
     """Every dataset file in the folder that this shell means. Raises ConfigurationError when there is no such folder."""
     folder = datasets_folder(os.environ, Path.cwd())
     if not folder.is_dir():
-        raise ConfigurationError(f"there is no folder {folder}: run from the project's folder, or set LAKEGATE_DATASETS")
+        raise ConfigurationError(
+            f"there is no folder {folder}: run from the project's folder, or set LAKEGATE_DATASETS"
+        )
     return load_datasets(folder)
 
 
@@ -36,7 +38,9 @@ def named_dataset(name_or_path: str) -> Dataset:
         everyone |= {d.name: d for d in catalog.datasets}
         if name_or_path not in everyone:
             known = ", ".join(sorted(everyone)) or "none"
-            raise ConfigurationError(f"there is no dataset {name_or_path!r}; known are: {known}. A path to a YAML file works too.")
+            raise ConfigurationError(
+                f"there is no dataset {name_or_path!r}; known are: {known}. A path to a YAML file works too."
+            )
         found = everyone[name_or_path]
     if isinstance(found, BrokenDataset):
         raise ConfigurationError(f"{found.path} is wrong:\n" + "\n".join(f"  {fault}" for fault in found.faults))
@@ -45,7 +49,9 @@ def named_dataset(name_or_path: str) -> Dataset:
 
 @app.command("check")
 def check(
-    paths: Annotated[list[Path] | None, typer.Argument(help="YAML files; default: every dataset in the folder.")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="YAML files; default: every dataset in the folder.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check dataset files and list every fault with file, line, key and remedy. Exit code 2 when one is wrong."""
@@ -65,7 +71,14 @@ def check(
                     {
                         "file": str(b.path),
                         "faults": [
-                            {"line": f.line, "column": f.column, "key": f.key, "found": f.found, "expected": f.expected, "remedy": f.remedy}
+                            {
+                                "line": f.line,
+                                "column": f.column,
+                                "key": f.key,
+                                "found": f.found,
+                                "expected": f.expected,
+                                "remedy": f.remedy,
+                            }
                             for f in b.faults
                         ],
                     }
@@ -75,7 +88,9 @@ def check(
         )
     else:
         for dataset in good:
-            console.print(f"[green]good[/green]   {safe(dataset.name)}: {len(dataset.columns)} columns, {safe(dataset.landing.key)}")
+            console.print(
+                f"[green]good[/green]   {safe(dataset.name)}: {len(dataset.columns)} columns, {safe(dataset.landing.key)}"
+            )
         for b in broken:
             console.print(f"[red]wrong[/red]  {safe(b.path)}: {len(b.faults)} faults")
             for fault in b.faults:
@@ -92,7 +107,10 @@ def list_(as_json: JsonOption = False) -> None:
         print_json(
             {
                 "version": 1,
-                "datasets": [{"name": d.name, "landing": d.landing.key, "format": d.format.type, "columns": len(d.columns)} for d in catalog.datasets],
+                "datasets": [
+                    {"name": d.name, "landing": d.landing.key, "format": d.format.type, "columns": len(d.columns)}
+                    for d in catalog.datasets
+                ],
                 "broken": [str(b.path) for b in catalog.broken],
             }
         )
@@ -101,23 +119,43 @@ def list_(as_json: JsonOption = False) -> None:
     for d in catalog.datasets:
         shown.add_row(safe(d.name), d.format.type, str(len(d.columns)), safe(d.landing.key), safe(d.description))
     for b in catalog.broken:
-        shown.add_row(f"[red]{safe(b.path.stem)}[/red]", "", "", "", f"[red]wrong: {len(b.faults)} faults; run `lakegate datasets check`[/red]")
+        shown.add_row(
+            f"[red]{safe(b.path.stem)}[/red]",
+            "",
+            "",
+            "",
+            f"[red]wrong: {len(b.faults)} faults; run `lakegate datasets check`[/red]",
+        )
     console.print(shown)
 
 
 @app.command("show")
-def show(name: Annotated[str, typer.Argument(help="A dataset's name, or a YAML file.")], as_json: JsonOption = False) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="A dataset's name, or a YAML file.")], as_json: JsonOption = False
+) -> None:
     """Show one dataset: its columns, its table, its rules."""
     dataset = named_dataset(name)
     if as_json:
-        print_json({"version": 1, "fingerprint": fingerprint(dataset), "dataset": dataset.model_dump(mode="json", by_alias=True)})
+        print_json(
+            {
+                "version": 1,
+                "fingerprint": fingerprint(dataset),
+                "dataset": dataset.model_dump(mode="json", by_alias=True),
+            }
+        )
         return
     console.print(f"[bold]{safe(dataset.name)}[/bold]  {safe(dataset.description)}")
-    console.print(f"lands as {safe(dataset.landing.key)}, owner {safe(dataset.owner or 'nobody')}, contract {fingerprint(dataset)}")
+    console.print(
+        f"lands as {safe(dataset.landing.key)}, owner {safe(dataset.owner or 'nobody')}, contract {fingerprint(dataset)}"
+    )
     shown = table("column", "type", "null", "rules")
     for name_, column in dataset.columns.items():
-        said = column.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"type", "nullable", "description"})
+        said = column.model_dump(
+            mode="json", by_alias=True, exclude_defaults=True, exclude={"type", "nullable", "description"}
+        )
         rules = ", ".join(f"{key}={value}" for key, value in said.items())
         shown.add_row(safe(name_), column.type, "yes" if column.nullable else "no", safe(rules))
     console.print(shown)
-    console.print(f"table columns beside these: {', '.join(n for n in table_schema(dataset).names if n.startswith('_'))}")
+    console.print(
+        f"table columns beside these: {', '.join(n for n in table_schema(dataset).names if n.startswith('_'))}"
+    )

@@ -1,9 +1,9 @@
 """How every command answers: rich text for people, one JSON document with `--json`, and an exit code.
 
-    0  good
-    1  bad data: a file was rejected, a check failed, not everything came to rest as it should
-    2  misuse: an option, an argument or a dataset file is wrong
-    3  AWS or the system failed
+0  good
+1  bad data: a file was rejected, a check failed, not everything came to rest as it should
+2  misuse: an option, an argument or a dataset file is wrong
+3  AWS or the system failed
 """
 
 import json
@@ -41,7 +41,9 @@ def print_json(document: Any) -> None:
 
 def safe(text: object) -> str:
     """Text from a key or a file, fit for a terminal: control characters made visible, markup defused."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in str(text))
+    shown = "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in str(text)
+    )
     return escape(shown)
 
 
@@ -50,5 +52,7 @@ def table(*columns: str, title: str | None = None) -> Table:
     made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     for column in columns:
         number = column.startswith("#")
-        made.add_column(column.removeprefix("#"), justify="right" if number else "left", overflow="fold", no_wrap=number)
+        made.add_column(
+            column.removeprefix("#"), justify="right" if number else "left", overflow="fold", no_wrap=number
+        )
     return made

@@ -72,9 +72,19 @@ def build_feed() -> Feed:
     short, bad_date, delimiter, encoding, bomb, nothing, cut, _ = after
     damaged = [
         LandingFile(_flights_key(short), _with_short_row(_csv(header, flights[short])), "a row lacks its last fields"),
-        LandingFile(_flights_key(bad_date), _csv(header, flights[bad_date]).replace(b"2013-03-05T", b"2013-02-30T", 1), "a date that is none"),
-        LandingFile(_flights_key(delimiter), _csv(header, flights[delimiter]).replace(b",", b";"), "the wrong delimiter"),
-        LandingFile(_flights_key(encoding), _csv(header, flights[encoding]).replace(b"JFK", "JFK\u00e9".encode("latin-1"), 1), "bytes that are not UTF-8"),
+        LandingFile(
+            _flights_key(bad_date),
+            _csv(header, flights[bad_date]).replace(b"2013-03-05T", b"2013-02-30T", 1),
+            "a date that is none",
+        ),
+        LandingFile(
+            _flights_key(delimiter), _csv(header, flights[delimiter]).replace(b",", b";"), "the wrong delimiter"
+        ),
+        LandingFile(
+            _flights_key(encoding),
+            _csv(header, flights[encoding]).replace(b"JFK", "JFK\u00e9".encode("latin-1"), 1),
+            "bytes that are not UTF-8",
+        ),
         LandingFile(_flights_key(bomb) + ".gz", _gzip_bomb(), "a gzip bomb"),
         LandingFile(_weather_key(cut), _json_lines(weather[cut])[:-40], "JSON that breaks off"),
     ]

@@ -16,7 +16,7 @@ from pipelines.contracts.key_pattern import KeyPattern
 from pipelines.contracts.model import Column, ColumnType, Dataset, KeyValue
 from pipelines.contracts.values import find_zone
 from pipelines.intake.automaton import can_match_the_same
-from pipelines.reading.violations import Rule
+from pipelines.reading.violations import Rule, Violation
 
 __all__ = ["LANDING_PREFIX", "BadKey", "KeyValueError", "Outside", "Route", "Routed", "Unrouted", "event_day", "key_values", "overlapping", "overlaps", "route"]  # fmt: skip
 
@@ -156,6 +156,21 @@ def _value(column: Column, text: str, form: str | None) -> KeyValue:
             raise ValueError(f"a {column.kind} cannot be taken from a key")
         case _ as never:
             assert_never(never)
+
+
+def bad_key_violation(found: BadKey, key: str) -> Violation:
+    """A wrong key as a violation, like any other."""
+    landing = found.dataset.landing
+    return Violation(
+        rule=found.rule,
+        column=None,
+        line=None,
+        byte_offset=None,
+        found=key[:200],
+        expected=f"a key like {landing.key}, of a day from {landing.start} to today",
+        count=1,
+        message=f"{found.message}; {found.rule.remedy}",
+    )
 
 
 def overlaps(one: KeyPattern, other: KeyPattern) -> bool:

@@ -1,0 +1,34 @@
+"""Which deployment a command means: what the environment names, else the laptop of this folder, else the stack."""
+
+import os
+from pathlib import Path
+
+from lakegate.cli.datasets import load_catalog
+from lakegate.settings import home_folder
+from pipelines.gate import Gate
+from resources.assembly import open_gate
+from resources.environment import Deployment
+
+__all__ = ["connect"]
+
+
+def connect() -> tuple[Deployment, Gate]:
+    """The deployment and its gate.
+
+    Order: `LAKEGATE_*` variables; `LAKEGATE_STACK`; the laptop that is up in this folder; the stack called `lakegate`.
+    """
+    deployment = _deployment()
+    return deployment, open_gate(deployment, load_catalog())
+
+
+def _deployment() -> Deployment:
+    if os.environ.get("LAKEGATE_LANDING_BUCKET"):
+        return Deployment.from_environment()
+    if named := os.environ.get("LAKEGATE_STACK"):
+        return Deployment.from_stack(named)
+    home = home_folder(os.environ, Path.cwd())
+    if (home / "laptop.json").exists() and not os.environ.get("AWS_ENDPOINT_URL"):
+        from lakegate.local.laptop import Laptop
+
+        return Deployment.from_environment(Laptop(home).environment())
+    return Deployment.from_stack("lakegate")

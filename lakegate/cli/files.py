@@ -1,0 +1,192 @@
+"""`lakegate validate` and `convert`: a local file through the gate, without AWS and without Dagster."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lakegate.cli.datasets import named_dataset
+from lakegate.cli.output import Exit, JsonOption, console, print_json, safe
+from pipelines.contracts.model import Dataset
+from pipelines.errors import ConfigurationError
+from pipelines.intake.routing import event_day
+from pipelines.reading.violations import Violation
+from pipelines.reports import BatchReport, FileEnding, FileReport
+
+__all__ = ["add_to", "landing_key"]
+
+_VERDICTS = {
+    FileEnding.LOADED: "accepted",
+    FileEnding.SUPERSEDED: "accepted",
+    FileEnding.QUARANTINED: "rejected",
+    FileEnding.EMPTY: "empty",
+}
+
+FilesArgument = Annotated[list[Path], typer.Argument(help="Local files.", show_default=False)]
+DatasetOption = Annotated[str, typer.Option("--dataset", "-d", help="A dataset's name, or the path of a YAML file.")]
+KeyOption = Annotated[
+    str | None, typer.Option("--key", help="The object key the file would land as, where its name does not tell.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("validate")(validate)
+    app.command("convert")(convert)
+
+
+def landing_key(dataset: Dataset, path: Path, key: str | None) -> str:
+    """The key a local file would land as: `--key`, else the pattern's own folder and the file's name.
+
+    Raises ConfigurationError when the name does not match the last segment of the pattern, or the folder is not literal.
+    """
+    pattern = dataset.key_pattern
+    if key is not None:
+        if pattern.match(key) is None:
+            raise ConfigurationError(f"--key {key!r} does not match the dataset's pattern {dataset.landing.key!r}")
+        return key
+    folder, _, segment = dataset.landing.key.rpartition("/")
+    if "{" in folder or "*" in folder:
+        raise ConfigurationError(
+            f"the pattern {dataset.landing.key!r} takes values from folders: say the whole key with --key"
+        )
+    guess = f"{folder}/{path.name}"
+    if pattern.match(guess) is None:
+        raise ConfigurationError(
+            f"{path.name!r} does not match {segment!r}, the last part of the dataset's key: say the key with --key"
+        )
+    return guess
+
+
+def _keys(dataset: Dataset, files: Sequence[Path], key: str | None) -> dict[str, Path]:
+    if key is not None and len(files) > 1:
+        raise ConfigurationError("--key names one object: give one file with it")
+    keys: dict[str, Path] = {}
+    for path in files:
+        if not path.is_file():
+            raise ConfigurationError(f"there is no file {path}")
+        landed = landing_key(dataset, path, key)
+        if landed in keys:
+            raise ConfigurationError(f"{keys[landed]} and {path} would land under the same key {landed!r}")
+        keys[landed] = path
+    return keys
+
+
+def validate(files: FilesArgument, dataset: DatasetOption, key: KeyOption = None, as_json: JsonOption = False) -> None:
+    """Say what the gate would make of files; nothing is written. Exit code 1 when one would be rejected."""
+    from pipelines.preview import preview
+    from pipelines.reading.child import ChildReader
+    from resources.conversion import ConversionStore, local_files
+
+    contract = named_dataset(dataset)
+    sent = local_files(_keys(contract, files, key))
+    reports: dict[Path, FileReport] = {}
+    store = ConversionStore(Path(), sent)
+    with ChildReader() as reader:
+        for file in sent:
+            version = file.version
+            day = event_day(version.landed_at)
+            reports[file.path] = preview(
+                reader, contract, version.key, version.size_bytes, lambda version=version: store.read(version), day
+            )
+    _answer(reports, as_json=as_json)
+
+
+def convert(
+    files: FilesArgument,
+    dataset: DatasetOption,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder for processed/ and quarantine/.")],
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take files through the gate into a folder: DIR/processed/<table>/… and DIR/quarantine/…, by the pipeline's own path."""
+    from pipelines.ingest import ingest_batch
+    from pipelines.intake.backfill import take_versions
+    from resources.conversion import conversion_gate, local_files
+
+    contract = named_dataset(dataset)
+    sent = local_files(_keys(contract, files, key))
+    gate = conversion_gate(out, contract, sent)
+    paths = {file.version.key: file.path for file in sent}
+    reports: dict[Path, FileReport] = {}
+    taken = take_versions(gate, contract, [file.version for file in sent], run_key=f"convert-{gate.ledger.new_id()}")
+    with gate.reader() as reader:
+        gate.tables.ensure(contract)
+        for batch in taken.batches():
+            outcome = ingest_batch(gate, reader, contract, batch.batch_id, owner=taken.run_key)
+            if isinstance(outcome, BatchReport):
+                reports |= {paths[report.key]: report for report in outcome.files if report.key in paths}
+    _answer(reports, as_json=as_json)
+
+
+def _answer(reports: dict[Path, FileReport], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"version": 1, "files": [_document(path, report) for path, report in reports.items()]})
+    else:
+        for path, report in reports.items():
+            _print(path, report)
+    failed = [r for r in reports.values() if r.outcome not in _VERDICTS]
+    if failed:
+        raise typer.Exit(Exit.SYSTEM)
+    if any(report.outcome is FileEnding.QUARANTINED for report in reports.values()):
+        raise typer.Exit(Exit.BAD_DATA)
+
+
+def _document(path: Path, report: FileReport) -> dict[str, Any]:
+    rejected = report.outcome is FileEnding.QUARANTINED
+    return {
+        "file": str(path),
+        "verdict": _VERDICTS.get(report.outcome, "failed"),
+        "rows_read": report.rows_read,
+        "read_complete": report.read_complete,
+        "rows_accepted": 0 if rejected else report.rows_read,
+        "rows_rejected": report.rows_read if rejected else 0,
+        "partitions": [] if rejected else list(report.partitions),
+        "violations_total": report.violations_total,
+        "violations": [_violation(v) for v in report.violations],
+        "warnings": [_violation(v) for v in report.warnings],
+        **({"error": report.error} if report.error else {}),
+    }
+
+
+def _violation(violation: Violation) -> dict[str, Any]:
+    return {
+        "rule": violation.rule.value,
+        "column": violation.column,
+        "line": violation.line,
+        "byte_offset": violation.byte_offset,
+        "found": _text(violation.found),
+        "expected": _text(violation.expected),
+        "count": violation.count,
+        "samples": [{"line": s.line, "byte_offset": s.byte_offset, "found": _text(s.found)} for s in violation.samples],
+        "message": _text(violation.message),
+    }
+
+
+def _text(text: str) -> str:
+    """Text that JSON can carry: lone surrogates stand for bytes that are no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _print(path: Path, report: FileReport) -> None:
+    match report.outcome:
+        case FileEnding.LOADED | FileEnding.SUPERSEDED:
+            where = ", ".join(report.partitions[:3]) + (" …" if len(report.partitions) > 3 else "")
+            console.print(
+                f"[green]accepted[/green]  {safe(path)}: {report.rows_read:,} rows"
+                + (f" in {safe(where)}" if where else "")
+            )
+        case FileEnding.EMPTY:
+            console.print(f"[yellow]empty[/yellow]     {safe(path)}: no row; what its key has in the table stays")
+        case FileEnding.QUARANTINED:
+            read = f"{report.rows_read:,} rows read" + ("" if report.read_complete else ", not to the end")
+            console.print(f"[red]rejected[/red]  {safe(path)}: {report.violations_total:,} faults in {read}")
+            for violation in report.violations:
+                place = ":".join(str(part) for part in (path, violation.line, violation.column) if part is not None)
+                times = f" ({violation.count:,} times)" if violation.count > 1 else ""
+                console.print(f"          {safe(place)}: {safe(violation.message)} \\[{violation.rule.value}]{times}")
+        case FileEnding.GONE | FileEnding.RETRY:
+            console.print(f"[red]failed[/red]    {safe(path)}: {safe(report.error or 'the file went away')}")
+    for warning in report.warnings:
+        console.print(f"          [yellow]warning[/yellow] {safe(warning.message)} ({warning.count:,} times)")

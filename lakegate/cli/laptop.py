@@ -1,0 +1,103 @@
+"""`lakegate up`, `down`, `reset`, `demo`: the laptop's AWS and Dagster."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from lakegate.cli.output import Exit, JsonOption, console, errors, print_json
+from lakegate.local.laptop import Laptop
+from lakegate.settings import home_folder
+
+__all__ = ["add_to"]
+
+PortOption = Annotated[
+    int | None, typer.Option("--port", help="The port of the Dagster UI; default: 3000, or a free one.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("up")(up)
+    app.command("down")(down)
+    app.command("reset")(reset)
+    app.command("demo")(demo)
+
+
+def _laptop() -> Laptop:
+    return Laptop(home_folder(os.environ, Path.cwd()))
+
+
+def up(
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return when all is up; `lakegate down` stops it.")
+    ] = False,
+    port: PortOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Start the laptop's AWS and Dagster; in the foreground until Ctrl-C, or in the background with --detach."""
+    laptop = _laptop()
+    stopping = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    if not detach:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, stop)
+    try:
+        if not as_json:
+            console.print("Starting the laptop's AWS …")
+        environment = laptop.start(tied=not detach)
+        if not as_json:
+            console.print("Starting Dagster …")
+        address = laptop.start_dagster(environment, port, tied=not detach)
+        if as_json:
+            print_json({"version": 1, "dagster": address, "environment": environment})
+        else:
+            console.print(f"\n[bold green]Lakegate is up.[/bold green]  Dagster: [bold]{address}[/bold]")
+            console.print("  drop a file    lakegate drop FILE --dataset NAME")
+            console.print("  look           lakegate status, lakegate quarantine list, lakegate query 'SELECT …'")
+            console.print("  stop           lakegate down" if detach else "  stop           Ctrl-C")
+        if detach:
+            return
+        stopping.wait()
+    finally:
+        if not detach:
+            if not as_json:
+                console.print("\nStopping …")
+            laptop.stop_started()
+
+
+def down(as_json: JsonOption = False) -> None:
+    """Stop everything that runs for this folder; the state stays."""
+    stopped = _laptop().stop()
+    if as_json:
+        print_json({"version": 1, "stopped": stopped})
+    else:
+        console.print(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+def reset(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop everything and forget all local state: buckets, ledger, tables, runs."""
+    if not yes and not typer.confirm("Forget all local buckets, tables, the ledger and Dagster's runs?"):
+        raise typer.Exit(Exit.MISUSE)
+    _laptop().reset()
+    if as_json:
+        print_json({"version": 1, "reset": True})
+    else:
+        console.print("All local state is gone.")
+
+
+def demo(port: PortOption = None) -> None:
+    """Run the main job on real files, from landing to Athena's answer, and check every count against the source."""
+    from lakegate.demo.run import run_demo
+
+    raise typer.Exit(run_demo(_laptop(), console, errors, port))

@@ -1,0 +1,377 @@
+"""The commands of the one who keeps it running: setup, drop, wait, status, query, trace, quarantine."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lakegate.cli.connection import connect
+from lakegate.cli.datasets import named_dataset
+from lakegate.cli.files import landing_key
+from lakegate.cli.output import Exit, JsonOption, console, print_json, safe, table
+from lakegate.settings import repository_root
+from lakegate.status import Rest, look, outcome_columns, sheet_document
+from pipelines.accounting.entries import LedgerEntry
+from pipelines.errors import ConfigurationError, ObjectGoneError
+from pipelines.publication.quarantine import load_report, quarantine_id, report_lines
+
+__all__ = ["add_to", "quarantine_app"]
+
+quarantine_app = typer.Typer(help="Rejected files: what was wrong, and the way back.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    for name, command in (
+        ("setup", setup),
+        ("drop", drop),
+        ("wait", wait),
+        ("status", status),
+        ("query", query),
+        ("trace", trace),
+    ):
+        app.command(name)(command)
+
+
+def setup(
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would change, and change nothing.")] = False,
+    stack: Annotated[str, typer.Option("--stack", help="The CloudFormation stack.")] = "lakegate",
+    as_json: JsonOption = False,
+) -> None:
+    """Create or update buckets, queues, ledger and Glue database from infra/lakegate.yaml, in the AWS the environment names."""
+    from resources.deployment import deploy
+    from resources.deployment import plan as plan_changes
+
+    template = repository_root() / "infra" / "lakegate.yaml"
+    if plan:
+        changes = plan_changes(stack, template)
+        if as_json:
+            print_json({"version": 1, "stack": stack, "changes": [str(change) for change in changes]})
+        else:
+            for change in changes:
+                console.print(f"  {safe(change)}")
+            console.print(
+                f"{len(changes)} changes; nothing was changed."
+                if changes
+                else "No changes: the stack is as the template says."
+            )
+        return
+    result = deploy(stack, template)
+    if as_json:
+        print_json(
+            {
+                "version": 1,
+                "stack": stack,
+                "changed": bool(result.changes),
+                "environment": result.deployment.to_environment(),
+            }
+        )
+        return
+    console.print(f"The stack {safe(stack)} is {'deployed' if result.changes else 'as the template says'}.")
+    for name, value in result.deployment.to_environment().items():
+        console.print(f"  export {safe(name)}={safe(value)}")
+
+
+def drop(
+    files: Annotated[list[Path], typer.Argument(help="Local files.", show_default=False)],
+    dataset: Annotated[str, typer.Option("--dataset", "-d", help="The dataset they belong to.")],
+    key: Annotated[
+        str | None, typer.Option("--key", help="The object key, where the file's name does not tell.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put local files into the landing bucket, as a producer would."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from resources.environment import as_lakegate_error, client
+
+    contract = named_dataset(dataset)
+    if key is not None and len(files) > 1:
+        raise ConfigurationError("--key names one object: give one file with it")
+    keys = [(path, landing_key(contract, path, key)) for path in files]
+    missing = [str(path) for path in files if not path.is_file()]
+    if missing:
+        raise ConfigurationError(f"there is no file {', '.join(missing)}")
+    deployment, _ = connect()
+    dropped: list[dict[str, Any]] = []
+    for path, landed in keys:
+        try:
+            with path.open("rb") as content:
+                answer = client("s3").put_object(Bucket=deployment.landing_bucket, Key=landed, Body=content)
+        except (BotoCoreError, ClientError) as error:
+            raise as_lakegate_error(error, f"putting {path} to {landed}") from error
+        dropped.append({"file": str(path), "key": landed, "version_id": answer.get("VersionId")})
+        if not as_json:
+            console.print(f"dropped {safe(path)} as {safe(landed)}")
+    if as_json:
+        print_json({"version": 1, "dropped": dropped})
+
+
+def wait(
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds.")] = 600,
+    as_json: JsonOption = False,
+) -> None:
+    """Wait until all is at rest: no message in the queue, no file pending. Exit code 1 when files failed or time is up."""
+    deployment, gate = connect()
+    deadline = time.monotonic() + timeout
+    rest = look(gate, deployment)
+    while not rest.at_rest and time.monotonic() < deadline:
+        if not as_json:
+            console.print(f"  {rest.sentence()}")
+        time.sleep(2)
+        rest = look(gate, deployment)
+    if as_json:
+        print_json({"version": 1, "at_rest": rest.at_rest, "messages": rest.messages, **sheet_document(rest.sheet)})
+    else:
+        console.print(rest.sentence())
+    if not rest.at_rest or rest.sheet.problems:
+        raise typer.Exit(Exit.BAD_DATA)
+
+
+def status(
+    days: Annotated[bool, typer.Option("--days", help="A line for each landing day.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """The balance sheet: each object version in exactly one outcome. Exit code 1 when it does not add up."""
+    deployment, gate = connect()
+    rest = look(gate, deployment)
+    if as_json:
+        print_json(
+            {
+                "version": 1,
+                "at_rest": rest.at_rest,
+                "messages": rest.messages,
+                "dead_letters": rest.dead_letters,
+                **sheet_document(rest.sheet),
+            }
+        )
+    else:
+        print_sheet(rest, by_day=days)
+    if rest.sheet.problems:
+        raise typer.Exit(Exit.BAD_DATA)
+
+
+def print_sheet(rest: Rest, *, by_day: bool = False) -> None:
+    """The sheet as a table, and what stands out below it."""
+    names, rows = outcome_columns(rest.sheet, by_day=by_day)
+    shown = table(*names, title="Balance sheet: object versions by outcome, and rows in the tables")
+    for row in rows:
+        shown.add_row(*(safe(cell) for cell in row))
+    console.print(shown)
+    console.print(rest.sentence())
+    for problem in rest.sheet.problems:
+        console.print(f"[red]does not add up:[/red] {safe(problem)}")
+
+
+def query(
+    sql: Annotated[str, typer.Argument(help="One SELECT, in Athena's dialect.")], as_json: JsonOption = False
+) -> None:
+    """Ask Athena, in the workgroup and database of the deployment."""
+    from resources.assembly import query_engine
+
+    deployment, _ = connect()
+    result = query_engine(deployment).query(sql)
+    if as_json:
+        print_json(
+            {
+                "version": 1,
+                "columns": [{"name": f.name, "type": str(f.type)} for f in result.table.schema],
+                "rows": result.table.to_pylist(),
+                "scanned_bytes": result.scanned_bytes,
+                "milliseconds": result.milliseconds,
+            }
+        )
+        return
+    print_rows(result.table)
+    console.print(
+        f"[dim]{result.table.num_rows:,} rows, {result.scanned_bytes:,} bytes scanned, {result.milliseconds:,} ms[/dim]"
+    )
+
+
+def print_rows(rows: Any, limit: int = 100) -> None:
+    """An Arrow table as text; numbers to the right."""
+    import pyarrow as pa
+
+    numeric = [
+        pa.types.is_integer(f.type) or pa.types.is_floating(f.type) or pa.types.is_decimal(f.type) for f in rows.schema
+    ]
+    shown = table(*(("#" if n else "") + safe(f.name) for f, n in zip(rows.schema, numeric, strict=True)))
+    for row in rows.slice(0, limit).to_pylist():
+        shown.add_row(*("" if value is None else safe(value) for value in row.values()))
+    console.print(shown)
+    if rows.num_rows > limit:
+        console.print(f"… and {rows.num_rows - limit:,} rows more")
+
+
+def trace(
+    key: Annotated[str, typer.Argument(help="An object key, or an s3:// address of the landing bucket.")],
+    as_json: JsonOption = False,
+) -> None:
+    """The story of a file: every version of its key, what became of it, when, and why."""
+    deployment, gate = connect()
+    prefix = f"s3://{deployment.landing_bucket}/"
+    name = key.removeprefix(prefix)
+    entries = gate.ledger.entries(deployment.landing_bucket, name)
+    history = gate.ledger.history(deployment.landing_bucket, name)
+    head = gate.ledger.head(deployment.landing_bucket, name)
+    if as_json:
+        print_json(
+            {
+                "version": 1,
+                "key": name,
+                "serving_version": head.serving_version,
+                "versions": [_entry_document(entry) for entry in entries],
+                "history": [
+                    {
+                        "at": h.at.isoformat(),
+                        "version_id": h.version_id,
+                        "from": h.from_state,
+                        "to": h.to_state,
+                        "outcome": h.outcome,
+                        "batch": h.batch_id,
+                        "run": h.run,
+                        "reason": h.reason,
+                        "rows": h.rows,
+                        "milliseconds": h.milliseconds,
+                    }
+                    for h in history
+                ],
+            }
+        )
+    else:
+        console.print(f"[bold]{safe(name)}[/bold]")
+        versions = table(
+            "version", "landed (UTC)", "outcome", "state", "#rows", "#faults", "duplicates", "quarantine id"
+        )
+        for entry in entries:
+            facts = entry.facts
+            versions.add_row(
+                safe(entry.version.version_id)
+                + (" [green]serving[/green]" if entry.version.version_id == head.serving_version else ""),
+                f"{entry.version.landed_at:%Y-%m-%d %H:%M:%S}",
+                entry.outcome.value,
+                entry.state.value,
+                f"{facts.rows_accepted:,}" if facts else "",
+                f"{facts.violations_total:,}" if facts else "",
+                str(entry.duplicates or ""),
+                quarantine_id(entry.version) if facts and facts.report_key else "",
+            )
+        console.print(versions)
+        steps = table("when (UTC)", "version", "from", "to", "reason", "#rows", "#ms", "run", title="History")
+        for h in history:
+            steps.add_row(
+                f"{h.at:%Y-%m-%d %H:%M:%S}", safe(h.version_id[:12]), h.from_state or "", h.to_state.value, safe(h.reason),
+                "" if h.rows is None else f"{h.rows:,}", "" if h.milliseconds is None else str(h.milliseconds), safe((h.run or "")[:8]),
+            )  # fmt: skip
+        console.print(steps)
+    if not entries:
+        if not as_json:
+            console.print("The ledger knows no version of this key.")
+        raise typer.Exit(Exit.BAD_DATA)
+
+
+def _entry_document(entry: LedgerEntry) -> dict[str, Any]:
+    facts = entry.facts
+    return {
+        "version_id": entry.version.version_id,
+        "size_bytes": entry.version.size_bytes,
+        "landed_at": entry.version.landed_at.isoformat(),
+        "dataset": entry.dataset,
+        "landing_day": entry.landing_day.isoformat(),
+        "state": entry.state,
+        "outcome": entry.outcome,
+        "duplicates": entry.duplicates,
+        "attempts": entry.attempts,
+        "error": entry.error,
+        "batch": entry.batch_id,
+        "rows_read": facts.rows_read if facts else None,
+        "rows_accepted": facts.rows_accepted if facts else None,
+        "violations_total": facts.violations_total if facts else None,
+        "contract": facts.contract if facts else None,
+        "quarantine_id": quarantine_id(entry.version) if facts and facts.report_key else None,
+    }
+
+
+@quarantine_app.command("list")
+def quarantine_list(
+    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only this dataset.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the files in quarantine that nothing has replaced yet, each with its first fault."""
+    deployment, gate = connect()
+    found = [
+        (entry, _report_of(gate, deployment.quarantine_bucket, entry)) for entry in gate.ledger.quarantined(dataset)
+    ]
+    if as_json:
+        print_json(
+            {
+                "version": 1,
+                "files": [
+                    {
+                        "id": quarantine_id(entry.version),
+                        "dataset": entry.dataset,
+                        "key": entry.version.key,
+                        "version_id": entry.version.version_id,
+                        "landing_day": entry.landing_day.isoformat(),
+                        "violations_total": report.violations_total if report else None,
+                        "first": report.violations[0].model_dump() if report and report.violations else None,
+                    }
+                    for entry, report in found
+                ],
+            }
+        )
+        return
+    shown = table("id", "file", "#faults", "first fault")
+    for entry, report in found:
+        first = report_lines(report)[0] if report else "its report is gone"
+        shown.add_row(
+            quarantine_id(entry.version),
+            safe(entry.version.key),
+            str(report.violations_total if report else ""),
+            safe(first),
+        )
+    console.print(shown if found else "Nothing is in quarantine.")
+
+
+@quarantine_app.command("show")
+def quarantine_show(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="A quarantine id, or its beginning.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show a quarantined file's report: every fault with file:line:column, and the way back."""
+    deployment, gate = connect()
+    matches = [entry for entry in gate.ledger.quarantined() if quarantine_id(entry.version).startswith(id_)]
+    if len(matches) != 1:
+        raise ConfigurationError(
+            f"no file in quarantine has the id {id_!r}; see `lakegate quarantine list`"
+            if not matches
+            else f"{len(matches)} files in quarantine have an id that begins with {id_!r}: say more of it"
+        )
+    report = _report_of(gate, deployment.quarantine_bucket, matches[0])
+    if report is None:
+        raise ConfigurationError(
+            f"the report of {id_} is no longer in the quarantine bucket: its retention has removed it"
+        )
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+        return
+    console.print(f"[bold]{safe(report.key)}[/bold]  version {safe(report.version_id)}")
+    console.print(
+        f"  dataset {report.dataset}, landed {report.landed_at:%Y-%m-%d %H:%M:%S} UTC, {report.size_bytes:,} bytes, contract {report.contract}"
+    )
+    console.print(
+        f"  {report.rows_read:,} rows read{'' if report.read_complete else ', not to the end'}; {report.violations_total:,} faults"
+    )
+    for line in report_lines(report):
+        console.print(f"  {safe(line)}")
+    console.print(f"  unchanged copy: {safe(gate.store.uri(deployment.quarantine_bucket, report.object_key))}")
+
+
+def _report_of(gate: Any, bucket: str, entry: LedgerEntry) -> Any:
+    if entry.facts is None or entry.facts.report_key is None:
+        return None
+    try:
+        return load_report(gate.store, bucket, entry.facts.report_key)
+    except ObjectGoneError:
+        return None

@@ -1,0 +1,118 @@
+"""What stands where, in one look: the balance sheet, the queue, and whether all is at rest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from pipelines.accounting.balance import BalanceSheet, balance
+from pipelines.accounting.states import Outcome
+from pipelines.gate import Gate
+from resources.environment import Deployment, as_lakegate_error, client
+
+__all__ = ["Rest", "look", "outcome_columns", "sheet_document"]
+
+UNCLAIMED = "(no dataset)"
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """One look: the sheet, messages waiting or in flight, and dead letters."""
+
+    sheet: BalanceSheet
+    messages: int
+    dead_letters: int
+
+    @property
+    def at_rest(self) -> bool:
+        """No message waits and no file is pending."""
+        return self.messages == 0 and self.sheet.at_rest
+
+    def sentence(self) -> str:
+        """One line for people who wait."""
+        sheet = self.sheet
+        parts = [
+            f"{sheet.objects:,} objects seen",
+            f"{sheet.outcome(Outcome.LOADED):,} loaded",
+            f"{sheet.outcome(Outcome.QUARANTINED):,} quarantined",
+            f"{sheet.outcome(Outcome.PENDING):,} pending",
+            f"{self.messages:,} messages waiting",
+        ]
+        if failed := sheet.outcome(Outcome.FAILED):
+            parts.append(f"{failed:,} failed")
+        if self.dead_letters:
+            parts.append(f"{self.dead_letters:,} dead letters")
+        return ("At rest: " if self.at_rest else "Under way: ") + ", ".join(parts)
+
+
+def look(gate: Gate, deployment: Deployment) -> Rest:
+    """Read the counters and the queues' depths; neither grows with the number of files."""
+    return Rest(balance(gate.ledger.counts()), _depth(deployment.queue_url), _depth(deployment.dlq_url))
+
+
+def _depth(queue_url: str) -> int:
+    names = [
+        "ApproximateNumberOfMessages",
+        "ApproximateNumberOfMessagesNotVisible",
+        "ApproximateNumberOfMessagesDelayed",
+    ]
+    try:
+        answer = client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
+    except (BotoCoreError, ClientError) as error:
+        raise as_lakegate_error(error, "asking how many messages wait") from error
+    return sum(int(answer["Attributes"][name]) for name in names)
+
+
+def outcome_columns(sheet: BalanceSheet, *, by_day: bool) -> tuple[list[str], list[list[str]]]:
+    """Column names (`#` marks numbers) and rows of the sheet as text: a line a dataset (and day), and the sum."""
+    shown = [
+        outcome for outcome in Outcome if sheet.outcome(outcome) or outcome in (Outcome.LOADED, Outcome.QUARANTINED)
+    ]
+    names = [
+        "dataset",
+        *(["landing day"] if by_day else []),
+        "#objects",
+        *(f"#{o.value}" for o in shown),
+        "#duplicates",
+        "#rows in table",
+    ]
+    totals: dict[tuple[str, ...], list[int]] = {}
+    for line in sheet.lines:
+        counts = line.counts
+        head = (counts.dataset or UNCLAIMED, *([counts.landing_day.isoformat()] if by_day else []))
+        numbers = [
+            counts.objects,
+            *(counts.outcomes.get(o, 0) for o in shown),
+            counts.duplicates,
+            counts.rows_in_table,
+        ]
+        before = totals.get(head, [0] * len(numbers))
+        totals[head] = [a + b for a, b in zip(before, numbers, strict=True)]
+    rows = [[*head, *(f"{n:,}" for n in numbers)] for head, numbers in sorted(totals.items())]
+    if totals:
+        sums = [sum(column) for column in zip(*totals.values(), strict=True)]
+        rows.append(["all", *([""] if by_day else []), *(f"{n:,}" for n in sums)])
+    return names, rows
+
+
+def sheet_document(sheet: BalanceSheet) -> Mapping[str, Any]:
+    """The sheet for `--json`: lines by dataset and day, and everything that does not add up."""
+    return {
+        "objects": sheet.objects,
+        "outcomes": {outcome.value: sheet.outcome(outcome) for outcome in Outcome},
+        "problems": list(sheet.problems),
+        "lines": [
+            {
+                "dataset": line.dataset,
+                "landing_day": line.landing_day.isoformat(),
+                "objects": line.counts.objects,
+                "outcomes": {outcome.value: n for outcome, n in line.counts.outcomes.items()},
+                "duplicates": line.counts.duplicates,
+                "rows_read": line.counts.rows_read,
+                "rows_in_table": line.counts.rows_in_table,
+                "rows_rejected": line.counts.rows_rejected,
+            }
+            for line in sheet.lines
+        ],
+    }

@@ -12,13 +12,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from pipelines.contracts.model import PartitionField
-from pipelines.contracts.schema import BATCH_ID, INGESTED_AT, SOURCE_FILE, SOURCE_VERSION
+from pipelines.contracts.schema import BATCH_ID, INGESTED_AT, SOURCE_FILE, SOURCE_VERSION, provenance_fields
 from pipelines.ports import SourceVersion
 from pipelines.publication.parquet_writer import DataFileWriter, choose_encodings, dictionary_array, with_dictionaries
 from pipelines.publication.partitioning import PartitionKey, partition_mapping, partition_path
@@ -33,10 +33,13 @@ _SOFT_SHARE = 0.7
 
 
 class Piece(NamedTuple):
-    """Rows of one source in one partition, in `reading_schema`."""
+    """Rows of one partition, in `reading_schema`; with many sources a last column of int32 says whose each row is.
+
+    `source` is the number of the only source, None where there are many; numbers are positions in the layout's `sources`.
+    """
 
     rows: pa.RecordBatch
-    source: SourceVersion
+    source: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class StagedLayout:
     ingested_at: datetime
     scratch_dir: Path
     file_bytes: int
+    sources: list[SourceVersion] = field(default_factory=list[SourceVersion])
     numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def next_name(self) -> str:
@@ -58,11 +62,11 @@ class StagedLayout:
 
     def to_table(self, pieces: list[Piece]) -> tuple[pa.Table, Mapping[str, int]]:
         """The pieces as rows of the table, provenance added, and the number of rows of each version."""
-        rows = pa.Table.from_batches([p.rows for p in pieces])
-        lengths = np.fromiter((p.rows.num_rows for p in pieces), dtype=np.int64, count=len(pieces))
-        sources: dict[SourceVersion, int] = {}
-        of_piece = [sources.setdefault(p.source, len(sources)) for p in pieces]
-        indices = np.repeat(np.array(of_piece, dtype=np.int32), lengths)
+        width = len(self.schema.names) - len(provenance_fields()) + 1
+        rows = pa.Table.from_batches([_without_codes(p.rows, width) for p in pieces])
+        codes = np.concatenate([_codes(p, width) for p in pieces])
+        numbers, indices = np.unique(codes, return_inverse=True)
+        sources = [self.sources[number] for number in numbers.tolist()]
         same = np.zeros(rows.num_rows, dtype=np.int32)
         stamped = pa.scalar(self.ingested_at, pa.timestamp("us", "UTC"))
         added: dict[str, pa.Array] = {
@@ -74,9 +78,19 @@ class StagedLayout:
         schema = with_dictionaries(self.schema)
         table = pa.Table.from_arrays([added[n] if n in added else rows.column(n) for n in schema.names], schema=schema)
         counts: Counter[str] = Counter()
-        for piece in pieces:
-            counts[piece.source.version_id] += piece.rows.num_rows
+        for source, count in zip(sources, np.bincount(indices).tolist(), strict=True):
+            counts[source.version_id] += count
         return table, counts
+
+
+def _without_codes(rows: pa.RecordBatch, width: int) -> pa.RecordBatch:
+    return rows if rows.num_columns == width else rows.remove_column(width)
+
+
+def _codes(piece: Piece, width: int) -> np.ndarray[Any, Any]:
+    if piece.source is not None:
+        return np.full(piece.rows.num_rows, piece.source, dtype=np.int32)
+    return piece.rows.column(width).to_numpy()
 
 
 class _Partition:

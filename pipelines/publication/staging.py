@@ -31,6 +31,7 @@ DEFAULT_BUDGET_BYTES = 64 << 20
 DEFAULT_FILE_BYTES = 256 << 20
 DEFAULT_MAX_PARTITIONS = 200
 _SPILL_BYTES = 32 << 20
+_GATHER_BYTES = 8 << 20
 # Distinct partitions are counted up to here after a file broke the limit: enough to say how far off it is.
 _COUNTED_PARTITIONS = 100_000
 
@@ -64,7 +65,7 @@ class Staging:
         self.max_partitions = max_partitions or dataset.limits.partitions or DEFAULT_MAX_PARTITIONS
         self.reading_schema = reading_schema(dataset)
         self.partitioner = Partitioner(dataset.partition_by, self.reading_schema)
-        layout = StagedLayout(
+        self.layout = StagedLayout(
             schema=schema or file_schema(dataset),
             fields=dataset.partition_by,
             batch_id=batch_id,
@@ -73,11 +74,14 @@ class Staging:
             scratch_dir=scratch_dir,
             file_bytes=file_bytes,
         )
-        self.pool = EncoderPool(layout, budget_bytes, encoders)
+        self.pool = EncoderPool(self.layout, budget_bytes, encoders)
         self.spill_bytes = min(_SPILL_BYTES, budget_bytes // 2)
+        self.gather_bytes = min(_GATHER_BYTES, budget_bytes // 8)
         self.shared = PartitionBuffers(self.pool)
         self.pending: set[FileStage] = set()
         """Stages whose verdict has not come."""
+        self._waiting: list[tuple[pa.RecordBatch, int]] = []
+        self._waiting_bytes = 0
         self._own_files: list[StagedFile] = []
         self._finished: tuple[StagedFile, ...] | None = None
 
@@ -86,6 +90,36 @@ class Staging:
         stage = FileStage(self, source)
         self.pending.add(stage)
         return stage
+
+    def share(self, batches: list[pa.RecordBatch], source: int, size: int) -> None:
+        """Put an accepted file's rows, `size` bytes that are held already, into the files that all share; empties the list.
+
+        Small files are gathered first and split into partitions together: splitting each would cost more than reading it.
+        """
+        if size >= self.gather_bytes:
+            batches.reverse()
+            while batches:
+                batch = batches.pop()
+                self.pool.held_bytes -= batch.nbytes
+                for key, rows in self.partitioner.split(batch):
+                    self.shared.add(key, Piece(rows, source))
+            return
+        self._waiting += [(batch, source) for batch in batches if batch.num_rows]
+        self._waiting_bytes += size
+        if self._waiting_bytes >= self.gather_bytes:
+            self._share_waiting()
+
+    def _share_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self.pool.held_bytes -= self._waiting_bytes
+        self._waiting_bytes = 0
+        if not waiting:
+            return
+        lengths = [batch.num_rows for batch, _ in waiting]
+        codes = np.repeat(np.array([source for _, source in waiting], dtype=np.int32), lengths)
+        gathered = pa.concat_batches([batch for batch, _ in waiting])
+        for key, rows in self.partitioner.split(gathered.append_column("source", pa.array(codes))):
+            self.shared.add(key, Piece(rows, None))
 
     def keep(self, files: Sequence[StagedFile]) -> None:
         """Take over the files a large file wrote for itself."""
@@ -99,6 +133,7 @@ class Staging:
         if self.pending:
             raise ValueError(f"{len(self.pending)} files of the batch {self.batch_id} have no verdict yet")
         if self._finished is None:
+            self._share_waiting()
             self._finished = (*self._own_files, *self.shared.finish())
         return self._finished
 
@@ -109,6 +144,7 @@ class Staging:
                 stage.discard()
             self.shared.abandon()
         finally:
+            self._waiting = []
             self.pool.close()
             for staged in self._finished or self._own_files:
                 staged.path.unlink(missing_ok=True)
@@ -129,13 +165,14 @@ class FileStage:
 
     def __init__(self, staging: Staging, source: SourceVersion) -> None:
         self._staging = staging
-        self._source = source
+        self._source = len(staging.layout.sources)
+        staging.layout.sources.append(source)
         self._reset()
 
     def _reset(self) -> None:
         self.rows = 0
         """Rows written since the last restart."""
-        self._pieces: list[tuple[PartitionKey, Piece]] = []
+        self._batches: list[pa.RecordBatch] = []
         self._held = 0
         self._own: PartitionBuffers | None = None
         self._partitions: set[PartitionKey] = set()
@@ -163,19 +200,13 @@ class FileStage:
         if not batch.schema.equals(staging.reading_schema):
             raise ValueError(f"rows with another schema than the contract's:\n{batch.schema}")
         self.rows += batch.num_rows
+        self._count_partitions(batch)
         if self._over is not None:
-            if len(self._partitions) < _COUNTED_PARTITIONS:
-                self._partitions.update(staging.partitioner.keys(batch))
             return
-        for key, rows in staging.partitioner.split(batch):
-            if key not in self._partitions:
-                self._partitions.add(key)
-                if len(self._partitions) > staging.max_partitions and self._over is None:
-                    self._over = (rows.column(SOURCE_LINE)[0].as_py(), key)
-            if self._over is None:
-                self._take(key, Piece(_alone(rows), self._source))
-        if self._over is not None:
-            self._drop_rows()
+        if self._own is None:
+            self._hold(batch)
+        else:
+            self._split(batch, self._own)
 
     __call__ = write
 
@@ -212,7 +243,9 @@ class FileStage:
         if self._own is not None:
             self._staging.keep(self._own.finish())
             return
-        self._hand_over(self._staging.shared)
+        batches, self._batches = self._batches, []
+        size, self._held = self._held, 0
+        self._staging.share(batches, self._source, size)
 
     def discard(self) -> None:
         """The verdict is bad: nothing of the file stays."""
@@ -224,34 +257,46 @@ class FileStage:
             raise ValueError("this file's verdict was given already")
         self._staging.pending.remove(self)
 
-    def _take(self, key: PartitionKey, piece: Piece) -> None:
-        if self._own is not None:
-            self._own.add(key, piece)
+    def _count_partitions(self, batch: pa.RecordBatch) -> None:
+        """Note the partitions of the batch; beyond the limit nothing of the file is kept, but they are counted on."""
+        if len(self._partitions) >= _COUNTED_PARTITIONS:
             return
-        self._pieces.append((key, piece))
-        size = piece.rows.nbytes
-        self._held += size
-        self._staging.pool.held_bytes += size
+        for key in self._staging.partitioner.keys(batch):
+            self._partitions.add(key)
+            if self._over is None and len(self._partitions) > self._staging.max_partitions:
+                rows = next(rows for other, rows in self._staging.partitioner.split(batch) if other == key)
+                self._over = (rows.column(rows.schema.get_field_index(SOURCE_LINE))[0].as_py(), key)
+                self._drop_rows()
+
+    def _hold(self, batch: pa.RecordBatch) -> None:
+        alone = _alone(batch)
+        self._batches.append(alone)
+        self._held += alone.nbytes
+        self._staging.pool.held_bytes += alone.nbytes
         if self._held > self._staging.spill_bytes:
             self._spill()
         else:
             self._staging.pool.make_room()
 
     def _spill(self) -> None:
+        """The file is too large to wait in memory: from here on it has Parquet files of its own."""
         self._own = PartitionBuffers(self._staging.pool)
-        self._hand_over(self._own)
+        self._batches.reverse()
+        while self._batches:
+            # One at a time, each let go before the next: the copies must not come on top of all the originals.
+            batch = self._batches.pop()
+            self._held -= batch.nbytes
+            self._staging.pool.held_bytes -= batch.nbytes
+            self._split(batch, self._own)
 
-    def _hand_over(self, buffers: PartitionBuffers) -> None:
-        pieces, self._pieces = self._pieces, []
-        self._staging.pool.held_bytes -= self._held
-        self._held = 0
-        for key, piece in pieces:
-            buffers.add(key, piece)
+    def _split(self, batch: pa.RecordBatch, buffers: PartitionBuffers) -> None:
+        for key, rows in self._staging.partitioner.split(batch):
+            buffers.add(key, Piece(_alone(rows), self._source))
 
     def _drop_rows(self) -> None:
         self._staging.pool.held_bytes -= self._held
         self._held = 0
-        self._pieces = []
+        self._batches = []
         if self._own is not None:
             self._own.abandon()
             self._own = None

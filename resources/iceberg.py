@@ -30,7 +30,7 @@ from resources.iceberg_schema import differences, partition_spec, schema, table_
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.manifest import DataFile
-    from pyiceberg.table import Table
+    from pyiceberg.table import Table, Transaction
     from pyiceberg.table.snapshots import Snapshot
 
     from resources.environment import Deployment
@@ -191,10 +191,14 @@ class IcebergTables:
         return table if table is not None and table.snapshot_by_id(snapshot_id) else self.load(dataset)
 
     def _load_or_create(self, dataset: Dataset) -> "Table":
-        from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
+        from pyiceberg.exceptions import NoSuchIcebergTableError, NoSuchTableError, TableAlreadyExistsError
 
         try:
             return self._load(dataset)
+        except NoSuchIcebergTableError as error:
+            raise TableMismatchError(
+                f"{self._name(dataset)} is in the catalog, but no Iceberg table: {error}. Rename the dataset, or drop that table."
+            ) from error
         except NoSuchTableError:
             wanted = schema(dataset)
             try:
@@ -301,7 +305,7 @@ class IcebergTables:
             SOURCES_PROPERTY: _say_sources(change.sources),
             **{_NUMBERS[name]: str(number) for name, number in numbers.items()},
         }
-        transaction = table.transaction()
+        transaction = _open_transaction(table)
         update = transaction.update_snapshot(snapshot_properties=summary)
         producer = update.overwrite() if removals else update.merge_append()
         for file in added:
@@ -346,9 +350,26 @@ def glue_tables(deployment: "Deployment", store: ObjectStore, scratch_dir: Path 
 
         from resources.environment import client, iceberg_catalog_properties
 
-        return GlueCatalog("lakegate", client=client("glue"), **iceberg_catalog_properties())
+        properties = {**iceberg_catalog_properties(), "py-io-impl": "resources.iceberg_io.SharedFileIO"}
+        return GlueCatalog("lakegate", client=client("glue"), **properties)
 
     return IcebergTables(catalog, store, deployment.glue_database, deployment.processed_bucket, scratch_dir=scratch_dir)
+
+
+def _open_transaction(table: "Table") -> "Transaction":
+    """A transaction that does not copy the table's metadata each time it looks at it.
+
+    PyIceberg's does, fourteen times a commit, and deeply: with a thousand snapshots that is most of the commit's time.
+    """
+    from pyiceberg.table import Transaction
+    from pyiceberg.table.metadata import TableMetadata
+
+    class LookingTransaction(Transaction):
+        @property
+        def table_metadata(self) -> TableMetadata:
+            return super().table_metadata if self._updates else self._table.metadata
+
+    return LookingTransaction(table)
 
 
 def _history(table: "Table") -> "Iterable[Snapshot]":

@@ -399,6 +399,20 @@ def test_files_staged_for_another_schema_are_refused_before_anything_is_uploaded
         world.iceberg.commit(world.of, change)
 
 
+@pytest.mark.aws
+def test_a_table_of_another_kind_under_the_name_is_refused(deployment: Any) -> None:
+    from resources.environment import client
+    from resources.iceberg import glue_tables
+    from resources.s3 import S3ObjectStore
+
+    name = f"hive_{uuid.uuid4().hex[:12]}"
+    columns = [{"Name": "id", "Type": "int"}]
+    table = {"Name": name, "StorageDescriptor": {"Columns": columns}, "Parameters": {"table_type": "EXTERNAL_TABLE"}}
+    client("glue").create_table(DatabaseName=deployment.glue_database, TableInput=table)
+    with pytest.raises(TableMismatchError, match="no Iceberg table"):
+        glue_tables(deployment, S3ObjectStore()).ensure(dataset(name))
+
+
 def test_a_dataset_without_a_table_is_a_fault_with_a_way_out(world: World) -> None:
     with pytest.raises(PermanentError, match="dropped"):
         world.tables.current(dataset("never_made"))

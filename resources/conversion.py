@@ -1,7 +1,11 @@
 """What `lakegate convert` runs on: local files under the keys they would have in the landing bucket, and books in a file.
 
 Each conversion is a new version of its key, even of the same bytes: converting a file again replaces its rows. The books lie
-beside the tables, so a conversion that died is finished by the next one, like any other.
+beside the tables, so a conversion that died is finished by the next one, like any other. One conversion works in a folder
+at a time: the books are locked, by a lock that ends with its process.
+
+A folder is for reading with whatever reads Parquet, not for time travel: data files that the table no longer holds are
+removed when a conversion ends, so that `processed/<table>/data/**/*.parquet` is the table.
 """
 
 import json
@@ -9,30 +13,36 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-
-from pipelines.reading.child import ChildReader
+from typing import TYPE_CHECKING
 
 from pipelines.accounting.ledger import Ledger
 from pipelines.contracts.loading import DatasetCatalog
 from pipelines.contracts.model import Dataset
-from pipelines.errors import ConfigurationError, ObjectGoneError
+from pipelines.errors import ConfigurationError, ObjectGoneError, PermanentError, TransientError
 from pipelines.gate import Gate
 from pipelines.intake.objects import ObjectVersion, Sequencer
 from pipelines.ports import Change, ItemKey, ItemValue, Refused, Written
+from pipelines.reading.child import ChildReader
 from resources.assembly import utc_now
 from resources.folder import ROOT, FolderObjectStore, folder_tables
 from resources.memory import MemoryItemStore
 
-__all__ = ["LANDING", "ConversionStore", "FileItemStore", "LocalFile", "conversion_gate", "local_files"]
+if TYPE_CHECKING:
+    from resources.iceberg import IcebergTables
+
+__all__ = ["LANDING", "ConversionStore", "FileItemStore", "LocalFile", "local_files", "open_conversion"]
 
 LANDING = "landing"
 """The name of the bucket that the local files stand for."""
 _BOOKS_FILE = ".lakegate-books.db"
 _CHUNK_BYTES = 4 << 20
+_LOCK_WAIT_S = 10.0
+"""How long a conversion waits for the one before it in the same folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,13 @@ def local_files(paths_by_key: Mapping[str, Path]) -> list[LocalFile]:
             raise ConfigurationError(f"{path}: {error.strerror or error}") from error
         moment = time.time_ns() + len(found)
         version = ObjectVersion(
-            LANDING, key, f"{moment:x}", Sequencer(moment), status.st_size, "", datetime.fromtimestamp(moment / 1e9, UTC)
+            LANDING,
+            key,
+            f"{moment:x}",
+            Sequencer(moment),
+            status.st_size,
+            "",
+            datetime.fromtimestamp(moment / 1e9, UTC),
         )
         found.append(LocalFile(path, version, status.st_mtime_ns))
     return found
@@ -86,7 +102,9 @@ class ConversionStore(FolderObjectStore):
     def _unchanged(self, version: ObjectVersion) -> Path:
         file = self._files.get(version)
         if file is None:
-            raise ObjectGoneError(f"{version.key} was converted by an earlier command that did not finish; convert it again")
+            raise ObjectGoneError(
+                f"{version.key} was converted by an earlier command that did not finish; convert it again"
+            )
         try:
             status = file.path.stat()
         except OSError as error:
@@ -97,22 +115,40 @@ class ConversionStore(FolderObjectStore):
 
 
 class FileItemStore(MemoryItemStore):
-    """Items in memory, each write kept in one SQLite file before it counts."""
+    """Items in memory, each write kept in one SQLite file before it counts. Locks the file until it is closed."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens the file, or makes it, and loads every item."""
+    def __init__(self, path: Path, lock_wait_s: float = _LOCK_WAIT_S) -> None:
+        """Opens the file, or makes it, and loads every item.
+
+        Raises TransientError when another process has it, ConfigurationError when it is not a file of ours.
+        """
         super().__init__()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
-        self._database.execute("CREATE TABLE IF NOT EXISTS items (pk TEXT, sk TEXT, item TEXT, PRIMARY KEY (pk, sk))")
-        for pk, sk, text in self._database.execute("SELECT pk, sk, item FROM items").fetchall():
-            super()._store(ItemKey(pk, sk), json.loads(text))
+        self._path = path
+        with self._errors("opening"):
+            self._database = sqlite3.connect(path, lock_wait_s, check_same_thread=False, isolation_level=None)
+            try:
+                # Exclusive first: what is in memory is true only while nobody else writes.
+                self._database.execute("PRAGMA locking_mode=EXCLUSIVE")
+                self._database.execute("PRAGMA journal_mode=WAL")
+                self._database.execute("PRAGMA synchronous=NORMAL")
+                self._database.execute("BEGIN IMMEDIATE")
+                self._database.execute(
+                    "CREATE TABLE IF NOT EXISTS items (pk TEXT, sk TEXT, item TEXT, PRIMARY KEY (pk, sk))"
+                )
+                self._database.execute("COMMIT")
+                for pk, sk, text in self._database.execute("SELECT pk, sk, item FROM items").fetchall():
+                    super()._store(ItemKey(pk, sk), json.loads(text))
+            except BaseException:
+                self._database.close()
+                raise
+
+    def close(self) -> None:
+        """Let go of the file, and of its lock."""
+        self._database.close()
 
     def write(self, changes: Sequence[Change]) -> Written | Refused:
-        """Make all changes or none, on disk as in memory."""
-        with self._lock:
+        """Make all changes or none, on disk as in memory. Raises PermanentError when the disk refuses."""
+        with self._lock, self._errors("writing"):
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 outcome = super().write(changes)
@@ -130,22 +166,63 @@ class FileItemStore(MemoryItemStore):
             self._database.execute("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", (key.pk, key.sk, text))
         super()._store(key, item)
 
+    @contextmanager
+    def _errors(self, doing: str) -> Generator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise TransientError(
+                    f"another conversion is writing to {self._path.parent}: wait until it has ended, then do this again"
+                ) from error
+            raise PermanentError(f"{doing} {self._path}: {error}") from error
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise ConfigurationError(
+                f"{self._path} is not what `lakegate convert` keeps its books in ({error}): give another output folder"
+            ) from error
 
-def conversion_gate(root: Path, dataset: Dataset, files: Sequence[LocalFile]) -> Gate:
-    """The gate of a folder: tables under `<root>/processed`, quarantine under `<root>/quarantine`."""
+
+@contextmanager
+def open_conversion(root: Path, dataset: Dataset, files: Sequence[LocalFile]) -> Generator[Gate]:
+    """The gate of a folder: tables under `<root>/processed`, quarantine under `<root>/quarantine`; closed on leaving.
+
+    On leaving without a fault, data files that the dataset's table no longer holds are removed.
+    Raises ConfigurationError when the folder cannot be written to, TransientError while another conversion has it.
+    """
     try:
         root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"{root} cannot be the output folder: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise ConfigurationError(f"{root} cannot be the output folder: {said}") from error
     if not os.access(root, os.W_OK):
         raise ConfigurationError(f"{root} cannot be the output folder: it is not writable")
-    return Gate(
-        datasets=DatasetCatalog((dataset,)),
-        store=ConversionStore(root, files),
-        ledger=Ledger(FileItemStore(root / _BOOKS_FILE), utc_now),
-        tables=folder_tables(root),
-        reader=ChildReader,
-        clock=utc_now,
-        landing_bucket=LANDING,
-        quarantine_bucket=ROOT,
-    )
+    items = FileItemStore(root / _BOOKS_FILE)
+    try:
+        store, tables = ConversionStore(root, files), folder_tables(root)
+        yield Gate(
+            datasets=DatasetCatalog((dataset,)),
+            store=store,
+            ledger=Ledger(items, utc_now),
+            tables=tables,
+            reader=ChildReader,
+            clock=utc_now,
+            landing_bucket=LANDING,
+            quarantine_bucket=ROOT,
+        )
+        _remove_unheld(store, tables, dataset)
+    finally:
+        items.close()
+
+
+def _remove_unheld(store: ConversionStore, tables: "IcebergTables", dataset: Dataset) -> None:
+    """Remove data files that the table's present state does not hold: superseded ones, and those of attempts that died."""
+    table = tables.load(dataset)
+    snapshot = table.current_snapshot()
+    held = {
+        entry.data_file.file_path
+        for manifest in (snapshot.manifests(table.io) if snapshot else ())
+        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+    }
+    bucket, prefix = tables.data_location(dataset)
+    unheld = [key for key in store.list_keys(bucket, f"{prefix}/") if store.uri(bucket, key) not in held]
+    store.delete(bucket, unheld)

@@ -1,5 +1,6 @@
 """`lakegate validate` and `convert`: a local file through the gate, without AWS and without Dagster."""
 
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,15 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from lakegate.cli.datasets import named_dataset
-from lakegate.cli.output import Exit, JsonOption, console, print_json, safe
+from lakegate.cli.output import Exit, JsonOption, console, counted, print_json, safe
 from pipelines.contracts.model import Dataset
-from pipelines.errors import ConfigurationError
+from pipelines.errors import ConfigurationError, ObjectGoneError
 from pipelines.intake.routing import event_day
 from pipelines.reading.violations import Violation
 from pipelines.reports import BatchReport, FileEnding, FileReport
 
-__all__ = ["add_to", "landing_key"]
+__all__ = ["add_to", "landing_key", "landing_keys"]
 
+_OWNER = "convert"
+"""Who claims a conversion's batches. The folder is locked, so whoever claimed one before under this name is dead."""
 _VERDICTS = {
     FileEnding.LOADED: "accepted",
     FileEnding.SUPERSEDED: "accepted",
@@ -59,18 +62,29 @@ def landing_key(dataset: Dataset, path: Path, key: str | None) -> str:
     return guess
 
 
-def _keys(dataset: Dataset, files: Sequence[Path], key: str | None) -> dict[str, Path]:
+def landing_keys(dataset: Dataset, files: Sequence[Path], key: str | None) -> dict[str, Path]:
+    """The key of each local file, in order. Raises ConfigurationError for what cannot be sent, or not together."""
     if key is not None and len(files) > 1:
         raise ConfigurationError("--key names one object: give one file with it")
     keys: dict[str, Path] = {}
     for path in files:
-        if not path.is_file():
-            raise ConfigurationError(f"there is no file {path}")
+        _check_file(path)
         landed = landing_key(dataset, path, key)
         if landed in keys:
             raise ConfigurationError(f"{keys[landed]} and {path} would land under the same key {landed!r}")
         keys[landed] = path
     return keys
+
+
+def _check_file(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise ConfigurationError(f"{path}: {said}") from error
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise ConfigurationError(f"{path} is {what}: give files, which have a size and can be read twice")
 
 
 def validate(files: FilesArgument, dataset: DatasetOption, key: KeyOption = None, as_json: JsonOption = False) -> None:
@@ -80,16 +94,19 @@ def validate(files: FilesArgument, dataset: DatasetOption, key: KeyOption = None
     from resources.conversion import ConversionStore, local_files
 
     contract = named_dataset(dataset)
-    sent = local_files(_keys(contract, files, key))
+    sent = local_files(landing_keys(contract, files, key))
     reports: dict[Path, FileReport] = {}
     store = ConversionStore(Path(), sent)
     with ChildReader() as reader:
         for file in sent:
             version = file.version
             day = event_day(version.landed_at)
-            reports[file.path] = preview(
-                reader, contract, version.key, version.size_bytes, lambda version=version: store.read(version), day
-            )
+            try:
+                reports[file.path] = preview(
+                    reader, contract, version.key, version.size_bytes, lambda version=version: store.read(version), day
+                )
+            except ObjectGoneError as error:
+                reports[file.path] = _failed(file.path, str(error))
     _answer(reports, as_json=as_json)
 
 
@@ -103,21 +120,29 @@ def convert(
     """Take files through the gate into a folder: DIR/processed/<table>/… and DIR/quarantine/…, by the pipeline's own path."""
     from pipelines.ingest import ingest_batch
     from pipelines.intake.backfill import take_versions
-    from resources.conversion import conversion_gate, local_files
+    from resources.conversion import local_files, open_conversion
 
     contract = named_dataset(dataset)
-    sent = local_files(_keys(contract, files, key))
-    gate = conversion_gate(out, contract, sent)
-    paths = {file.version.key: file.path for file in sent}
+    sent = local_files(landing_keys(contract, files, key))
+    paths = {file.version: file.path for file in sent}
     reports: dict[Path, FileReport] = {}
-    taken = take_versions(gate, contract, [file.version for file in sent], run_key=f"convert-{gate.ledger.new_id()}")
-    with gate.reader() as reader:
+    with open_conversion(out, contract, sent) as gate, gate.reader() as reader:
         gate.tables.ensure(contract)
+        for left in gate.ledger.live_batches(contract.name):
+            ingest_batch(gate, reader, contract, left.batch_id, _OWNER)
+        taken = take_versions(gate, contract, list(paths), run_key=f"{_OWNER}-{gate.ledger.new_id()}")
         for batch in taken.batches():
-            outcome = ingest_batch(gate, reader, contract, batch.batch_id, owner=taken.run_key)
+            outcome = ingest_batch(gate, reader, contract, batch.batch_id, _OWNER)
             if isinstance(outcome, BatchReport):
-                reports |= {paths[report.key]: report for report in outcome.files if report.key in paths}
-    _answer(reports, as_json=as_json)
+                named = {(version.key, version.version_id): path for version, path in paths.items()}
+                found = ((named.get((r.key, r.version_id)), r) for r in outcome.files)
+                reports |= {path: report for path, report in found if path is not None}
+    why = "; ".join(taken.notes) or "nothing is known of it: convert it again"
+    _answer({path: reports.get(path) or _failed(path, why) for path in paths.values()}, as_json=as_json)
+
+
+def _failed(path: Path, error: str) -> FileReport:
+    return FileReport(str(path), "", 0, FileEnding.RETRY, read_complete=False, error=error)
 
 
 def _answer(reports: dict[Path, FileReport], *, as_json: bool) -> None:
@@ -134,19 +159,21 @@ def _answer(reports: dict[Path, FileReport], *, as_json: bool) -> None:
 
 
 def _document(path: Path, report: FileReport) -> dict[str, Any]:
-    rejected = report.outcome is FileEnding.QUARANTINED
+    """One file in the documented shape; `warnings` and `error` are there when there is one."""
+    verdict = _VERDICTS.get(report.outcome, "failed")
+    accepted = verdict == "accepted"
     return {
         "file": str(path),
-        "verdict": _VERDICTS.get(report.outcome, "failed"),
+        "verdict": verdict,
         "rows_read": report.rows_read,
         "read_complete": report.read_complete,
-        "rows_accepted": 0 if rejected else report.rows_read,
-        "rows_rejected": report.rows_read if rejected else 0,
-        "partitions": [] if rejected else list(report.partitions),
+        "rows_accepted": report.rows_read if accepted else 0,
+        "rows_rejected": report.rows_read if verdict == "rejected" else 0,
+        "partitions": list(report.partitions) if accepted else [],
         "violations_total": report.violations_total,
         "violations": [_violation(v) for v in report.violations],
-        "warnings": [_violation(v) for v in report.warnings],
-        **({"error": report.error} if report.error else {}),
+        **({"warnings": [_violation(v) for v in report.warnings]} if report.warnings else {}),
+        **({"error": report.error or "the file went away"} if verdict == "failed" else {}),
     }
 
 
@@ -174,19 +201,28 @@ def _print(path: Path, report: FileReport) -> None:
         case FileEnding.LOADED | FileEnding.SUPERSEDED:
             where = ", ".join(report.partitions[:3]) + (" …" if len(report.partitions) > 3 else "")
             console.print(
-                f"[green]accepted[/green]  {safe(path)}: {report.rows_read:,} rows"
+                f"[green]accepted[/green]  {safe(path)}: {counted(report.rows_read, 'row')}"
                 + (f" in {safe(where)}" if where else "")
             )
         case FileEnding.EMPTY:
             console.print(f"[yellow]empty[/yellow]     {safe(path)}: no row; what its key has in the table stays")
         case FileEnding.QUARANTINED:
             read = f"{report.rows_read:,} rows read" + ("" if report.read_complete else ", not to the end")
-            console.print(f"[red]rejected[/red]  {safe(path)}: {report.violations_total:,} faults in {read}")
+            console.print(f"[red]rejected[/red]  {safe(path)}: {counted(report.violations_total, 'fault')} in {read}")
             for violation in report.violations:
-                place = ":".join(str(part) for part in (path, violation.line, violation.column) if part is not None)
-                times = f" ({violation.count:,} times)" if violation.count > 1 else ""
-                console.print(f"          {safe(place)}: {safe(violation.message)} \\[{violation.rule.value}]{times}")
+                console.print(f"          {_line(path, report.key, violation)}")
+            if hidden := report.violations_total - sum(v.count for v in report.violations):
+                console.print(f"          {safe(path)}: {hidden:,} more are not listed")
         case FileEnding.GONE | FileEnding.RETRY:
             console.print(f"[red]failed[/red]    {safe(path)}: {safe(report.error or 'the file went away')}")
     for warning in report.warnings:
-        console.print(f"          [yellow]warning[/yellow] {safe(warning.message)} ({warning.count:,} times)")
+        console.print(f"          [yellow]warning[/yellow] {_line(path, report.key, warning)}")
+
+
+def _line(path: Path, key: str, violation: Violation) -> str:
+    """`file:line:column: message [rule]`, the file being the local one: the message itself begins with the object's key."""
+    place = ":".join(str(part) for part in (path, violation.line, violation.column) if part is not None)
+    told = ":".join(str(part) for part in (key, violation.line, violation.column) if part is not None)
+    message = violation.message.removeprefix(f"{told}: ")
+    times = f" ({violation.count:,} times)" if violation.count > 1 else ""
+    return f"{safe(place)}: {safe(message)} \\[{violation.rule.value}]{times}"

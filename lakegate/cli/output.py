@@ -7,7 +7,9 @@
 """
 
 import json
+import math
 import sys
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Annotated, Any
 
@@ -16,10 +18,31 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-__all__ = ["Exit", "JsonOption", "console", "errors", "print_json", "safe", "table"]
+__all__ = ["Exit", "JsonOption", "console", "counted", "errors", "print_json", "safe", "table"]
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+
+class _Output(Console):
+    """A console that never breaks a line of text, and no table either where nobody looks at its width.
+
+    What goes into a file or a pipe is read by `grep` and by programs: a path cut in two is none.
+    """
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Print as rich does, without wrapping text."""
+        wrapping: dict[str, Any] = {"soft_wrap": not self.is_terminal or all(isinstance(o, str) for o in objects)}
+        before = self.width
+        if not self.is_terminal:
+            self.width = _UNBOUND
+        try:
+            super().print(*objects, **(wrapping | how))
+        finally:
+            if not self.is_terminal:
+                self.width = before
+
+
+_UNBOUND = 100_000
+console = _Output(highlight=False)
+errors = _Output(stderr=True, highlight=False)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer with one JSON document instead of text.")]
 
@@ -34,9 +57,34 @@ class Exit(IntEnum):
 
 
 def print_json(document: Any) -> None:
-    """Write one JSON document to standard output, ending in a newline."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
+    """Write one JSON document to standard output, ending in a newline.
+
+    Readable where the output can carry it, escaped where it cannot; a lone surrogate (a byte of a file's name that is
+    no UTF-8) is always escaped. NaN and the infinities, which JSON does not have, become strings.
+    """
+    document = _plain(document)
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=str, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(document, indent=2, default=str, allow_nan=False)
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {str(name): _plain(v) for name, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def safe(text: object) -> str:

@@ -67,8 +67,12 @@ def take_days(gate: Gate, dataset: Dataset, days: Sequence[date], run_key: str) 
 
 
 def take_versions(gate: Gate, dataset: Dataset, versions: Sequence[ObjectVersion], run_key: str) -> Taken:
-    """Register object versions that no event tells of, for this run to process: how `convert` gets its work."""
+    """Register object versions that no event tells of, for this run to process: how `convert` gets its work.
+
+    What an earlier run registered and did not live to plan is taken along.
+    """
     sightings = [sighting_of(version, (dataset,), event_day(gate.clock()), source="convert") for version in versions]
     known = [sighting for sighting in sightings if sighting is not None]
+    left = [entry.ref for entry in gate.ledger.due(dataset.name)]
     gate.ledger.register(known)
-    return Taken(gate, dataset, run_key, [s.ref for s in known])
+    return Taken(gate, dataset, run_key, [*left, *(s.ref for s in known)])

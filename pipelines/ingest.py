@@ -283,14 +283,18 @@ class _Work:
         return self._finish(reports, published.commit, staged)
 
     def _known(self, accepted: Sequence[_Read]) -> list[KnownVersion]:
-        """Every other version of the batch's keys, and those of its own that may have rows from an earlier batch."""
+        """Every other version of the batch's keys, and those of its own that may have rows from an earlier batch.
+
+        Another batch that is committing right now may hold an accepted version without a row: only the table knows then.
+        """
         known: list[KnownVersion] = []
         for read in accepted:
             mine = read.entry
             for entry in self.gate.ledger.entries(mine.version.bucket, mine.version.key):
                 first_time = entry.attempts == 0 and entry.facts is None and entry.trigger is Trigger.EVENT
                 if entry.ref != mine.ref:
-                    known.append(KnownVersion(entry.version, accepted=entry.state is State.COMMITTED))
+                    committing = entry.batch_id if entry.state is State.COMMITTING else None
+                    known.append(KnownVersion(entry.version, entry.state is State.COMMITTED, committing))
                 elif self.claim.epoch > 1 or not first_time:
                     known.append(KnownVersion(entry.version))
         return known

@@ -1,38 +1,53 @@
 """What would happen to a file: read and judged as the pipeline does, with nothing staged, published or written down."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date
 from typing import assert_never
 
 import pyarrow as pa
 
 from pipelines.contracts.model import Dataset
-from pipelines.contracts.schema import reading_schema
+from pipelines.contracts.schema import SOURCE_LINE, reading_schema
 from pipelines.intake.routing import BadKey, Outside, Routed, Unrouted, bad_key_violation, route
 from pipelines.publication.partitioning import Partitioner, PartitionKey, partition_path
+from pipelines.publication.staging import DEFAULT_MAX_PARTITIONS, too_many_partitions
 from pipelines.reading.summary import Accepted, ChunkSource, Empty, FileReader, ReadRequest, Rejected, judge
+from pipelines.reading.violations import Violation
 from pipelines.reports import FileEnding, FileReport
 
 __all__ = ["preview"]
 
 
-@dataclass(slots=True)
 class _Tally:
     """A sink that counts the partitions rows would go to, and keeps none of them."""
 
-    partitioner: Partitioner
-    keys: set[PartitionKey] = field(default_factory=set[PartitionKey])
+    def __init__(self, dataset: Dataset) -> None:
+        self._partitioner = Partitioner(dataset.partition_by, reading_schema(dataset))
+        self._limit = dataset.limits.partitions or DEFAULT_MAX_PARTITIONS
+        self.restart()
 
     def write(self, batch: pa.RecordBatch) -> None:
-        if self.partitioner.fields:
-            self.keys.update(self.partitioner.keys(batch))
+        if not self._partitioner.fields:
+            return
+        for key, rows in self._partitioner.split(batch):
+            self._keys.add(key)
+            if self._over is None and len(self._keys) > self._limit:
+                self._over = rows.column(rows.schema.get_field_index(SOURCE_LINE))[0].as_py(), key
 
     def restart(self) -> None:
-        self.keys.clear()
+        self._keys: set[PartitionKey] = set()
+        self._over: tuple[int, PartitionKey] | None = None
 
     @property
     def paths(self) -> tuple[str, ...]:
-        return tuple(sorted(partition_path(self.partitioner.fields, key) for key in self.keys))
+        return tuple(sorted(partition_path(self._partitioner.fields, key) for key in self._keys))
+
+    def breach(self) -> Violation | None:
+        """What staging would say of a file that touches too many partitions."""
+        if self._over is None:
+            return None
+        line, key = self._over
+        return too_many_partitions(self._partitioner.fields, line, key, len(self._keys), self._limit)
 
 
 def preview(
@@ -52,7 +67,7 @@ def preview(
             request = ReadRequest(dataset, key, size_bytes, routed.key_values)
         case _ as never:
             assert_never(never)
-    tally = _Tally(Partitioner(dataset.partition_by, reading_schema(dataset)))
+    tally = _Tally(dataset)
     summary = reader.read(request, chunks, tally)
     report = replace(
         report,
@@ -63,7 +78,10 @@ def preview(
         seconds=summary.seconds,
     )
     verdict = judge(dataset, summary)
+    breach = tally.breach()
     match verdict:
+        case Accepted() if breach is not None:
+            return _rejected(report, Rejected((breach,), breach.count))
         case Accepted():
             return replace(report, rows_loaded=verdict.rows)
         case Rejected():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import assert_never
 
-from pipelines.accounting.entries import KeyFault, Sighting, VersionRef
+from pipelines.accounting.entries import Sighting, VersionRef
 from pipelines.accounting.ledger import Ledger
 from pipelines.contracts.model import Dataset
 from pipelines.errors import ConfigurationError
@@ -26,7 +26,7 @@ from pipelines.intake.events import (
     parse_message,
 )
 from pipelines.intake.objects import ObjectVersion, object_id
-from pipelines.intake.routing import LANDING_PREFIX, BadKey, Outside, Routed, Unrouted, event_day, route
+from pipelines.intake.routing import LANDING_PREFIX, BadKey, Outside, Route, Routed, Unrouted, event_day, route
 from pipelines.ports import Clock, EventQueue, QueueMessage
 
 __all__ = ["IntakeReport", "adopt_unrouted", "receive", "receive_from", "sighting_of"]
@@ -42,7 +42,7 @@ _WORDS = {
     "restored": ("restored", "restored"),
     "others": ("other event", "other events"),
     "unrouted": ("no dataset claims", "no dataset claims"),
-    "bad_keys": ("quarantined for its key", "quarantined for their keys"),
+    "bad_keys": ("with a wrong key", "with wrong keys"),
     "outside": ("outside landing", "outside landing"),
     "foreign": ("of another bucket", "of other buckets"),
     "unintelligible": ("not understood", "not understood"),
@@ -175,12 +175,16 @@ class _Desk:
         report = self._report
         today = event_day(self._clock())
         sightings: list[Sighting] = []
+        bad_keys: set[VersionRef] = set()
         for event in created:
-            sighting = sighting_of(event.version, self._datasets, today)
+            routed = route(event.version.key, self._datasets, event_day(event.version.landed_at), today)
+            sighting = _sighting(event.version, routed, "event")
             if sighting is None:
                 report.outside += 1
-            else:
-                sightings.append(sighting)
+                continue
+            sightings.append(sighting)
+            if isinstance(routed, BadKey):
+                bad_keys.add(sighting.ref)
         if not sightings:
             return
         registered = self._ledger.register(sightings)
@@ -189,7 +193,7 @@ class _Desk:
         report.duplicates += len(registered.duplicates)
         known = {sighting.ref: sighting for sighting in sightings}
         report.unrouted += sum(known[ref].dataset is None for ref in new)
-        report.bad_keys += sum(known[ref].fault is not None for ref in new)
+        report.bad_keys += len(new & bad_keys)
 
     def _note(self, event: ObjectEvent) -> None:
         report = self._report
@@ -216,16 +220,18 @@ def sighting_of(
     version: ObjectVersion, datasets: Iterable[Dataset], today: date, source: str = "event"
 ) -> Sighting | None:
     """What the ledger is told of an object version: routed to its dataset and day; None outside landing."""
-    seen_on = event_day(version.landed_at)
-    routed = route(version.key, datasets, seen_on, today)
+    return _sighting(version, route(version.key, datasets, event_day(version.landed_at), today), source)
+
+
+def _sighting(version: ObjectVersion, routed: Route, source: str) -> Sighting | None:
     match routed:
         case Routed():
             return Sighting(version, routed.dataset.name, routed.landing_day, source=source)
         case BadKey():
-            fault = KeyFault(routed.rule.value, routed.message)
-            return Sighting(version, routed.dataset.name, routed.accounted_day, fault, source)
+            # Work like any other: the run that takes it finds the same fault, copies the object and writes the report.
+            return Sighting(version, routed.dataset.name, routed.accounted_day, source=source)
         case Unrouted():
-            return Sighting(version, None, seen_on, source=source)
+            return Sighting(version, None, event_day(version.landed_at), source=source)
         case Outside():
             return None
         case _ as never:

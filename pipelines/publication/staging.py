@@ -16,7 +16,7 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from pipelines.contracts.model import Dataset
+from pipelines.contracts.model import Dataset, PartitionField
 from pipelines.contracts.schema import SOURCE_LINE, reading_schema
 from pipelines.ports import SourceVersion
 from pipelines.publication.buffers import EncoderPool, PartitionBuffers, Piece, StagedLayout
@@ -25,7 +25,14 @@ from pipelines.publication.partitioning import Partitioner, PartitionKey, partit
 from pipelines.publication.staged import StagedFile
 from pipelines.reading.violations import Rule, Violation
 
-__all__ = ["DEFAULT_BUDGET_BYTES", "DEFAULT_FILE_BYTES", "DEFAULT_MAX_PARTITIONS", "FileStage", "Staging"]
+__all__ = [
+    "DEFAULT_BUDGET_BYTES",
+    "DEFAULT_FILE_BYTES",
+    "DEFAULT_MAX_PARTITIONS",
+    "FileStage",
+    "Staging",
+    "too_many_partitions",
+]
 
 DEFAULT_BUDGET_BYTES = 64 << 20
 DEFAULT_FILE_BYTES = 256 << 20
@@ -220,20 +227,8 @@ class FileStage:
         if self._over is None:
             return None
         line, key = self._over
-        fields = self._staging.partitioner.fields
-        limit = self._staging.max_partitions
-        found = "/".join(f"{f.name}={partition_text(f, v)}" for f, v in zip(fields, key, strict=True))[:200]
-        at_least = "at least " if len(self._partitions) >= _COUNTED_PARTITIONS else ""
-        return Violation(
-            rule=Rule.PARTITION_COUNT,
-            column=None,
-            line=line,
-            byte_offset=None,
-            found=found,
-            expected=f"at most {limit} partitions",
-            count=len(self._partitions) - limit,
-            message=f"the file touches {at_least}{len(self._partitions)} partitions, the limit is {limit}",
-        )
+        staging = self._staging
+        return too_many_partitions(staging.partitioner.fields, line, key, len(self._partitions), staging.max_partitions)
 
     def accept(self) -> None:
         """The verdict is good: the rows belong to the batch. Raises ValueError after a breach of the limit."""
@@ -307,3 +302,21 @@ def _alone(rows: pa.RecordBatch) -> pa.RecordBatch:
     if rows.get_total_buffer_size() <= 2 * rows.nbytes + 4096:
         return rows
     return rows.take(pa.array(np.arange(rows.num_rows)))
+
+
+def too_many_partitions(
+    fields: Sequence[PartitionField], line: int, key: PartitionKey, partitions: int, limit: int
+) -> Violation:
+    """The violation of a file that touches more partitions than its limit; `line` and `key` are where it went over."""
+    found = "/".join(f"{f.name}={partition_text(f, v)}" for f, v in zip(fields, key, strict=True))[:200]
+    at_least = "at least " if partitions >= _COUNTED_PARTITIONS else ""
+    return Violation(
+        rule=Rule.PARTITION_COUNT,
+        column=None,
+        line=line,
+        byte_offset=None,
+        found=found,
+        expected=f"at most {limit} partitions",
+        count=partitions - limit,
+        message=f"the file touches {at_least}{partitions} partitions, the limit is {limit}",
+    )

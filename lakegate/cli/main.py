@@ -1,5 +1,6 @@
 """The `lakegate` command: one door, and the only place where an exception becomes an exit code."""
 
+import io
 import os
 import sys
 
@@ -28,6 +29,9 @@ app.add_typer(operate.quarantine_app, name="quarantine")
 
 def main() -> None:
     """Run the command line; exit with 0 good, 1 bad data, 2 misuse, 3 AWS or system."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter is no reason to stop
     try:
         app()
     except ConfigurationError as error:
@@ -40,6 +44,14 @@ def main() -> None:
         # The reader of our output is gone (`lakegate … | head`): nothing is left to say, not even to a closed stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.GOOD)
+    except Exception as error:  # the last door: Python's exit code for what nobody caught would say "bad data"
+        if os.environ.get("LAKEGATE_TRACEBACK"):
+            raise
+        errors.print(
+            f"[red]lakegate:[/red] unexpected {type(error).__name__}: {safe(error)}\n"
+            "  This should not happen; with LAKEGATE_TRACEBACK=1 the command says where it did."
+        )
+        sys.exit(Exit.SYSTEM)
 
 
 if __name__ == "__main__":

@@ -8,16 +8,20 @@ import typer
 
 from lakegate.cli.connection import connect
 from lakegate.cli.datasets import named_dataset
-from lakegate.cli.files import landing_key
+from lakegate.cli.files import landing_keys
 from lakegate.cli.output import Exit, JsonOption, console, print_json, safe, table
 from lakegate.settings import repository_root
 from lakegate.status import Rest, look, outcome_columns, sheet_document
 from pipelines.accounting.entries import LedgerEntry
+from pipelines.accounting.states import Outcome
 from pipelines.errors import ConfigurationError, ObjectGoneError
 from pipelines.publication.quarantine import load_report, quarantine_id, report_lines
 
 __all__ = ["add_to", "quarantine_app"]
 
+_BETWEEN_LOOKS_S = 2.0
+_LOOKS_AT_REST = 2
+"""An event needs a moment from the bucket to the queue: a single look right after a drop would find all at rest."""
 quarantine_app = typer.Typer(help="Rejected files: what was wrong, and the way back.", no_args_is_help=True)
 
 
@@ -87,18 +91,15 @@ def drop(
     from resources.environment import as_lakegate_error, client
 
     contract = named_dataset(dataset)
-    if key is not None and len(files) > 1:
-        raise ConfigurationError("--key names one object: give one file with it")
-    keys = [(path, landing_key(contract, path, key)) for path in files]
-    missing = [str(path) for path in files if not path.is_file()]
-    if missing:
-        raise ConfigurationError(f"there is no file {', '.join(missing)}")
+    keys = landing_keys(contract, files, key)
     deployment, _ = connect()
     dropped: list[dict[str, Any]] = []
-    for path, landed in keys:
+    for landed, path in keys.items():
         try:
             with path.open("rb") as content:
                 answer = client("s3").put_object(Bucket=deployment.landing_bucket, Key=landed, Body=content)
+        except OSError as error:
+            raise ConfigurationError(f"{path}: {error.strerror or error}") from error
         except (BotoCoreError, ClientError) as error:
             raise as_lakegate_error(error, f"putting {path} to {landed}") from error
         dropped.append({"file": str(path), "key": landed, "version_id": answer.get("VersionId")})
@@ -116,17 +117,29 @@ def wait(
     deployment, gate = connect()
     deadline = time.monotonic() + timeout
     rest = look(gate, deployment)
-    while not rest.at_rest and time.monotonic() < deadline:
-        if not as_json:
+    looks_at_rest = int(rest.at_rest)
+    while looks_at_rest < _LOOKS_AT_REST and time.monotonic() < deadline:
+        if not as_json and not rest.at_rest:
             console.print(f"  {rest.sentence()}")
-        time.sleep(2)
+        time.sleep(_BETWEEN_LOOKS_S)
         rest = look(gate, deployment)
+        looks_at_rest = looks_at_rest + 1 if rest.at_rest else 0
     if as_json:
-        print_json({"version": 1, "at_rest": rest.at_rest, "messages": rest.messages, **sheet_document(rest.sheet)})
+        print_json(_rest_document(rest))
     else:
         console.print(rest.sentence())
-    if not rest.at_rest or rest.sheet.problems:
+    if not rest.at_rest or rest.sheet.problems or rest.sheet.outcome(Outcome.FAILED):
         raise typer.Exit(Exit.BAD_DATA)
+
+
+def _rest_document(rest: Rest) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "at_rest": rest.at_rest,
+        "messages": rest.messages,
+        "dead_letters": rest.dead_letters,
+        **sheet_document(rest.sheet),
+    }
 
 
 def status(
@@ -137,15 +150,7 @@ def status(
     deployment, gate = connect()
     rest = look(gate, deployment)
     if as_json:
-        print_json(
-            {
-                "version": 1,
-                "at_rest": rest.at_rest,
-                "messages": rest.messages,
-                "dead_letters": rest.dead_letters,
-                **sheet_document(rest.sheet),
-            }
-        )
+        print_json(_rest_document(rest))
     else:
         print_sheet(rest, by_day=days)
     if rest.sheet.problems:
@@ -239,7 +244,7 @@ def trace(
                 ],
             }
         )
-    else:
+    elif entries:
         console.print(f"[bold]{safe(name)}[/bold]")
         versions = table(
             "version", "landed (UTC)", "outcome", "state", "#rows", "#faults", "duplicates", "quarantine id"
@@ -267,7 +272,7 @@ def trace(
         console.print(steps)
     if not entries:
         if not as_json:
-            console.print("The ledger knows no version of this key.")
+            console.print(f"The ledger knows no version of the key {safe(name)}.")
         raise typer.Exit(Exit.BAD_DATA)
 
 

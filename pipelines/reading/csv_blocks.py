@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.reading.decompression import StreamFault
 from pipelines.reading.violations import Rule
 
 __all__ = ["BLOCK_BYTES", "CsvBlock", "Positions", "QuoteFault", "Structure", "line_ends", "slices", "split"]
@@ -94,16 +95,22 @@ def split(
     """Cut `pieces` into blocks of about `block_bytes` at record ends; the last block may end without a line end.
 
     A record of more than `record_bytes` that does not fit a block comes alone and cut off, as the last block. Never
-    raises for what the bytes hold; holds at most the larger of one block and one record, twice.
+    raises for what the bytes hold; holds at most the larger of one block and one record, twice. A StreamFault of
+    the pieces is raised behind the last whole record.
     """
     mark = ord(delimiter)
     source = slices(pieces, block_bytes)
     held: list[bytes] = []
     held_bytes, wanted, offset, line = 0, block_bytes, 0, 1
     at_end = False
-    while not at_end or held_bytes:
-        while held_bytes < wanted and not at_end:
-            piece = next(source, None)
+    fault: StreamFault | None = None
+    while True:
+        while held_bytes < wanted and not at_end and fault is None:
+            try:
+                piece = next(source, None)
+            except StreamFault as stop:
+                fault = stop
+                break
             if piece is None:
                 at_end = True
             else:
@@ -111,6 +118,8 @@ def split(
                 held_bytes += len(piece)
         buffer = b"".join(held)
         if not buffer:
+            if fault is not None:
+                raise fault
             return
         structure = _structure(buffer, mark, at_end)
         if at_end:
@@ -120,6 +129,8 @@ def split(
         elif len(buffer) > record_bytes:
             yield _block(buffer, offset, line, structure, is_last=True, oversized=True)
             return
+        elif fault is not None:
+            raise fault
         else:
             held, wanted = [buffer], max(len(buffer) * 2, wanted)
             continue

@@ -28,6 +28,10 @@ _MAX_UTF8_FAULTS = 10_000
 _BLANK_SLICE = 65_536
 _MAX_PLACED = 1_000
 """Quote faults of one block whose column is looked up; of further ones only the number is kept."""
+_QUOTE_EXPECTED = {
+    Rule.BARE_QUOTE: "quotes only around the whole field",
+    Rule.TEXT_AFTER_QUOTE: "a delimiter after the closing quote",
+}
 _BOM = b"\xef\xbb\xbf"
 _Mask = npt.NDArray[np.bool_]
 
@@ -133,38 +137,38 @@ class CsvReader:
             self._fatal(block, last, Rule.RECORD_SIZE, f"more than {limits.record_bytes:,} bytes",
                         f"at most {limits.record_bytes:,} bytes a record", where and f"In it, {where}.")  # fmt: skip
         sizes = block.ends - block.starts
-        if int(sizes.max()) > limits.record_bytes:
+        if not block.oversized and int(sizes.max()) > limits.record_bytes:
             for record in np.flatnonzero(sizes > limits.record_bytes):
                 bad[record] = True
                 self._one(block, int(block.starts[record]), Rule.RECORD_SIZE, f"{int(sizes[record]):,} bytes",
                           f"at most {limits.record_bytes:,} bytes a record")  # fmt: skip
-        for rule in (Rule.BARE_QUOTE, Rule.TEXT_AFTER_QUOTE):
-            places = np.array([f.position for f in block.structure.faults if f.rule is rule], np.int64)
-            if len(places):
-                self._quote_faults(block, bad, rule, places)
+        if block.structure.faults:
+            self._quote_faults(block, bad)
         if block.unclosed and block.is_last and not block.oversized:
             self._fatal(block, block.open_quote, Rule.UNCLOSED_QUOTE, self._snippet(block, block.open_quote),
                         "a closing quote before the end of the file",
                         f"Everything from line {block.line_of(block.open_quote)} to the end is inside this quote.")  # fmt: skip
 
-    def _quote_faults(self, block: CsvBlock, bad: _Mask, rule: Rule, places: Positions) -> None:
-        records = np.searchsorted(block.ends, places, side="right")
-        fresh = ~bad[records]
-        records, firsts = np.unique(records[fresh], return_index=True)
-        if not len(records):
-            return
-        places = places[fresh][firsts]
-        expected = (
-            "quotes only around the whole field" if rule is Rule.BARE_QUOTE else "a delimiter after the closing quote"
-        )
+    def _quote_faults(self, block: CsvBlock, bad: _Mask) -> None:
+        """Report the first wrong quote of each record; those behind it are its consequence."""
+        faults = block.structure.faults
+        records = np.searchsorted(block.ends, np.array([f.position for f in faults], np.int64), side="right")
+        records, firsts = np.unique(records, return_index=True)
+        chosen = [(r, faults[i]) for r, i in zip(records.tolist(), firsts.tolist(), strict=True) if not bad[r]]
         bad[records] = True
-        for record, place in zip(records[:_MAX_PLACED].tolist(), places[:_MAX_PLACED].tolist(), strict=True):
-            column = self._column_at(block, record, place)
-            sample = Sample(block.line_of(place), self._offset(block, place), self._snippet(block, place))
-            self._collector.add(rule, column, [sample], expected)
-        if len(records) > _MAX_PLACED:
-            self._one(block, int(places[_MAX_PLACED]), rule, self._snippet(block, int(places[_MAX_PLACED])), expected,
-                      count=len(records) - _MAX_PLACED)  # fmt: skip
+        for number, (record, fault) in enumerate(chosen):
+            if number >= _MAX_PLACED:
+                self._one(block, fault.position, fault.rule, "", _QUOTE_EXPECTED[fault.rule])
+                continue
+            column = self._column_at(block, record, fault.position)
+            line, first_line = block.line_of(fault.position), int(block.lines[record])
+            detail = (
+                f"The record starts on line {first_line}: a quote opened there is closed here."
+                if line > first_line
+                else None
+            )
+            sample = Sample(line, self._offset(block, fault.position), self._snippet(block, fault.position))
+            self._collector.add(fault.rule, column, [sample], _QUOTE_EXPECTED[fault.rule], detail=detail)
 
     def _column_at(self, block: CsvBlock, record: int, place: int) -> str | None:
         if self._parser is None:
@@ -296,7 +300,7 @@ class CsvReader:
         if blank is not None and end == len(block.starts):
             texts = np.flatnonzero(~blank)
             last_text = int(texts[-1]) if len(texts) else -1
-        if last_text >= first:
+        if last_text >= first or self._whole is not None:
             self._flush_blank(parser)
         if blank is not None:
             inner = np.flatnonzero(blank[first : last_text + 1]) + first
@@ -376,8 +380,14 @@ class CsvReader:
 
         has_quotes = len(block.structure.opens) > 0
         lines = block.lines[records] if len(records) != len(block.lines) else block.lines
+        offsets = self._original_start + block.starts[records] if self._text.is_utf8 else None
         return RowBlock(
-            len(records), lines, parser.matched(columns, has_quotes=has_quotes), locate, parser.rescued(columns)
+            len(records),
+            lines,
+            parser.matched(columns, has_quotes=has_quotes),
+            locate,
+            offsets,
+            parser.rescued(columns),
         )
 
     def _ragged(self, block: CsvBlock, records: Positions) -> Positions:
@@ -403,7 +413,9 @@ class CsvReader:
     def _row_sample(self, block: CsvBlock, record: int, fields: int) -> Sample:
         start, end = int(block.starts[record]), int(block.ends[record])
         text = block.content[start : min(end, start + 1_000)].decode("utf-8", "replace").rstrip("\r\n")
-        return Sample(int(block.lines[record]), self._offset(block, start), f"{fields} fields: {text}")
+        return Sample(
+            int(block.lines[record]), self._offset(block, start), f"{fields} field{'' if fields == 1 else 's'}: {text}"
+        )
 
     def _oversized_cells(
         self, block: CsvBlock, columns: list[pa.Array], records: Positions
@@ -456,5 +468,8 @@ def _chosen(block: CsvBlock, records: Positions) -> bytes:
         lasts = records[np.concatenate((breaks - 1, np.array([len(records) - 1])))]
         spans = zip(block.starts[firsts].tolist(), block.ends[lasts].tolist(), strict=True)
         chosen = b"".join(content[start:end] for start, end in spans)
-    # pyarrow skips a byte order mark at the start of what it is given: here it would be text.
-    return _BOM + chosen if chosen.startswith(_BOM) else chosen
+    # pyarrow skips a byte order mark at the start of what it is given, where here it is text; and at the end of input it takes
+    # an empty last field for a quoted one (`"",` without a line end gives '' and not null).
+    if chosen.startswith(_BOM):
+        chosen = _BOM + chosen
+    return chosen if chosen[-1:] in (b"\n", b"\r") else chosen + b"\n"

@@ -48,6 +48,7 @@ class Text:
             raise ConfigurationError(f"format.encoding {declared!r} is not an encoding Python knows") from None
         self._content = iter(content)
         self.bom_bytes = 0
+        self.has_content = False
 
     @property
     def is_utf8(self) -> bool:
@@ -66,6 +67,7 @@ class Text:
             if len(head) >= _LONGEST_MARK:
                 break
         head = self._without_mark(head)
+        self.has_content = bool(head)
         if self.is_utf8:
             if head:
                 yield head

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.reading.csv_blocks import Positions, line_ends, slices
+from pipelines.reading.decompression import StreamFault
 
 __all__ = ["ArrayFault", "JsonBlock", "split_array", "split_lines"]
 
@@ -57,23 +58,33 @@ class ArrayFault:
 
 
 class _Buffer:
-    """Collects pieces until there are enough."""
+    """Collects pieces until there are enough. A StreamFault is kept until what came before it has been used."""
 
     def __init__(self, pieces: Iterable[bytes], block_bytes: int) -> None:
         self._source = slices(pieces, block_bytes)
         self.at_end = False
+        self.fault: StreamFault | None = None
         self.content = b""
 
     def fill(self, wanted: int) -> None:
         held, size = [self.content], len(self.content)
-        while size < wanted and not self.at_end:
-            piece = next(self._source, None)
+        while size < wanted and not self.at_end and self.fault is None:
+            try:
+                piece = next(self._source, None)
+            except StreamFault as stop:
+                self.fault = stop
+                break
             if piece is None:
                 self.at_end = True
             else:
                 held.append(piece)
                 size += len(piece)
         self.content = b"".join(held)
+
+    def stop(self) -> None:
+        """Raise the fault that ended the pieces, if one did."""
+        if self.fault is not None:
+            raise self.fault
 
 
 def split_lines(pieces: Iterable[bytes], record_bytes: int, block_bytes: int) -> Iterator[JsonBlock]:
@@ -84,6 +95,7 @@ def split_lines(pieces: Iterable[bytes], record_bytes: int, block_bytes: int) ->
         buffer.fill(wanted)
         content = buffer.content
         if not content:
+            buffer.stop()
             return
         cut = len(content) if buffer.at_end else content.rfind(b"\n") + 1
         if not cut:
@@ -93,6 +105,7 @@ def split_lines(pieces: Iterable[bytes], record_bytes: int, block_bytes: int) ->
                     content, offset, line, np.zeros(1, np.int64), whole, np.empty(0, np.int64), oversized=True
                 )
                 return
+            buffer.stop()
             wanted = 2 * len(content)
             continue
         block = content[:cut]
@@ -118,6 +131,7 @@ def split_array(
     content = buffer.content.lstrip(WHITESPACE)
     skipped = len(buffer.content) - len(content)
     while not content and not buffer.at_end and skipped <= record_bytes:
+        buffer.stop()
         buffer.fill(len(buffer.content) + block_bytes)
         content = buffer.content.lstrip(WHITESPACE)
         skipped = len(buffer.content) - len(content)
@@ -164,6 +178,7 @@ def split_array(
                     content, offset, line, np.zeros(1, np.int64), sizes, np.empty(0, np.int64), oversized=True
                 )
                 return
+            buffer.stop()
             wanted = 2 * len(content) + 1
             continue
         stop = int(commas[-1]) if end is None else end
@@ -208,6 +223,7 @@ def _behind(buffer: _Buffer, offset: int, line: int) -> Iterator[ArrayFault]:
         buffer.content = b""
         if buffer.at_end:
             return
+        buffer.stop()
         buffer.fill(1)
 
 

@@ -1,7 +1,7 @@
 """One JSON record, strictly: RFC 8259 and nothing beside it, with every number as it is written.
 
-orjson decides the syntax (it was right on every y_ and n_ of JSONTestSuite); it sees neither duplicate keys nor the digits of
-large numbers. So the standard library reads the accepted text once more, with hooks that keep both.
+The standard library's decoder is used with hooks: numbers are kept as their literals (faster ones turn large integers into
+doubles and refuse 1e400), duplicate keys are seen, NaN and Infinity are refused, and so is half a surrogate pair.
 """
 
 import json
@@ -48,7 +48,7 @@ def _pairs(pairs: Sequence[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     return members
 
 
-_DECODE = json.JSONDecoder(object_pairs_hook=_pairs, parse_int=Number, parse_float=Number).decode
+_LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}:,]', re.DOTALL)
 _WHITESPACE = b" \t\n\r"
 
@@ -60,22 +60,48 @@ def parse_record(raw: bytes, depth: int) -> "JsonValue | JsonFault":
         if deep is not None:
             return JsonFault(Rule.DEPTH, deep, f"nesting deeper than {depth}", f"at most {depth} levels")
     try:
-        orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        return _syntax(raw, error)
-    try:
-        return _DECODE(raw.decode("utf-8"))
+        value = _DECODE(raw.decode("utf-8"))
     except _DuplicateError:
         position, key = _duplicate(raw)
         return JsonFault(Rule.JSON_DUPLICATE_KEY, position, key, "each key once in an object")
-    except (ValueError, RecursionError):
-        return JsonFault(Rule.JSON_SYNTAX, 0, raw[:40].decode("utf-8", "replace"), "valid JSON")
+    except json.JSONDecodeError as error:
+        return _syntax(raw, error)
+    except RecursionError:
+        return JsonFault(Rule.DEPTH, 0, "nesting deeper than can be read", "a flatter document")
+    if b"\\u" in raw and _LONE_SURROGATE.search(raw):
+        return _surrogate(raw, value)
+    return value
 
 
-def _syntax(raw: bytes, error: orjson.JSONDecodeError) -> JsonFault:
+def _constant(name: str) -> None:
+    raise json.JSONDecodeError(f"{name} is not JSON", name, 0)
+
+
+_DECODE = json.JSONDecoder(
+    object_pairs_hook=_pairs, parse_int=Number, parse_float=Number, parse_constant=_constant
+).decode
+
+
+def _surrogate(raw: bytes, value: JsonValue) -> "JsonValue | JsonFault":
+    """Refuse half a surrogate pair, which is no character (RFC 8259, section 8.2)."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        match = _LONE_SURROGATE.search(raw)
+        position = 0 if match is None else match.start()
+        found = raw[position : position + 12].decode("utf-8", "replace")
+        return JsonFault(Rule.JSON_SYNTAX, position, found, "valid JSON (half of a surrogate pair is no character)")
+    return value
+
+
+def _syntax(raw: bytes, error: json.JSONDecodeError) -> JsonFault:
     text = raw.decode("utf-8", "replace")
-    position = len(text[: error.pos].encode("utf-8"))
-    found = text[max(error.pos - 16, 0) : error.pos + 24].strip() or "the end of the record"
+    at = error.pos
+    if "is not JSON" in error.msg:
+        constant = re.search(error.doc, text)
+        at = constant.start() if constant else 0
+    position = len(text[:at].encode("utf-8"))
+    found = text[max(at - 16, 0) : at + 24].strip() or "nothing"
     return JsonFault(Rule.JSON_SYNTAX, min(position, len(raw)), found, f"valid JSON ({error.msg})")
 
 

@@ -198,7 +198,7 @@ class _JsonReader:
         lines = block.first_line + np.searchsorted(block.line_ends, starts)
         texts = pa.array([rescued[row] for row in kept], pa.string()) if rescue else None
         self._rows += len(kept)
-        self._judge.judge(RowBlock(len(kept), lines, cells, locate, texts))
+        self._judge.judge(RowBlock(len(kept), lines, cells, locate, starts + self._offset(block, 0), texts))
 
     def _collision(self, block: JsonBlock, span: tuple[int, int], key: str, name: str) -> None:
         place = span[0] + value_positions(block.content[span[0] : span[1]]).get(key, 0)
@@ -217,7 +217,7 @@ class _JsonReader:
 
     def _finish(self) -> None:
         """Keys that no record has: one fault of the file, instead of a null in each row."""
-        if not self._rows:
+        if not self._rows or self.rows_broken:  # the key may stand in a record that could not be read
             return
         seen = {self._by_key[key] for key in self._seen}
         schema = self._plan.dataset.schema_
@@ -265,7 +265,9 @@ class JsonArrayReader(_JsonReader):
     def read(self) -> None:
         """Read everything. Raises StopReading behind a fault that ends the file, StreamFault from the text."""
         limits = self._plan.limits
+        is_empty = True
         for block in split_array(self._text, limits.record_bytes, limits.depth, self._block_bytes):
+            is_empty = False
             if isinstance(block, ArrayFault):
                 rule = Rule.DEPTH if block.deep else Rule.JSON_SHAPE if block.is_shape else Rule.JSON_SYNTAX
                 place = Sample(block.line, self._text.bom_bytes + block.position, block.found)
@@ -276,6 +278,10 @@ class JsonArrayReader(_JsonReader):
                              f"at most {limits.record_bytes:,} bytes an element")  # fmt: skip
                 raise StopReading
             self._read_block(block, range(len(block.starts)))
+        if is_empty and self._text.bom_bytes and not self._text.has_content:
+            found = Sample(1, self._text.bom_bytes, "a byte order mark and nothing else")
+            self._collector.add(Rule.JSON_SYNTAX, None, [found], "an array of objects")
+            raise StopReading
         self._finish()
 
     def _syntax_fault(self, block: JsonBlock, start: int, fault: JsonFault) -> None:

@@ -63,14 +63,15 @@ class Cells:
 class RowBlock:
     """Rows that are whole: the cells of each column found in the file, and where each row starts.
 
-    `locate` gives the byte offset of a row's cell (of the row when the column is None) in the content. `rescued` is the
-    `_rescued` column where the contract asks for one.
+    `locate` gives the byte offset of a row's cell (of the row when the column is None) in the content. `offsets` are the
+    byte offsets of all rows, where they are cheap to tell. `rescued` is the `_rescued` column where the contract asks for one.
     """
 
     rows: int
     lines: Positions
     cells: Mapping[str, Cells]
     locate: Callable[[int, str | None], int | None]
+    offsets: Positions | None = None
     rescued: pa.Array | None = None
 
 
@@ -134,7 +135,7 @@ class RowJudge:
         for breach in self._expectations.check(values):
             self._report(breach, block, _text_of(values[str(breach.column)]), bad)
         if self._unique is not None:
-            self._unique.add([values[name] for name in plan.dataset.primary_key], block.lines)
+            self._unique.add([values[name] for name in plan.dataset.primary_key], block.lines, block.offsets)
         if self._partitions is not None:
             self._partitions.add(values)
         newly_bad = int(bad.sum())
@@ -208,8 +209,8 @@ class RowJudge:
                 columns.append(values[schema_field.name])
         self._out(pa.RecordBatch.from_arrays(columns, schema=self._plan.schema))
 
-    def finish(self, locate_line: Callable[[int], int | None] | None = None) -> None:
-        """After the last block: what only the whole file can tell. `locate_line` gives a line's byte offset, if known."""
+    def finish(self) -> None:
+        """After the last block: what only the whole file can tell."""
         if self._partitions is not None and (excess := self._partitions.excess()):
             self._collector.add(Rule.PARTITION_COUNT, None, [Sample(None, None, excess)], self._partitions.expected)
         self._expectations.finish(self._collector)
@@ -222,7 +223,7 @@ class RowJudge:
             self._collector.add(
                 Rule.PRIMARY_KEY,
                 names[0] if len(names) == 1 else None,
-                [Sample(r.line, locate_line(r.line) if locate_line else None, shown_key(names, r.key)) for r in repeats.first],
+                [Sample(r.line, r.byte_offset, shown_key(names, r.key)) for r in repeats.first],
                 f"each key once; this one stood on line {repeats.first[0].first_line} already",
                 count=repeats.count,
             )  # fmt: skip

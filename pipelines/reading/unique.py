@@ -37,6 +37,7 @@ class Repeat:
     """A row whose key an earlier row has: both lines, and the key."""
 
     line: int
+    byte_offset: int | None
     first_line: int
     key: tuple[Any, ...]
 
@@ -82,9 +83,10 @@ class KeyIndex:
         if self._run_file is not None:
             self._run_file.close()
 
-    def add(self, columns: Sequence[pa.Array], lines: Positions) -> None:
+    def add(self, columns: Sequence[pa.Array], lines: Positions, offsets: Positions | None = None) -> None:
         """Add a block's rows. A row with a null in its key is left out: the null is its fault already."""
-        batch = pa.RecordBatch.from_arrays([*columns, pa.array(lines)], names=[*self._names, "line"])
+        places = pa.nulls(len(lines), pa.int64()) if offsets is None else pa.array(offsets)
+        batch = pa.RecordBatch.from_arrays([*columns, pa.array(lines), places], names=[*self._names, "line", "offset"])
         if any(c.null_count for c in columns):
             whole = pc.is_valid(columns[0])
             for column in columns[1:]:
@@ -131,11 +133,11 @@ class KeyIndex:
                     continue
                 rows = batch.take(pa.array(chosen))
                 columns = [rows[name].to_pylist() for name in self._names]
-                lines = rows["line"].to_pylist()
+                lines, offsets = rows["line"].to_pylist(), rows["offset"].to_pylist()
                 for position, key in enumerate(zip(*columns, strict=True)):
                     if key in seen:
                         if len(first) < _MAX_FIRST:
-                            first.append(Repeat(lines[position], seen[key], key))
+                            first.append(Repeat(lines[position], offsets[position], seen[key], key))
                     elif len(seen) < _MAX_SUSPECTS:
                         seen[key] = lines[position]
                         by_hash.setdefault(int(hashes[chosen[position]]), set()).add(key)

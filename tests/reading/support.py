@@ -1,0 +1,68 @@
+"""What the reader's tests share: a sink that keeps rows, and short ways to a dataset and a reading."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from pipelines.contracts.model import Dataset
+from pipelines.reading.reader import InProcessReader
+from pipelines.reading.summary import ReadRequest, ReadSummary
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+class RowList:
+    """A sink that keeps rows as dictionaries."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.restarts = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        batch.validate(full=True)
+        self.rows += batch.to_pylist()
+
+    def restart(self) -> None:
+        self.rows.clear()
+        self.restarts += 1
+
+
+def dataset(columns: dict[str, dict[str, Any]], form: str | dict[str, Any] = "csv", **more: Any) -> Dataset:
+    """A dataset with these columns; the rest is what tests do not care for."""
+    return Dataset.model_validate(
+        {
+            "name": "tested",
+            "description": "A dataset of a test.",
+            "landing": {"key": "landing/tested/*", "start": "2024-01-01"},
+            "format": {"type": form} if isinstance(form, str) else form,
+            "columns": columns,
+            **more,
+        }
+    )
+
+
+def read(
+    contract: Dataset, content: bytes, *, block_bytes: int = 4 << 20, key_values: dict[str, Any] | None = None
+) -> tuple[list[dict[str, Any]], ReadSummary]:
+    """Rows and summary of one content."""
+    sink = RowList()
+    request = ReadRequest(contract, "input", None, key_values or {})
+    summary = InProcessReader(block_bytes).read(request, lambda: [content], sink)
+    return sink.rows, summary
+
+
+def found(summary: ReadSummary) -> list[tuple[str, str | None, int | None]]:
+    """Rule, column and line of each violation."""
+    return [(str(v.rule), v.column, v.line) for v in summary.violations]
+
+
+def shared(path: str) -> Path:
+    """A path of the shared data; skips the test where it is absent."""
+    place = SHARED / path
+    if not place.exists():
+        pytest.skip(f"the shared data is not beside this checkout ({path})")
+    return place

@@ -1,0 +1,242 @@
+"""The child process: the same answers as in this process, no secrets, and a verdict whatever happens to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipelines.contracts.model import Dataset
+from pipelines.reading.child import ChildReader, FileToRead
+from pipelines.reading.reader import InProcessReader
+from pipelines.reading.summary import ReadRequest
+from tests.reading.support import RowList, dataset, found
+
+SIMPLE = dataset({"id": {"type": "int"}, "name": {"type": "string"}}, primary_key=["id"])
+LIMIT_S = 30
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[ChildReader]:
+    with ChildReader() as child:
+        yield child
+
+
+def request(contract: Dataset = SIMPLE, name: str = "file.csv") -> ReadRequest:
+    return ReadRequest(contract, name, None, {})
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < end, "the condition never held"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"id,name\n", b"id,name\n1,a\n2,b\n", b'id,name\n1,a"b\nx,"y\n', b"id,name\n1,a\n1,b\n", b"\xff\xfe"],
+)
+def test_the_child_says_what_this_process_says(reader: ChildReader, content: bytes) -> None:
+    there, here = RowList(), RowList()
+    said = reader.read(request(), lambda: [content], there)
+    expected = InProcessReader().read(request(), lambda: [content], here)
+    assert there.rows == here.rows
+    for name in (
+        "rows_read",
+        "rows_bad",
+        "read_complete",
+        "violations",
+        "violations_total",
+        "null_counts",
+        "source_columns",
+    ):
+        assert getattr(said, name) == getattr(expected, name)
+
+
+def test_values_from_the_key_keep_their_types(reader: ChildReader) -> None:
+    contract = dataset(
+        {"day": {"type": "date", "from": "key"}, "part": {"type": "string", "from": "key"}, "id": {"type": "int"}}
+    )
+    from datetime import date
+
+    sink = RowList()
+    reader.read(ReadRequest(contract, "f", None, {"day": date(2024, 1, 5), "part": "007"}), lambda: [b"id\n1\n"], sink)
+    assert sink.rows == [{"day": date(2024, 1, 5), "part": "007", "id": 1, "_source_line": 2}]
+
+
+def test_one_child_reads_thousands_of_small_files_without_a_round_trip_each(reader: ChildReader) -> None:
+    sinks = [RowList() for _ in range(2_000)]
+    files = (
+        FileToRead(request(name=f"{n}.csv"), lambda n=n: [f"id,name\n{n},a\n".encode()], sink)
+        for n, sink in enumerate(sinks)
+    )
+    summaries = list(reader.read_many(files))
+    assert [s.rows_read for s in summaries] == [1] * 2_000
+    assert [sink.rows[0]["id"] for sink in sinks] == list(range(2_000))
+
+
+def test_the_child_knows_no_secret_and_no_engine_it_does_not_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-for-children")
+    monkeypatch.setenv("SOME_TOKEN", "not-for-children")
+    with ChildReader() as reader:
+        reader.read(request(), lambda: [b"id,name\n1,a\n"], RowList())
+        child = psutil.Process(reader.pid or 0)
+        assert not [name for name in child.environ() if name.startswith("AWS_") or "TOKEN" in name]
+        assert "not-for-children" not in str(child.environ())
+        limits = Path(f"/proc/{reader.pid}/limits").read_text() if Path("/proc").exists() else ""
+        if limits:
+            assert re.search(r"Max core file size +0 +0 ", limits)
+            assert re.search(r"Max open files +64 +64 ", limits)
+        maps = Path(f"/proc/{reader.pid}/maps").read_text() if Path("/proc").exists() else ""
+        for engine in ("/pandas/", "dagster", "/_dataset."):
+            assert engine not in maps
+
+
+def test_the_child_ends_with_its_reader() -> None:
+    with ChildReader() as reader:
+        reader.read(request(), lambda: [b"id,name\n1,a\n"], RowList())
+        pid = reader.pid
+    assert pid is not None
+    wait_for(lambda: not psutil.pid_exists(pid))
+
+
+class Killing:
+    """A source whose bytes come only after something was done to the child."""
+
+    def __init__(
+        self, reader: ChildReader, content: bytes, times: int, when: Callable[[], bool] = lambda: True
+    ) -> None:
+        self.reader = reader
+        self.when = when
+        self.content = content
+        self.times = times
+        self.opened = 0
+
+    def open(self) -> Iterator[bytes]:
+        self.opened += 1
+        yield self.content
+        wait_for(self.when)
+        if self.opened <= self.times and self.reader.pid is not None:
+            os.kill(self.reader.pid, signal.SIGKILL)
+            yield b"2,b\n"
+        yield b"3,c\n"
+
+
+def test_a_child_killed_once_costs_nothing_but_time() -> None:
+    with ChildReader() as reader:
+        reader.read(request(), lambda: [b"id,name\n1,a\n"], RowList())
+        sink = RowList()
+        source = Killing(reader, b"id,name\n1,a\n", times=1)
+        summary = reader.read(request(), source.open, sink)
+        assert found(summary) == []
+        assert [row["id"] for row in sink.rows] == [1, 3]
+        assert (source.opened, sink.restarts) == (2, 1)
+
+
+def test_a_file_that_kills_its_reader_twice_is_called_a_crash_and_its_neighbours_are_read() -> None:
+    with ChildReader() as reader:
+        reader.read(request(), lambda: [b"id,name\n1,a\n"], RowList())
+        sinks = [RowList() for _ in range(5)]
+        bad = Killing(reader, b"id,name\n1,a\n", times=2, when=lambda: bool(sinks[1].rows))
+        sources = [lambda: [b"id,name\n7,g\n"]] * 5
+        files = [FileToRead(request(), sources[n] if n != 2 else bad.open, sinks[n]) for n in range(5)]
+        summaries = list(reader.read_many(files))
+        assert [found(s) for s in summaries] == [[], [], [("reader_crash", None, None)], [], []]
+        assert not summaries[2].read_complete
+        assert "SIGKILL" in summaries[2].violations[0].found
+        assert [len(sink.rows) for sink in sinks] == [1, 1, 0, 1, 1]
+
+
+def test_memory_beyond_the_limit_is_a_verdict() -> None:
+    contract = dataset({"id": {"type": "int"}}, limits={"reader_memory_bytes": 20 << 20})
+
+    def slowly() -> Iterator[bytes]:
+        yield b"id\n"
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            yield b"1\n" * 1000
+            time.sleep(0.01)
+
+    with ChildReader() as reader:
+        summary = reader.read(request(contract), slowly, RowList())
+        assert found(summary) == [("reader_memory", None, None)]
+        assert "limits.reader_memory_bytes" in summary.violations[0].message
+
+
+def test_time_beyond_the_limit_is_a_verdict_and_a_slow_source_is_not() -> None:
+    contract = dataset({"id": {"type": "int"}}, limits={"reader_seconds": 1})
+
+    def stuck() -> Iterator[bytes]:
+        yield b"id\n1\n"
+        if reader.pid is not None:
+            os.kill(reader.pid, signal.SIGSTOP)
+
+    def slow() -> Iterator[bytes]:
+        yield b"id\n1\n"
+        time.sleep(1.5)
+        yield b"2\n"
+
+    with ChildReader() as reader:
+        reader.read(request(), lambda: [b"id,name\n1,a\n"], RowList())
+        assert found(reader.read(request(contract), stuck, RowList())) == [("reader_time", None, None)]
+        assert found(reader.read(request(contract), slow, RowList())) == []
+
+
+def test_what_the_source_raises_reaches_the_caller_behind_the_files_before_it() -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"id,name\n"
+        raise ConnectionResetError("the connection was cut")
+
+    with ChildReader() as reader:
+        sources = [lambda: [b"id,name\n1,a\n"], lambda: [b"id,name\n1,a\n"], broken, lambda: [b"id,name\n1,a\n"]]
+        answers = reader.read_many(FileToRead(request(), source, RowList()) for source in sources)
+        assert [next(answers).rows_read, next(answers).rows_read] == [1, 1]
+        with pytest.raises(ConnectionResetError):
+            next(answers)
+        assert reader.read(request(), lambda: [b"id,name\n1,a\n"], RowList()).rows_read == 1
+
+
+def test_what_the_sink_raises_reaches_the_caller() -> None:
+    class Full(RowList):
+        def write(self, batch: object) -> None:
+            raise OSError("no space left")
+
+    with ChildReader() as reader:
+        with pytest.raises(OSError, match="no space left"):
+            reader.read(request(), lambda: [b"id,name\n1,a\n"], Full())
+        assert reader.read(request(), lambda: [b"id,name\n1,a\n"], RowList()).rows_read == 1
+
+
+def test_a_file_judged_early_is_not_read_to_its_end(reader: ChildReader) -> None:
+    pulled = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal pulled
+        while pulled < 10_000:
+            pulled += 1
+            yield b"x" * (1 << 20)
+
+    summary = reader.read(request(), endless, RowList())
+    assert not summary.read_complete
+    assert pulled < 200
+
+
+def test_the_child_may_be_used_from_threads_that_end(reader: ChildReader) -> None:
+    def use() -> None:
+        reader.read(request(), lambda: [b"id,name\n1,a\n"], RowList())
+
+    for _ in range(2):
+        thread = threading.Thread(target=use)
+        thread.start()
+        thread.join()
+    pid = reader.pid
+    assert reader.read(request(), lambda: [b"id,name\n1,a\n"], RowList()).rows_read == 1
+    assert reader.pid == pid

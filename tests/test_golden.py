@@ -1,0 +1,66 @@
+"""Golden cases: each folder under `golden/` is a contract, an input and what must be said about it. Adding one needs no Python.
+
+contract.yaml   the dataset; `name`, `description` and `landing` may be left out
+input.*         the file, byte for byte
+request.json    optional: key_values, size_bytes
+expected.json   verdict, rows_read, read_complete, rows (for accepted files, each value as text), violations
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipelines.contracts.model import Dataset
+from pipelines.reading.reader import InProcessReader
+from pipelines.reading.summary import ReadRequest, judge
+from tests.reading.support import RowList
+
+CASES = sorted(p.parent for p in (Path(__file__).parent / "golden").glob("*/contract.yaml"))
+LISTED = ("rule", "column", "line", "byte_offset", "found", "count")
+
+
+def load_contract(path: Path) -> Dataset:
+    said: dict[str, Any] = YAML(typ="safe").load(path)
+    said.setdefault("name", "golden")
+    said.setdefault("description", path.parent.name)
+    said.setdefault("landing", {"key": "landing/golden/*", "start": "2024-01-01"})
+    return Dataset.model_validate(said)
+
+
+def outcome(case: Path, block_bytes: int) -> dict[str, Any]:
+    """What the reader says about a case, in the form of expected.json."""
+    dataset = load_contract(case / "contract.yaml")
+    (source,) = case.glob("input.*")
+    request_path = case / "request.json"
+    asked = json.loads(request_path.read_text("utf-8")) if request_path.exists() else {}
+    request = ReadRequest(dataset, source.name, asked.get("size_bytes"), asked.get("key_values", {}))
+    sink = RowList()
+    summary = InProcessReader(block_bytes).read(request, lambda: [source.read_bytes()], sink)
+    verdict = type(judge(dataset, summary)).__name__.lower()
+    said: dict[str, Any] = {
+        "verdict": verdict,
+        "rows_read": summary.rows_read,
+        "rows_bad": summary.rows_bad,
+        "read_complete": summary.read_complete,
+    }
+    if verdict == "accepted":
+        said["rows"] = [{k: None if v is None else str(v) for k, v in row.items()} for row in sink.rows]
+    said["violations"] = [{name: getattr(v, name) for name in LISTED} for v in summary.violations]
+    if summary.warnings:
+        said["warnings"] = [{name: getattr(v, name) for name in LISTED} for v in summary.warnings]
+    for violation in summary.violations:
+        assert violation.message.startswith(source.name)
+        assert len(violation.found) <= 256
+    return json.loads(json.dumps(said))
+
+
+@pytest.mark.parametrize("block_bytes", [4 << 20, 7], ids=["one-block", "tiny-blocks"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_golden_case(case: Path, block_bytes: int) -> None:
+    expected = json.loads((case / "expected.json").read_text("utf-8"))
+    assert outcome(case, block_bytes) == expected

@@ -13,7 +13,7 @@ from datetime import date
 
 import dagster as dg
 
-from assets.expectations import ExpectationResult, gx_expectations
+from assets.expectations import ExpectationResult, gx_expectations, shown_arguments
 from assets.keys import table_key
 from pipelines.contracts.expectations import is_native
 from pipelines.contracts.model import Dataset, Severity
@@ -85,7 +85,7 @@ def _files_accepted(reports: Sequence[BatchReport]) -> dg.AssetCheckResult:
             {
                 "file": f.key,
                 "rule": f.violations[0].rule.value if f.violations else "",
-                "line": (f.violations[0].line or 0) if f.violations else 0,
+                "line": str(f.violations[0].line or "") if f.violations else "",
                 "column": (f.violations[0].column or "") if f.violations else "",
                 "faults": f.violations_total,
                 "quarantine id": f.quarantine_id or "",
@@ -191,7 +191,7 @@ def _native_results(dataset: Dataset, report: BatchReport, severity: Severity) -
         results.append(
             ExpectationResult(
                 expectation.name,
-                str(expectation.arguments),
+                shown_arguments(expectation),
                 severity,
                 success=broken == 0,
                 observed=f"{broken:,} of {report.rows_read:,} rows do not fit",

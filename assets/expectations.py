@@ -5,6 +5,7 @@ memory, so a batch beyond MAX_ROWS is not evaluated, and its result says so: a c
 """
 
 import json
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 from pipelines.contracts.expectations import is_native
 from pipelines.contracts.model import Dataset, Expectation, Severity
 
-__all__ = ["MAX_ROWS", "ExpectationResult", "evaluate", "gx_expectations"]
+__all__ = ["MAX_ROWS", "ExpectationResult", "evaluate", "gx_expectations", "shown_arguments"]
 
 MAX_ROWS = 2_000_000
 """Rows of one batch beyond which GX is not asked: 1 M rows of seven columns take about 575 MB."""
@@ -53,7 +54,7 @@ def evaluate(dataset: Dataset, files: Sequence[Path]) -> tuple[ExpectationResult
         why = f"not evaluated: the batch has {rows:,} rows, more than the {MAX_ROWS:,} that fit in memory"
         return tuple(_result(e, success=False, observed=why) for e in expectations)
     wanted = sorted({column for e in expectations for column in _columns(e, dataset)}) or [next(iter(dataset.columns))]
-    table = pa.concat_tables([pq.read_table(path, columns=wanted, partitioning=None) for path in files])
+    table = pa.concat_tables([pq.ParquetFile(path).read(columns=wanted) for path in files])
     return _validate(dataset.name, expectations, table)
 
 
@@ -100,17 +101,30 @@ def _columns(expectation: Expectation, dataset: Dataset) -> list[str]:
 
 
 def _result(expectation: Expectation, *, success: bool, observed: str) -> ExpectationResult:
-    arguments = json.dumps(expectation.arguments, default=str, ensure_ascii=False)
-    return ExpectationResult(expectation.name, arguments[:_TEXT_LIMIT], expectation.severity, success, observed)
+    return ExpectationResult(expectation.name, shown_arguments(expectation), expectation.severity, success, observed)
+
+
+def shown_arguments(expectation: Expectation) -> str:
+    """An expectation's arguments for people: as YAML would say them, without its notes, capped."""
+    said = {
+        name: value for name, value in expectation.arguments.items() if name not in ("notes", "meta", "description")
+    }
+    text = ", ".join(f"{name}: {json.dumps(value, default=str, ensure_ascii=False)}" for name, value in said.items())
+    return text if len(text) <= _TEXT_LIMIT else text[: _TEXT_LIMIT - 1] + "…"
 
 
 def _observed(outcome: Any) -> str:
     """GX's result in a few words: counts and aggregates, never the offending values themselves."""
     result: Mapping[str, Any] = outcome.result or {}
+    observed = result.get("observed_value")
+    if isinstance(observed, numbers.Real):
+        return f"observed {float(observed):,.6g}"
+    if isinstance(observed, list | tuple | set):
+        return f"observed {len(observed):,} distinct values"
     if "unexpected_count" in result:
         return f"{result['unexpected_count']:,} of {result.get('element_count', 0):,} rows do not fit"
-    if "observed_value" in result:
-        return f"observed {result['observed_value']}"[:_TEXT_LIMIT]
+    if result:
+        return "does not hold" if not outcome.success else "holds"
     for info in (outcome.exception_info or {}).values():
         if isinstance(info, Mapping) and info.get("exception_message"):
             return f"could not be evaluated: {info['exception_message']}"[:_TEXT_LIMIT]

@@ -1,4 +1,8 @@
-"""The names by which Dagster knows a dataset's assets, and the run tags Lakegate sets. One place, because people type them."""
+"""The names by which Dagster knows a dataset's assets, and the run tags Lakegate sets. One place, because people type them.
+
+The graph shows only the last part of a key, so that part alone says what the node is; the prefix keeps it from ever being
+the name of another dataset's table.
+"""
 
 import dagster as dg
 
@@ -14,7 +18,7 @@ TRIGGER_TAG = "lakegate/trigger"
 
 def landing_key(dataset: Dataset) -> dg.AssetKey:
     """The files as they land."""
-    return dg.AssetKey(["landing", dataset.name])
+    return dg.AssetKey(["landing", f"{dataset.name}_landing"])
 
 
 def table_key(dataset: Dataset) -> dg.AssetKey:
@@ -24,4 +28,4 @@ def table_key(dataset: Dataset) -> dg.AssetKey:
 
 def quarantine_key(dataset: Dataset) -> dg.AssetKey:
     """The files that broke the contract."""
-    return dg.AssetKey(["quarantine", dataset.name])
+    return dg.AssetKey(["quarantine", f"{dataset.name}_quarantine"])

@@ -13,7 +13,7 @@ import dagster as dg
 
 from assets.checks import check_results
 from assets.expectations import ExpectationResult, evaluate, gx_expectations
-from assets.keys import LAUNCH_TAG, quarantine_key, table_key
+from assets.keys import LAUNCH_TAG, landing_key, quarantine_key, table_key
 from pipelines.contracts.model import Dataset
 from pipelines.errors import LakegateError
 from pipelines.gate import Gate
@@ -100,6 +100,19 @@ def _tell(
     for day in days:
         mine = [r for r in reports if r.landing_day == day]
         context.add_asset_metadata(_day_metadata(mine, rows_in_table.get(day, 0)), partition_key=day.isoformat())
+        files = [f for r in mine for f in r.files]
+        if files:
+            context.log_event(
+                dg.AssetMaterialization(
+                    landing_key(dataset),
+                    partition=day.isoformat(),
+                    description=f"{len(files)} files landed and were read",
+                    metadata={
+                        "files": dg.MetadataValue.int(len(files)),
+                        "bytes": dg.MetadataValue.int(sum(f.size_bytes for f in files)),
+                    },
+                )
+            )
         quarantined = [f for r in mine for f in r.files if f.outcome is FileEnding.QUARANTINED]
         if quarantined:
             context.log_event(
@@ -165,7 +178,7 @@ def _quarantine_metadata(gate: Gate, files: Sequence[FileReport]) -> dict[str, d
                 "file": file.key,
                 "id": file.quarantine_id or "",
                 "rule": violation.rule.value,
-                "line": violation.line or 0,
+                "line": str(violation.line or ""),
                 "column": violation.column or "",
                 "count": violation.count,
                 "what to do": violation.rule.remedy,

@@ -5,6 +5,7 @@ Dagster resolves annotations at decoration, so this module must not import annot
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
@@ -36,7 +37,8 @@ class DatasetAssets:
 
     table: dg.AssetsDefinition
     neighbours: tuple[dg.AssetSpec, ...]
-    job: dg.UnresolvedAssetJobDefinition
+    job: Any
+    """What `dg.define_asset_job` makes; Dagster does not export its type."""
 
 
 def landing_partitions(dataset: Dataset) -> dg.DailyPartitionsDefinition:
@@ -139,8 +141,8 @@ def column_schema(dataset: Dataset) -> dg.TableSchema:
 
 
 def _column_description(column: Column) -> str | None:
-    origin = "taken from the object's key" if column.from_ == "key" else None
-    return "; ".join(text for text in (column.description, origin) if text) or None
+    origin = "Taken from the object's key." if column.from_ == "key" and not column.description else None
+    return column.description or origin
 
 
 def _constraints(column: Column) -> list[str]:

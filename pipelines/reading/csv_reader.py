@@ -8,6 +8,7 @@ out of what pyarrow sees, and the number of rows it returns must be the number o
 # pyarrow.compute makes its functions when it is imported: the checker cannot see them.
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +34,15 @@ _QUOTE_EXPECTED = {
     Rule.TEXT_AFTER_QUOTE: "a delimiter after the closing quote",
 }
 _BOM = b"\xef\xbb\xbf"
+_MAX_HEADERS = 1_000
 _Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """A header without a fault, matched before in another file of the dataset."""
+
+    parser: CellParser
 
 
 class CsvReader:
@@ -231,12 +240,18 @@ class CsvReader:
         if len(fields) > limits.columns:
             self._too_many(block, f"{len(fields):,} columns")
         self._names = tuple(f.text for f in fields)
+        known = self._plan.headers.get(self._names)
+        if isinstance(known, _Header):
+            self._parser = known.parser
+            return record + 1
         self._check_names(block, [f.start for f in fields], raw)
         matching = match_columns(self._plan.dataset, self._names)
         self._check_matching(block, [f.start for f in fields], matching, raw)
         if self._plan.dataset.file_columns and not matching.positions:
             raise StopReading  # not one column is known: whatever follows says nothing
         self._parser = CellParser(self._plan, self._names, matching, self._delimiter)
+        if not self._collector.rejecting and len(self._plan.headers) < _MAX_HEADERS:
+            self._plan.headers[self._names] = _Header(self._parser)
         return record + 1
 
     def _too_many(self, block: CsvBlock, found: str) -> None:

@@ -31,7 +31,7 @@ _MAX_BAD_LINES = 1_000_000
 
 
 class Plan:
-    """All that a dataset's contract says about reading, compiled. Holds no state of a file; build once a dataset."""
+    """All that a dataset's contract says about reading, compiled. Build once a dataset."""
 
     def __init__(self, dataset: Dataset) -> None:
         """Compile. Raises ConfigurationError when the contract cannot be compiled."""
@@ -43,6 +43,8 @@ class Plan:
         self.expected = {name: describe(column) for name, column in dataset.columns.items()}
         self.rules = {name: ColumnRules(dataset, name) for name in dataset.columns}
         self.expectations = NativeExpectations(dataset)
+        # What a format's reader has worked out about a list of column names, for the next file that has the same.
+        self.headers: dict[tuple[str, ...], object] = {}
 
 
 @dataclass(slots=True)
@@ -50,13 +52,15 @@ class Cells:
     """One column of a block as texts; null where the file has null.
 
     `values` is set when the texts are typed already. `misfits` are cells whose form alone rules the type out (a JSON
-    string for a number): their text is null, `found` says what stood there.
+    string for a number): their text is null, `found` says what stood there. `late_nulls` makes texts null that are no value of
+    the type, such as a quoted empty cell in a column of numbers; where all texts convert there is none.
     """
 
     texts: pa.Array
     values: pa.Array | None = None
     misfits: Positions = field(default_factory=lambda: np.empty(0, np.int64))
     found: Mapping[int, str] = field(default_factory=dict[int, str])
+    late_nulls: Callable[[pa.Array], pa.Array] | None = None
 
 
 @dataclass(slots=True)
@@ -152,6 +156,10 @@ class RowJudge:
             self.null_counts[name] += block.rows
             return pa.nulls(block.rows, self._plan.schema.field(name).type)
         converter, values = self._plan.converters[name], cells.values
+        if values is None and cells.late_nulls is not None:
+            values = converter.prove(cells.texts)
+            if values is None:
+                cells = Cells(cells.late_nulls(cells.texts))
         text_of = _text_of(cells.texts)
         expected = self._plan.expected[name]
         if values is None:

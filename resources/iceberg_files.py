@@ -1,7 +1,7 @@
 """Data files of an Iceberg table: registering ours with their statistics, finding whose rows lie where, planning removals."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -18,7 +18,7 @@ from pipelines.publication.rewriting import count_sources, open_parquet
 from pipelines.publication.staged import PartitionValue
 
 if TYPE_CHECKING:
-    from pyiceberg.manifest import DataFile
+    from pyiceberg.manifest import DataFile, ManifestFile
     from pyiceberg.table import Table
     from pyiceberg.typedef import Record
 
@@ -97,11 +97,12 @@ class HeldFile:
 class SourceIndex:
     """Tells which data files hold rows of given source versions: first by statistics, then by reading two columns.
 
-    What was read is remembered: data files never change.
+    What was read is remembered: neither data files nor manifests ever change.
     """
 
     def __init__(self) -> None:
         self._sources: dict[str, Mapping[SourceVersion, int]] = {}
+        self._manifests: dict[str, tuple[DataFile, ...]] = {}
 
     def find(self, table: "Table", snapshot_id: int | None, wanted: Collection[SourceVersion]) -> Sequence[HeldFile]:
         """The data files of that snapshot that hold rows of a wanted version.
@@ -111,7 +112,7 @@ class SourceIndex:
         """
         if snapshot_id is None or not wanted:
             return ()
-        candidates = list(_candidates(table, snapshot_id, wanted))
+        candidates = list(_candidates(table, self._data_files(table, snapshot_id), wanted))
         if not candidates:
             return ()
         unread = [f.file_path for f in candidates if f.file_path not in self._sources]
@@ -124,33 +125,50 @@ class SourceIndex:
         held = ((f, self._sources[f.file_path]) for f in candidates)
         return [HeldFile(f, sources) for f, sources in held if not sources.keys().isdisjoint(wanted)]
 
+    def _data_files(self, table: "Table", snapshot_id: int) -> Iterator["DataFile"]:
+        """The data files of a snapshot; manifests not read before are read together."""
+        from pyiceberg.manifest import ManifestContent
+
+        snapshot = table.snapshot_by_id(snapshot_id)
+        if snapshot is None:
+            raise PermanentError(f"the snapshot {snapshot_id} of {'.'.join(table.name())} has expired")
+        manifests = snapshot.manifests(table.io)
+        if any(manifest.content != ManifestContent.DATA for manifest in manifests):
+            raise PermanentError(
+                f"{'.'.join(table.name())} holds row-level deletes that another engine wrote. Lakegate cannot replace rows "
+                "on top of them: run Athena's OPTIMIZE … REWRITE DATA on the table, then try again."
+            )
+        unread = [manifest for manifest in manifests if manifest.manifest_path not in self._manifests]
+        if sum(map(len, self._manifests.values())) > _CACHED_FILES:
+            self._manifests.clear()
+            unread = manifests
+        if unread:
+
+            def read(manifest: "ManifestFile") -> tuple["DataFile", ...]:
+                return tuple(entry.data_file for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True))
+
+            with ThreadPoolExecutor(min(_PARALLEL_READS, len(unread))) as executor:
+                paths = [manifest.manifest_path for manifest in unread]
+                self._manifests.update(zip(paths, executor.map(read, unread), strict=True))
+        for manifest in manifests:
+            yield from self._manifests[manifest.manifest_path]
+
 
 def _read_sources(table: "Table", path: str) -> Mapping[SourceVersion, int]:
     with table.io.new_input(path).open() as file, open_parquet(file) as parquet:  # pyright: ignore[reportArgumentType]  # pyiceberg opens Arrow files
         return count_sources(parquet)
 
 
-def _candidates(table: "Table", snapshot_id: int, wanted: Collection[SourceVersion]) -> Iterator["DataFile"]:
+def _candidates(table: "Table", files: Iterable["DataFile"], wanted: Collection[SourceVersion]) -> Iterator["DataFile"]:
     """Data files whose bounds of key and version do not rule out every wanted version."""
-    from pyiceberg.manifest import ManifestContent
-
-    snapshot = table.snapshot_by_id(snapshot_id)
-    if snapshot is None:
-        raise PermanentError(f"the snapshot {snapshot_id} of {'.'.join(table.name())} has expired")
     key_id = table.schema().find_field(SOURCE_FILE).field_id
     version_id = table.schema().find_field(SOURCE_VERSION).field_id
     pairs = sorted((v.key.encode(), v.version_id.encode()) for v in wanted)
     keys = [key for key, _ in pairs]
-    for manifest in snapshot.manifests(table.io):
-        if manifest.content != ManifestContent.DATA:
-            raise PermanentError(
-                f"{'.'.join(table.name())} holds row-level deletes that another engine wrote. Lakegate cannot replace rows "
-                "on top of them: run Athena's OPTIMIZE … REWRITE DATA on the table, then try again."
-            )
-        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
-            lower, upper = entry.data_file.lower_bounds or {}, entry.data_file.upper_bounds or {}
-            first = bisect_left(keys, lower.get(key_id, b""))
-            last = bisect_right(keys, upper[key_id]) if key_id in upper else len(keys)
-            low, high = lower.get(version_id, b""), upper.get(version_id)
-            if any(low <= version and (high is None or version <= high) for _, version in pairs[first:last]):
-                yield entry.data_file
+    for file in files:
+        lower, upper = file.lower_bounds or {}, file.upper_bounds or {}
+        first = bisect_left(keys, lower.get(key_id, b""))
+        last = bisect_right(keys, upper[key_id]) if key_id in upper else len(keys)
+        low, high = lower.get(version_id, b""), upper.get(version_id)
+        if any(low <= version and (high is None or version <= high) for _, version in pairs[first:last]):
+            yield file

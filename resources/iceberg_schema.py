@@ -106,6 +106,8 @@ def table_properties(dataset: Dataset) -> dict[str, str]:
         # Planning again after a conflict is ours: a blind retry would publish rows that were superseded meanwhile.
         "commit.retry.num-retries": "0",
         "commit.manifest-merge.enabled": "true",
+        # A replacement looks through every manifest: a few larger ones are read faster than a hundred small ones.
+        "commit.manifest.min-count-to-merge": "20",
         "write.metadata.previous-versions-max": "100",
         # A batch is recognised by its snapshot; none may expire while a worker can still come back for it. Nor may they pile
         # up: each commit reads and writes them all (0.2 ms of CPU a snapshot).

@@ -28,7 +28,6 @@ __all__ = [
     "Head",
     "HeldByOther",
     "HistoryRecord",
-    "KeyFault",
     "LedgerEntry",
     "MadeDue",
     "Member",
@@ -66,21 +65,12 @@ def order_of(version: ObjectVersion) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyFault:
-    """Why a file is quarantined by its key alone; `rule` is a code of `reading.violations.Rule`."""
-
-    rule: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class Sighting:
     """An object version that an event or a listing told of, routed: `dataset` is None when none claims it."""
 
     version: ObjectVersion
     dataset: str | None
     landing_day: date
-    fault: KeyFault | None = None
     source: str = "event"
 
     @property
@@ -142,7 +132,6 @@ class LedgerEntry:
     batch_id: str | None = None
     epoch: int = 0
     error: str | None = None
-    fault: KeyFault | None = None
     facts: Facts | None = None
     rejudged: Facts | None = None
     trigger: Trigger = Trigger.EVENT

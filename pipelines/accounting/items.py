@@ -32,7 +32,6 @@ from pipelines.accounting.entries import (
     Facts,
     Head,
     HistoryRecord,
-    KeyFault,
     LedgerEntry,
     Member,
     Removal,
@@ -213,8 +212,6 @@ def encode_entry(entry: LedgerEntry) -> dict[str, ItemValue]:
         "next_at": iso(entry.next_at) if entry.next_at else None,
         "batch_id": entry.batch_id,
         "error": entry.error,
-        "fault_rule": entry.fault.rule if entry.fault else None,
-        "fault_message": entry.fault.message if entry.fault else None,
         "facts": _encode_facts(entry.facts),
         "rejudged": _encode_facts(entry.rejudged),
     }
@@ -228,7 +225,6 @@ def decode_entry(item: Item) -> LedgerEntry:
     """The entry an item holds. Raises PermanentError when it was written by a later release."""
     raw = _checked(item)
     sequencer = raw.get("sequencer")
-    rule = raw.get("fault_rule")
     return LedgerEntry(
         version=ObjectVersion(
             bucket=raw["bucket"],
@@ -255,7 +251,6 @@ def decode_entry(item: Item) -> LedgerEntry:
         batch_id=raw.get("batch_id"),
         epoch=raw["epoch"],
         error=raw.get("error"),
-        fault=KeyFault(rule, raw["fault_message"]) if rule is not None else None,
         facts=_decode_facts(raw.get("facts")),
         rejudged=_decode_facts(raw.get("rejudged")),
         trigger=Trigger(raw["trigger"]),

@@ -162,6 +162,10 @@ class Ledger:
         """One version."""
         return self._queries.entry(ref)
 
+    def entries_of(self, refs: Iterable[VersionRef]) -> list[LedgerEntry]:
+        """These versions, read consistently, as far as they are known."""
+        return self._queries.entries_of(refs)
+
     def entries(self, bucket: str, key: str) -> list[LedgerEntry]:
         """Every version of a key, lowest first."""
         return self._queries.entries(bucket, key)

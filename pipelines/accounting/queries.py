@@ -1,6 +1,6 @@
 """Looking into the books: what is due, what lives, what a key went through, the counters. Changes nothing, scans nothing."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -92,6 +92,10 @@ class Queries:
     def entries(self, bucket: str, key: str) -> list[LedgerEntry]:
         """Every version of a key, lowest first."""
         return self._shown(self._books.versions(object_id(bucket, key)))
+
+    def entries_of(self, refs: Iterable[VersionRef]) -> list[LedgerEntry]:
+        """These versions, as far as they are known."""
+        return self._shown(list(self._books.entries(refs).values()))
 
     def head(self, bucket: str, key: str) -> Head:
         """What serves a key, and the highest version registered under it."""

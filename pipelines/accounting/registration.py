@@ -68,11 +68,7 @@ class Registration:
                 again.append(sighting)
             else:
                 first[sighting.ref] = sighting
-        plain = [s for s in first.values() if s.fault is None]
-        new = self._register_plain(plain, write_id)
-        for sighting in first.values():
-            if sighting.fault is not None and self._register_faulty(sighting, write_id):
-                new.add(sighting.ref)
+        new = self._enter(list(first.values()), write_id)
         again.extend(s for s in first.values() if s.ref not in new)
         for sighting in again:
             self._count_duplicate(sighting)
@@ -95,7 +91,6 @@ class Registration:
                 entry,
                 dataset=sighting.dataset,
                 landing_day=sighting.landing_day,
-                fault=sighting.fault,
                 state=State.SEEN,
                 outcome=Outcome.PENDING,
                 next_at=now,
@@ -109,8 +104,6 @@ class Registration:
             work.history.append(
                 HistoryRecord(now, version_id, State.UNROUTED, State.SEEN, Outcome.PENDING, reason=reason)
             )
-            if sighting.fault is not None:
-                work.reject_unread(version_id)
             if isinstance(self._write_key(work), Written):
                 return True
         raise TransientError(f"{sighting.version.uri} changes too often to be adopted; try again")
@@ -193,7 +186,7 @@ class Registration:
             self._books.write([Put(ItemKey("datasets", name), {"format": FORMAT, "dataset": name})])
             self._listed.add(name)
 
-    def _register_plain(self, sightings: Sequence[Sighting], write_id: str) -> set[VersionRef]:
+    def _enter(self, sightings: Sequence[Sighting], write_id: str) -> set[VersionRef]:
         """The versions that are new. Refused transactions are cleared of known versions and written again."""
         new: set[VersionRef] = set()
         left = {s.ref: self._fresh(s, write_id) for s in sightings}
@@ -215,28 +208,6 @@ class Registration:
                         new.add(ref)  # our own write, whose answer was lost
                     del left[ref]
         raise TransientError("versions could not be registered: others register the same ones; try again")
-
-    def _register_faulty(self, sighting: Sighting, write_id: str) -> bool:
-        """Enter a version that its key alone condemns; False when it is known."""
-        for _ in range(_ROUNDS):
-            entries, heads = self._books.entries_and_heads([sighting.ref], [sighting.ref.object_id])
-            known = entries.get(sighting.ref)
-            if known is not None:
-                return known.registered_by == write_id
-            entry = self._fresh(sighting, write_id)
-            head = heads[sighting.ref.object_id]
-            work = KeyWork(head, {sighting.ref.version_id: entry}, entry.changed_at, self._books.policy)
-            work.reject_unread(sighting.ref.version_id)
-            group = Group(_name(sighting.ref))
-            new_entry(group, work.entries[sighting.ref.version_id])
-            if work.head != work.before_head:
-                head_change(group, work.before_head, work.head)
-            group.changes.extend(
-                history_changes(f"object#{sighting.ref.object_id}", work.history, self._books.new_id())
-            )
-            if isinstance(self._books.write(next(pack([group])).changes), Written):
-                return True
-        raise TransientError(f"{sighting.version.uri} changes too often to be registered; try again")
 
     def _count_duplicate(self, sighting: Sighting) -> None:
         """One more event for a known version; and the sequencer, if only a listing had told of it so far.
@@ -276,7 +247,6 @@ class Registration:
             first_seen_at=now,
             changed_at=now,
             next_at=now,
-            fault=sighting.fault,
             trigger=Trigger.SWEEP if sighting.source == "sweep" else Trigger.EVENT,
             registered_by=write_id,
         )

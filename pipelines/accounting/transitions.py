@@ -92,10 +92,6 @@ class KeyWork:
             case _ as never:
                 assert_never(never)
 
-    def reject_unread(self, version: str) -> None:
-        """A version just registered is quarantined for its key alone."""
-        self._below_or_rejected(version, None, "its key is outside the dataset")
-
     # ---- verdicts
 
     def _accept(self, version: str, outcome: FileCommitted) -> None:
@@ -141,23 +137,17 @@ class KeyWork:
         )
 
     def _reject(self, version: str, outcome: FileQuarantined) -> None:
-        if self.entries[version].serving:
+        entry = self.entries[version]
+        if entry.serving:
             self._keep_serving(version, outcome, "rejected when processed again; the rows it has stay")
-        else:
-            self._below_or_rejected(version, outcome, "")
-
-    def _below_or_rejected(self, version: str, outcome: FileQuarantined | None, reason: str) -> None:
-        facts = outcome.facts if outcome else None
-        if self.head.serving_version is not None and self.entries[version].order < (self.head.serving_order or ""):
+        elif self.head.serving_version is not None and entry.order < (self.head.serving_order or ""):
             self._change(
-                version, outcome, state=State.QUARANTINED, outcome_=Outcome.SUPERSEDED, facts=facts,
+                version, outcome, state=State.QUARANTINED, outcome_=Outcome.SUPERSEDED, facts=outcome.facts,
                 reason=f"rejected, below the serving version {self.head.serving_version}",
             )  # fmt: skip
-            return
-        self.head = replace(self.head, rejections=True)
-        self._change(
-            version, outcome, state=State.QUARANTINED, outcome_=Outcome.QUARANTINED, facts=facts, reason=reason
-        )
+        else:
+            self.head = replace(self.head, rejections=True)
+            self._change(version, outcome, state=State.QUARANTINED, outcome_=Outcome.QUARANTINED, facts=outcome.facts)
 
     def _keep_serving(self, version: str, outcome: FileQuarantined | FileEmpty | FileGone, reason: str) -> None:
         rejudged = None if isinstance(outcome, FileGone) else outcome.facts
@@ -186,7 +176,7 @@ class KeyWork:
         if fields["facts"] is None:
             fields["facts"] = old.facts
         if settled:
-            fields.update(next_at=None, error=None, fault=None)
+            fields.update(next_at=None, error=None)
         if clear:
             fields.update(rejudged=None)
         new = replace(

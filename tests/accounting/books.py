@@ -10,7 +10,6 @@ from pipelines.accounting.entries import (
     Facts,
     FileCommitted,
     FileQuarantined,
-    KeyFault,
     LedgerEntry,
     Member,
     Planned,
@@ -50,7 +49,6 @@ def sighting(
     day: date = DAY,
     dataset: str | None = "flights",
     version_id: str | None = None,
-    fault: KeyFault | None = None,
 ) -> Sighting:
     """Version `v<sequence>` of a key."""
     version = ObjectVersion(
@@ -62,7 +60,7 @@ def sighting(
         etag="e",
         landed_at=datetime(2026, 3, 1, 11, tzinfo=UTC),
     )
-    return Sighting(version, dataset, day, fault)
+    return Sighting(version, dataset, day)
 
 
 def batch_of(ledger: Ledger, entries: Iterable[LedgerEntry], *, dataset: str = "flights", day: date = DAY) -> Batch:

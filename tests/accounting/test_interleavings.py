@@ -6,8 +6,8 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from books import BUCKET, DAY, HandClock, bad, batch_of, good, ledger_on, plan_due, sighting
-from test_crashes import FragileStore, assert_counters_are_sums
+from accounting.books import BUCKET, DAY, HandClock, bad, batch_of, good, ledger_on, plan_due, sighting
+from accounting.fragile import FragileStore, assert_counters_are_sums
 
 from pipelines.accounting.balance import balance
 from pipelines.accounting.entries import Claim, FileOutcome, Removal, VersionRef

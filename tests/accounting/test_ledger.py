@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 import pytest
-from books import (
+from accounting.books import (
     BUCKET,
     DAY,
     HandClock,
@@ -30,7 +30,6 @@ from pipelines.accounting.entries import (
     FileFailed,
     FileGone,
     HeldByOther,
-    KeyFault,
     Planned,
     SlotTaken,
     UnknownBatch,
@@ -127,14 +126,6 @@ def test_a_version_found_by_listing_learns_its_sequencer_from_the_event(ledger: 
     assert entry.version.sequencer is not None
     assert entry.version.sequencer.number == 9
     assert entry.duplicates == 1
-
-
-def test_a_file_whose_key_is_wrong_is_quarantined_at_once(ledger: Ledger) -> None:
-    ledger.register([sighting(fault=KeyFault("landing_day", "the landing day 1999-01-01 is outside"))])
-    assert ledger.due("flights") == []
-    (entry,) = ledger.quarantined("flights")
-    assert entry.fault == KeyFault("landing_day", "the landing day 1999-01-01 is outside")
-    assert_balanced(ledger)
 
 
 def test_a_file_that_no_dataset_claims_waits_for_one_that_does(ledger: Ledger) -> None:

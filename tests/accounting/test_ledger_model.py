@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from books import BUCKET, DAY, HandClock, bad, batch_of, good, sighting
+import pytest
+from accounting.books import BUCKET, DAY, HandClock, bad, batch_of, good, sighting
+from accounting.fragile import assert_counters_are_sums
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
-from test_crashes import assert_counters_are_sums
 
 from pipelines.accounting.balance import balance
 from pipelines.accounting.entries import Claim, Facts, FileEmpty, FileFailed, Planned, RetryPolicy, VersionRef
@@ -113,6 +114,18 @@ class LedgerMachine(RuleBasedStateMachine):
             truth = self.truth[self._place(ref)]
             truth.verdict = self.verdicts[self._place(ref)]
             truth.accepted |= truth.verdict == "good"
+
+    @rule(claim=claims)
+    def a_worker_sleeps_past_its_lease_and_wakes_up(self, claim: Claim) -> None:
+        self.clock.turn(31)
+        taken = self.ledger.claim(claim.batch_id, "thief", 30)
+        if isinstance(taken, Claim):
+            self.epochs[claim.batch_id] = taken.epoch
+            if taken.members:
+                with pytest.raises(ClaimLostError):
+                    self.ledger.settle(claim, [self._outcome(taken.members[0].ref)])
+            with pytest.raises(ClaimLostError):
+                self.ledger.finish(claim)
 
     @rule(claim=claims)
     def fail_one(self, claim: Claim) -> None:

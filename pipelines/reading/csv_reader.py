@@ -109,8 +109,13 @@ class CsvReader:
     def _bytes_faults(self, block: CsvBlock, bad: _Mask) -> bool | None:
         content = block.content
         if b"\0" in content:
-            places = np.flatnonzero(np.frombuffer(content, np.uint8) == 0)
+            # By record, not by byte: a block of nothing but NULs would be eight million places.
+            hit = np.flatnonzero(np.logical_or.reduceat(np.frombuffer(content, np.uint8) == 0, block.starts))
+            places = np.array([content.index(b"\0", int(block.starts[r])) for r in hit[:_MAX_PLACED]], np.int64)
             self._record_faults(block, bad, Rule.NUL_BYTE, places, lambda _: "NUL", "text without NUL bytes")
+            if len(hit) > _MAX_PLACED:
+                bad[hit] = True
+                self._collector.add(Rule.NUL_BYTE, None, [], "text without NUL bytes", count=len(hit) - _MAX_PLACED)
         if self._text.is_utf8 and not is_utf8(content):
             faults = utf8_faults(content, _MAX_UTF8_FAULTS)
             found = dict(faults)

@@ -45,9 +45,8 @@ _Kind = tuple[Rule, str | None, str | None, str]
 class Collector:
     """The violations of one file while it is read."""
 
-    def __init__(self, display_name: str) -> None:
-        """Collect for the file that messages call `display_name`."""
-        self._name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in display_name)
+    def __init__(self) -> None:
+        """Begin with nothing wrong."""
         self._kinds: dict[_Kind, _Breaches] = {}
         self._rejecting = 0
 
@@ -126,20 +125,16 @@ class Collector:
             found=capped(first.found),
             expected=breaches.expected,
             count=breaches.count,
-            message=self._message(rule, column, breaches),
+            message=self._message(rule, breaches),
             samples=tuple(sorted(breaches.samples, key=lambda s: (s.line or 0, s.byte_offset or 0))),
             severity=severity,
             expectation=expectation,
         )
 
-    def _message(self, rule: Rule, column: str | None, breaches: _Breaches) -> str:
+    def _message(self, rule: Rule, breaches: _Breaches) -> str:
+        """A sentence complete in itself but for the place: whoever shows it puts `file:line:column:` before it."""
         first = breaches.first
-        place = [self._name]
-        if first.line is not None:
-            place.append(str(first.line))
-        if column is not None:
-            place.append("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in capped(column)))
-        parts = [f"{':'.join(place)}: {rule.meaning}: found {shown(first.found)}, expected {breaches.expected}."]
+        parts = [f"{rule.meaning}: found {shown(first.found)}, expected {breaches.expected}."]
         if breaches.detail:
             parts.append(breaches.detail)
         if breaches.count > 1:

@@ -4,7 +4,7 @@ A JSON value's own kind counts: text is a string, a number is a number, and noth
 a text then means, and which rules it breaks, is decided as for CSV (`rows.py`).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ from pipelines.reading.csv_blocks import BLOCK_BYTES, Positions
 from pipelines.reading.encoding import Text, is_utf8, likely_encoding, utf8_faults
 from pipelines.reading.headers import normalised
 from pipelines.reading.json_blocks import ArrayFault, JsonBlock, split_array, split_lines
+from pipelines.reading.json_fast import FastLines
 from pipelines.reading.json_objects import JsonFault, JsonValue, Number, parse_record, value_positions, written
 from pipelines.reading.rows import Cells, Plan, RowBlock, RowJudge
 from pipelines.reading.violations import Rule, Sample
@@ -23,6 +24,8 @@ __all__ = ["JsonArrayReader", "JsonLinesReader"]
 
 _MAX_UTF8_FAULTS = 10_000
 _WHITESPACE = b" \t\n\r"
+_PATIENCE = 3
+"""Blocks in a row that the fast way could not decide before it is not tried any more."""
 _NO_ROWS: Positions = np.empty(0, np.int64)
 
 
@@ -234,6 +237,10 @@ class _JsonReader:
 class JsonLinesReader(_JsonReader):
     """One object a line; blank lines only at the end."""
 
+    _fast: FastLines | None = None
+    _fast_is_built = False
+    _slow_blocks = 0
+
     def read(self) -> None:
         """Read everything. Raises StopReading behind a fault that ends the file, StreamFault from the text."""
         blank: tuple[int, int] | None = None
@@ -255,8 +262,75 @@ class JsonLinesReader(_JsonReader):
                     )
                     blank = None
                 records.append(record)
-            self._read_block(block, records)
+            if len(records) < len(block.starts) or not self._read_fast(block):
+                self._read_block(block, records)
         self._finish()
+
+    def _read_fast(self, block: JsonBlock) -> bool:
+        """Read a block of lines the fast way; False when the strict way has to."""
+        if (self._fast is None and self._fast_is_built) or self._slow_blocks > _PATIENCE or not is_utf8(block.content):
+            return False
+        if not self._fast_is_built:
+            self._fast_is_built = True
+            self._fast = FastLines.build(self._plan, self._first_keys(block))
+        if self._fast is None:
+            return False
+        found: set[str] = {name for name in map(self._by_key.get, self._seen) if name is not None}
+        known = set(found)
+        cells = self._fast.parse(block, found)
+        if cells is None:
+            self._slow_blocks += 1
+            return False
+        self._slow_blocks = 0
+        keys = self._fast.keys
+        for name in cells:
+            if name in found and name not in known:
+                self._column_of(keys[name])
+        rows = len(block.starts)
+        self._rows += rows
+        raw = _RawCells(block, keys)
+        for name, column in cells.items():
+            if column.values is not None:
+                column.found_text = raw.text_of(name)
+
+        def locate(row: int, column: str | None) -> int:
+            return self._offset(block, raw.position(row, column))
+
+        lines = block.first_line + np.searchsorted(block.line_ends, block.starts)
+        self._judge.judge(RowBlock(rows, lines, cells, locate, block.starts + self._offset(block, 0)))
+        return True
+
+    def _first_keys(self, block: JsonBlock) -> dict[str, str]:
+        """By which key the file's first record names each column."""
+        first = parse_record(block.content[block.starts[0] : block.ends[0]], self._plan.limits.depth)
+        if not isinstance(first, dict):
+            return {}
+        return {name: key for key in first if (name := self._exact.get(key) or self._loose.get(normalised(key)))}
+
+
+class _RawCells:
+    """The text of single cells of a block that was read the fast way, for messages."""
+
+    def __init__(self, block: JsonBlock, keys: Mapping[str, str]) -> None:
+        self._block = block
+        self._keys = keys
+
+    def _raw(self, row: int) -> bytes:
+        return self._block.content[self._block.starts[row] : self._block.ends[row]]
+
+    def position(self, row: int, column: str | None) -> int:
+        start = int(self._block.starts[row])
+        if column is None or column not in self._keys:
+            return start
+        return start + value_positions(self._raw(row)).get(self._keys[column], 0)
+
+    def text_of(self, column: str) -> Callable[[int], str]:
+        def text(row: int) -> str:
+            members = parse_record(self._raw(row), 1_000)
+            value = members.get(self._keys[column]) if isinstance(members, dict) else None
+            return "" if value is None else value if isinstance(value, str) else written(value)
+
+        return text
 
 
 class JsonArrayReader(_JsonReader):

@@ -53,7 +53,8 @@ class Cells:
 
     `values` is set when the texts are typed already. `misfits` are cells whose form alone rules the type out (a JSON
     string for a number): their text is null, `found` says what stood there. `late_nulls` makes texts null that are no value of
-    the type, such as a quoted empty cell in a column of numbers; where all texts convert there is none.
+    the type, such as a quoted empty cell in a column of numbers; where all texts convert there is none. With `found_text`, `texts` are the
+    values themselves and a cell's own text is asked for.
     """
 
     texts: pa.Array
@@ -61,6 +62,7 @@ class Cells:
     misfits: Positions = field(default_factory=lambda: np.empty(0, np.int64))
     found: Mapping[int, str] = field(default_factory=dict[int, str])
     late_nulls: Callable[[pa.Array], pa.Array] | None = None
+    found_text: Callable[[int], str] | None = None
 
 
 @dataclass(slots=True)
@@ -160,7 +162,7 @@ class RowJudge:
             values = converter.prove(cells.texts)
             if values is None:
                 cells = Cells(cells.late_nulls(cells.texts))
-        text_of = _text_of(cells.texts)
+        text_of = cells.found_text or _text_of(cells.texts)
         expected = self._plan.expected[name]
         if values is None:
             converted = converter.convert(cells.texts)

@@ -185,7 +185,7 @@ class Violation:
     the first breach; `count` is of all. `column` is the table's name for it (or the file's, for columns the contract
     does not know), None where a rule speaks of the whole row or file. `message` is complete in itself: place, found,
     expected, what to do. `severity` is "reject"; for the breach of an expectation it is the expectation's own, and
-    `expectation` its name: `warn` and `block` stand in `ReadSummary.warnings` and never reject.
+    `expectation` its identity in the contract (`contracts.expectations.identified`): `warn` and `block` stand in `ReadSummary.warnings` and never reject.
     """
 
     rule: Rule

@@ -54,7 +54,7 @@ def outcome(case: Path, block_bytes: int) -> dict[str, Any]:
     if summary.warnings:
         said["warnings"] = [{name: getattr(v, name) for name in LISTED} for v in summary.warnings]
     for violation in summary.violations:
-        assert violation.message.startswith(source.name)
+        assert violation.message.startswith(violation.rule.meaning)
         assert len(violation.found) <= 256
     return json.loads(json.dumps(said))
 

@@ -210,19 +210,17 @@ def _print(path: Path, report: FileReport) -> None:
             read = f"{report.rows_read:,} rows read" + ("" if report.read_complete else ", not to the end")
             console.print(f"[red]rejected[/red]  {safe(path)}: {counted(report.violations_total, 'fault')} in {read}")
             for violation in report.violations:
-                console.print(f"          {_line(path, report.key, violation)}")
+                console.print(f"          {_line(path, violation)}")
             if hidden := report.violations_total - sum(v.count for v in report.violations):
                 console.print(f"          {safe(path)}: {hidden:,} more are not listed")
         case FileEnding.GONE | FileEnding.RETRY:
             console.print(f"[red]failed[/red]    {safe(path)}: {safe(report.error or 'the file went away')}")
     for warning in report.warnings:
-        console.print(f"          [yellow]warning[/yellow] {_line(path, report.key, warning)}")
+        console.print(f"          [yellow]warning[/yellow] {_line(path, warning)}")
 
 
-def _line(path: Path, key: str, violation: Violation) -> str:
-    """`file:line:column: message [rule]`, the file being the local one: the message itself begins with the object's key."""
+def _line(path: Path, violation: Violation) -> str:
+    """`file:line:column: message [rule]`, the file being the local one."""
     place = ":".join(str(part) for part in (path, violation.line, violation.column) if part is not None)
-    told = ":".join(str(part) for part in (key, violation.line, violation.column) if part is not None)
-    message = violation.message.removeprefix(f"{told}: ")
     times = f" ({violation.count:,} times)" if violation.count > 1 else ""
-    return f"{safe(place)}: {safe(message)} \\[{violation.rule.value}]{times}"
+    return f"{safe(place)}: {safe(violation.message)} \\[{violation.rule.value}]{times}"

@@ -32,7 +32,7 @@ __all__ = [
 
 HOW_TO_ACT = "Correct the file and send it again under the same key."
 _ID_CHARACTERS = 16
-_MAX_SHOWN = 200
+_MAX_SHOWN = 600
 
 
 class _Model(BaseModel):

@@ -158,9 +158,7 @@ class ChildReader:
             return summaries[0]
         death = self._death
         file.sink.restart()
-        return summary_of_fault(
-            file.request.display_name, death.rule, death.found, death.expected, self._keeper.spent_s
-        )
+        return summary_of_fault(death.rule, death.found, death.expected, self._keeper.spent_s)
 
     # ---- one child's life -----------------------------------------------------------------------------------------
 

@@ -57,7 +57,7 @@ class InProcessReader:
         """
         started = time.perf_counter()
         plan = self.plan(request.dataset)
-        collector = Collector(request.display_name)
+        collector = Collector()
         limit = plan.limits.object_bytes
         if request.size_bytes is not None and request.size_bytes > limit:
             collector.add(Rule.OBJECT_SIZE, None, [Sample(None, None, f"{request.size_bytes:,} bytes")],
@@ -128,9 +128,9 @@ def _summary(
     )
 
 
-def summary_of_fault(display_name: str, rule: Rule, found: str, expected: str, seconds: float) -> ReadSummary:
+def summary_of_fault(rule: Rule, found: str, expected: str, seconds: float) -> ReadSummary:
     """The summary of a file whose reader did not live to write one."""
-    collector = Collector(display_name)
+    collector = Collector()
     collector.add(rule, None, [Sample(None, None, found)], expected)
     started = time.perf_counter() - seconds
     return _summary(collector, None, None, None, complete=False, started=started)

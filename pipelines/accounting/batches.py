@@ -25,19 +25,8 @@ from pipelines.accounting.entries import (
     UnknownBatch,
     VersionRef,
 )
-from pipelines.accounting.items import (
-    FORMAT,
-    batch_key,
-    batch_of,
-    day_key,
-    decode_members,
-    encode_batch,
-    history_key,
-    iso,
-    member_items,
-    run_item_key,
-    slot_key,
-)
+from pipelines.accounting.items import FORMAT, batch_of, decode_members, encode_batch, member_items
+from pipelines.accounting.keys import batch_key, day_key, history_key, iso, run_item_key, slot_key
 from pipelines.accounting.states import DUE_STATES, LIVE_BATCH_STATES, BatchState, State
 from pipelines.accounting.transitions import planned, put_back
 from pipelines.errors import ClaimLostError, TransientError

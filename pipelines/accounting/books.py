@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 
 from pipelines.accounting.entries import BatchRecord, Head, LedgerEntry, RetryPolicy, VersionRef
-from pipelines.accounting.items import batch_key, decode_batch, decode_entry, decode_head, entry_key, head_key
+from pipelines.accounting.items import decode_batch, decode_entry, decode_head
+from pipelines.accounting.keys import batch_key, entry_key, head_key
 from pipelines.errors import TransientError
 from pipelines.ports import Change, Clock, Item, ItemStore, Refused, Written
 

@@ -10,18 +10,8 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from pipelines.accounting.entries import Head, HistoryRecord, LedgerEntry
-from pipelines.accounting.items import (
-    COUNT_SHARDS,
-    FORMAT,
-    NO_DATASET,
-    count_key,
-    encode_entry,
-    encode_head,
-    encode_history,
-    entry_key,
-    head_key,
-    history_key,
-)
+from pipelines.accounting.items import FORMAT, encode_entry, encode_head, encode_history
+from pipelines.accounting.keys import COUNT_SHARDS, NO_DATASET, count_key, entry_key, head_key, history_key
 from pipelines.accounting.states import Outcome
 from pipelines.ports import Absent, Change, Condition, Equals, ItemKey, Put, Update
 

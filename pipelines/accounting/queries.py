@@ -7,14 +7,8 @@ from datetime import UTC, date, datetime
 from pipelines.accounting.batches import Batches
 from pipelines.accounting.books import Books
 from pipelines.accounting.entries import BatchRecord, DayCounts, Head, HistoryRecord, LedgerEntry, VersionRef
-from pipelines.accounting.items import (
-    NO_DATASET,
-    decode_head,
-    decode_history,
-    due_partitions,
-    head_key,
-    parse_iso,
-)
+from pipelines.accounting.items import decode_head, decode_history
+from pipelines.accounting.keys import NO_DATASET, due_partitions, head_key, parse_iso
 from pipelines.accounting.states import BatchState, Outcome, State
 from pipelines.intake.objects import object_id
 from pipelines.ports import Item

@@ -10,13 +10,11 @@ from dataclasses import replace
 from pipelines.accounting.books import Books
 from pipelines.accounting.changes import (
     Group,
-    counter_update,
     entry_change,
     head_change,
     history_changes,
     new_entry,
     pack,
-    shard_of,
 )
 from pipelines.accounting.entries import (
     HistoryRecord,
@@ -27,21 +25,13 @@ from pipelines.accounting.entries import (
     VersionRef,
     order_of,
 )
-from pipelines.accounting.items import (
-    FORMAT,
-    NO_DATASET,
-    decode_head,
-    decode_removal,
-    encode_removal,
-    entry_key,
-    head_key,
-    removal_key,
-)
+from pipelines.accounting.items import FORMAT, decode_head, decode_removal, encode_removal
+from pipelines.accounting.keys import NO_DATASET, entry_key, head_key, removal_key
 from pipelines.accounting.states import Outcome, State, Trigger
 from pipelines.accounting.transitions import KeyWork, made_due
 from pipelines.errors import TransientError
 from pipelines.intake.objects import object_id
-from pipelines.ports import Absent, Equals, ItemKey, Present, Put, Refused, Update, Written
+from pipelines.ports import Absent, Change, Equals, ItemKey, Present, Put, Refused, Update, Written
 
 __all__ = ["Registration"]
 
@@ -70,8 +60,8 @@ class Registration:
                 first[sighting.ref] = sighting
         new = self._enter(list(first.values()), write_id)
         again.extend(s for s in first.values() if s.ref not in new)
-        for sighting in again:
-            self._count_duplicate(sighting)
+        if again:
+            self._count_duplicates(again)
         return Registered(
             new=tuple(ref for ref in first if ref in new),
             duplicates=tuple(s.ref for s in again),
@@ -209,31 +199,34 @@ class Registration:
                     del left[ref]
         raise TransientError("versions could not be registered: others register the same ones; try again")
 
-    def _count_duplicate(self, sighting: Sighting) -> None:
-        """One more event for a known version; and the sequencer, if only a listing had told of it so far.
+    def _count_duplicates(self, sightings: Sequence[Sighting]) -> None:
+        """Count further events of known versions; and take their sequencer, if only a listing had told of them so far.
 
-        Written once, not sent again: after an unknown outcome the message comes again and is counted then.
+        Written once, never sent again: after an unknown outcome the message comes again and is counted then.
         """
-        entry = self._books.entries([sighting.ref]).get(sighting.ref)
-        if entry is None:
-            return
-        counted = counter_update(entry.dataset, entry.landing_day, shard_of(_name(entry.ref)), {"duplicates": 1})
-        key = entry_key(entry.ref)
-        if sighting.version.sequencer and not entry.version.sequencer and entry.outcome is Outcome.PENDING:
-            learned = {
-                "sequencer": sighting.version.sequencer.sortable(),
-                "order": order_of(sighting.version),
-                "revision": entry.revision + 1,
-            }
-            unchanged = (Equals("revision", entry.revision),)
-            if isinstance(
-                self._books.store.write(
-                    [Update(key, set_=learned, add={"duplicates": 1}, conditions=unchanged), counted]
-                ),
-                Written,
-            ):
-                return
-        self._books.store.write([Update(key, add={"duplicates": 1}, conditions=(Present(),)), counted])
+        told: dict[VersionRef, list[Sighting]] = {}
+        for sighting in sightings:
+            told.setdefault(sighting.ref, []).append(sighting)
+        groups: list[Group] = []
+        for ref, entry in self._books.entries(told).items():
+            number = len(told[ref])
+            change = Update(entry_key(ref), add={"duplicates": number}, conditions=(Present(),))
+            version = told[ref][0].version
+            if version.sequencer and not entry.version.sequencer and entry.outcome is Outcome.PENDING:
+                learned = {
+                    "sequencer": version.sequencer.sortable(),
+                    "order": order_of(version),
+                    "revision": entry.revision + 1,
+                }
+                change = replace(change, set_=learned, conditions=(Equals("revision", entry.revision),))
+            counted = {(entry.dataset, entry.landing_day): {"duplicates": number}}
+            groups.append(Group(_name(ref), [change], counted))
+        for transaction in pack(groups):
+            if isinstance(self._books.store.write(transaction.changes), Refused):
+                # Somebody changed a version whose sequencer was to be learned: counted without it.
+                plain = [replace(g, changes=[_count_only(g.changes[0])]) for g in groups if g.name in transaction.names]
+                for again in pack(plain):
+                    self._books.store.write(again.changes)
 
     def _fresh(self, sighting: Sighting, write_id: str) -> LedgerEntry:
         now = self._books.now()
@@ -281,3 +274,7 @@ class Registration:
 
 def _name(ref: VersionRef) -> str:
     return f"{ref.object_id}#{ref.version_id}"
+
+
+def _count_only(change: Change) -> Change:
+    return replace(change, set_={}, conditions=(Present(),)) if isinstance(change, Update) else change

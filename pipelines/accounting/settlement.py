@@ -19,7 +19,7 @@ from pipelines.accounting.entries import (
     SettleReport,
     VersionRef,
 )
-from pipelines.accounting.items import due_partitions
+from pipelines.accounting.keys import due_partitions
 from pipelines.accounting.states import Outcome, State, Trigger
 from pipelines.accounting.transitions import KeyWork, can_be_made_due, made_due
 from pipelines.errors import TransientError

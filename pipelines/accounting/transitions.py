@@ -104,7 +104,11 @@ class KeyWork:
             return
         reason = f"superseded by {version}"
         if head.serving_version not in (None, version):
-            self._supersede_serving(head.serving_version or "", reason)
+            # Also when a live batch holds it, processing it again: that settles nothing then.
+            self._change(
+                head.serving_version or "", None, state=State.COMMITTED, outcome_=Outcome.SUPERSEDED, serving=False,
+                next_at=None, reason=reason,
+            )  # fmt: skip
         for other in list(self.entries.values()):
             if other.outcome is Outcome.QUARANTINED and other.order < entry.order:
                 self._change(other.version.version_id, None, outcome_=Outcome.SUPERSEDED, reason=reason)
@@ -118,22 +122,6 @@ class KeyWork:
             serving=True,
             facts=outcome.facts,
             clear=True,
-        )
-
-    def _supersede_serving(self, version: str, reason: str) -> None:
-        entry = self.entries[version]
-        if entry.state is State.PLANNED:
-            # A live batch holds it: it is superseded when that settles. Its rows are out already.
-            self.entries[version] = replace(entry, serving=False, revision=entry.revision + 1)
-            return
-        self._change(
-            version,
-            None,
-            state=State.COMMITTED,
-            outcome_=Outcome.SUPERSEDED,
-            serving=False,
-            next_at=None,
-            reason=reason,
         )
 
     def _reject(self, version: str, outcome: FileQuarantined) -> None:

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from accounting.books import BUCKET, DAY, HandClock, bad, batch_of, good, ledger_on, sighting
-from accounting.fragile import Died, FragileStore, assert_counters_are_sums
 
 from pipelines.accounting.balance import balance
 from pipelines.accounting.entries import Claim, Facts, FileEmpty, FileOutcome, Removal
 from pipelines.accounting.ledger import Ledger
 from pipelines.accounting.states import Outcome, State, Trigger
 from resources.memory import MemoryItemStore
+from tests.accounting.books import BUCKET, DAY, HandClock, bad, batch_of, good, ledger_on, sighting
+from tests.accounting.fragile import Died, FragileStore, assert_counters_are_sums
 
 SIGHTINGS = [
     sighting("landing/flights/a.csv", 2),

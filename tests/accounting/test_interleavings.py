@@ -6,8 +6,6 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from accounting.books import BUCKET, DAY, HandClock, bad, batch_of, good, ledger_on, plan_due, sighting
-from accounting.fragile import FragileStore, assert_counters_are_sums
 
 from pipelines.accounting.balance import balance
 from pipelines.accounting.entries import Claim, FileOutcome, Removal, VersionRef
@@ -16,6 +14,8 @@ from pipelines.accounting.states import LIVE_BATCH_STATES, Outcome, State, Trigg
 from pipelines.errors import ClaimLostError
 from pipelines.ports import Change, Item, ItemKey, Page, Refused, Written
 from resources.memory import MemoryItemStore
+from tests.accounting.books import BUCKET, DAY, HandClock, bad, batch_of, good, ledger_on, plan_due, sighting
+from tests.accounting.fragile import FragileStore, assert_counters_are_sums
 
 A = "landing/flights/a.csv"
 B = "landing/flights/b.csv"

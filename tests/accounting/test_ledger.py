@@ -5,20 +5,6 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 import pytest
-from accounting.books import (
-    BUCKET,
-    DAY,
-    HandClock,
-    bad,
-    batch_of,
-    claim_due,
-    do_bad,
-    do_good,
-    good,
-    ledger_on,
-    plan_due,
-    sighting,
-)
 
 from pipelines.accounting.balance import balance
 from pipelines.accounting.entries import (
@@ -39,6 +25,20 @@ from pipelines.accounting.states import BatchState, Outcome, State, Trigger
 from pipelines.errors import ClaimLostError
 from pipelines.ports import ItemStore
 from resources.memory import MemoryItemStore
+from tests.accounting.books import (
+    BUCKET,
+    DAY,
+    HandClock,
+    bad,
+    batch_of,
+    claim_due,
+    do_bad,
+    do_good,
+    good,
+    ledger_on,
+    plan_due,
+    sighting,
+)
 
 KEY = "landing/flights/a.csv"
 

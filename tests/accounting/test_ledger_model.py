@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from accounting.books import BUCKET, DAY, HandClock, bad, batch_of, good, sighting
-from accounting.fragile import assert_counters_are_sums
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
@@ -16,6 +14,8 @@ from pipelines.accounting.ledger import Ledger
 from pipelines.accounting.states import BatchState, Outcome, State, Trigger
 from pipelines.errors import ClaimLostError
 from resources.memory import MemoryItemStore
+from tests.accounting.books import BUCKET, DAY, HandClock, bad, batch_of, good, sighting
+from tests.accounting.fragile import assert_counters_are_sums
 
 KEYS = ["landing/flights/a.csv", "landing/flights/b.csv"]
 ALL_PLACES = [(key, sequence) for key in KEYS for sequence in range(1, 5)]

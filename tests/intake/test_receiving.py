@@ -6,9 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from accounting.books import HandClock, good, ledger_on
-from accounting.fragile import Died, FragileStore
-from intake.test_routing import FLIGHTS, ORDERS, dataset
 
 from pipelines.accounting.entries import Claim
 from pipelines.accounting.ledger import Ledger
@@ -18,6 +15,9 @@ from pipelines.intake.dispatching import Dispatch, RunState, dispatch_from
 from pipelines.intake.receiving import IntakeReport, adopt_unrouted, receive_from
 from pipelines.ports import Change, Refused, Written
 from resources.memory import MemoryEventQueue, MemoryItemStore
+from tests.accounting.books import HandClock, good, ledger_on
+from tests.accounting.fragile import Died, FragileStore
+from tests.intake.test_routing import FLIGHTS, ORDERS, dataset
 
 BUCKET = "our-landing"
 TEMPLATE = json.loads((Path(__file__).parent / "events" / "s3_created.json").read_text())

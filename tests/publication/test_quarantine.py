@@ -131,7 +131,7 @@ def test_markdown_and_html_are_shown_not_obeyed() -> None:
 
 def test_long_text_is_cut() -> None:
     [line, *_] = report_lines(report(violation(message="x" * 5000)))
-    assert len(line) < 400
+    assert len(line) < 800
 
 
 def test_bytes_that_are_no_text_can_be_reported() -> None:

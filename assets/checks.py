@@ -8,14 +8,15 @@
 | expectations_block  | an expectation with severity `block` does not hold      | ERROR, blocking   |
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 
 import dagster as dg
 
-from assets.expectations import ExpectationResult, gx_expectations, shown_arguments
+from assets.expectations import ExpectationResult, shown_arguments
 from assets.keys import table_key
-from pipelines.contracts.expectations import is_native
+from pipelines.contracts.expectations import identified, is_native
 from pipelines.contracts.model import Dataset, Severity
 from pipelines.reports import BatchReport, FileEnding
 
@@ -136,33 +137,28 @@ def _expectations(
     reports: Sequence[BatchReport],
     by_day: Mapping[date, Sequence[ExpectationResult]],
 ) -> dg.AssetCheckResult:
-    records: list[dg.TableRecord] = []
-    failed = 0
-    for day, results in sorted(by_day.items()):
-        for result in results:
-            if result.severity is severity:
-                failed += not result.success
-                records.append(_record(day.isoformat(), result))
-    for report in reports:
-        for result in _native_results(dataset, report, severity):
-            failed += not result.success
-            records.append(_record(report.landing_day.isoformat(), result))
-    records.sort(key=lambda r: r.data["holds"] == "yes")
-    evaluator = "Great Expectations" if any(e.severity is severity for e in gx_expectations(dataset)) else "Lakegate"
+    results = [(day, r) for day, found in by_day.items() for r in found if r.severity is severity]
+    results += [(r.landing_day, result) for r in reports for result in _of_report(dataset, r, severity)]
+    failed = sum(not result.success for _, result in results)
+    results.sort(key=lambda found: (found[1].success, found[0]))
     metadata: dict[str, dg.MetadataValue] = {
-        "evaluated": dg.MetadataValue.int(len(records)),
+        "evaluated": dg.MetadataValue.int(len(results)),
         "failed": dg.MetadataValue.int(failed),
     }
-    if records:
-        metadata["expectations"] = dg.MetadataValue.table(records[:200])
+    if results:
+        metadata["expectations"] = dg.MetadataValue.table([_record(day.isoformat(), r) for day, r in results[:200]])
+    if failed:
+        description = f"{failed} of {len(results)} expectations do not hold."
+    else:
+        description = (
+            "All expectations hold." if results else "The run published no rows: there was nothing to evaluate."
+        )
     return dg.AssetCheckResult(
         check_name=name,
         passed=failed == 0,
         severity=dg.AssetCheckSeverity.WARN if severity is Severity.WARN else dg.AssetCheckSeverity.ERROR,
         metadata=metadata,
-        description=f"{failed} of {len(records)} expectations do not hold ({evaluator})."
-        if failed
-        else "All expectations hold.",
+        description=description,
     )
 
 
@@ -178,23 +174,22 @@ def _record(day: str, result: ExpectationResult) -> dg.TableRecord:
     )
 
 
-def _native_results(dataset: Dataset, report: BatchReport, severity: Severity) -> list[ExpectationResult]:
-    """Expectations the hot path evaluated itself, as one result each, counted over the batch's files."""
+def _of_report(dataset: Dataset, report: BatchReport, severity: Severity) -> list[ExpectationResult]:
+    """What the reader found on the files that were loaded; all that was missed when this run did not read them."""
+    loaded = [file for file in report.files if file.outcome is FileEnding.LOADED]
+    rows = sum(file.rows_read for file in loaded)
+    if not rows:
+        return []
+    broken = Counter[str]()
+    for warning in (w for file in loaded for w in file.warnings):
+        broken[warning.expectation or ""] += warning.count
     results: list[ExpectationResult] = []
-    for expectation in dataset.expectations:
-        if expectation.severity is not severity or not is_native(expectation):
+    for identity, expectation in identified(dataset):
+        if expectation.severity is not severity or not (is_native(expectation) or report.recognised):
             continue
-        column = str(expectation.arguments.get("column"))
-        broken = sum(
-            w.count for f in report.files for w in f.warnings if w.column == column and expectation.name in w.expected
-        )
-        results.append(
-            ExpectationResult(
-                expectation.name,
-                shown_arguments(expectation),
-                severity,
-                success=broken == 0,
-                observed=f"{broken:,} of {report.rows_read:,} rows do not fit",
-            )
-        )
+        observed = f"{broken[identity]:,} of {rows:,} rows do not fit"
+        if report.recognised:
+            observed = "not evaluated: an attempt that died had published these rows; materialize the day again"
+        success = broken[identity] == 0 and not report.recognised
+        results.append(ExpectationResult(expectation.name, shown_arguments(expectation), severity, success, observed))
     return results

@@ -6,8 +6,10 @@ memory, so a batch beyond MAX_ROWS is not evaluated, and its result says so: a c
 
 import json
 import numbers
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ __all__ = ["MAX_ROWS", "ExpectationResult", "evaluate", "gx_expectations", "show
 MAX_ROWS = 2_000_000
 """Rows of one batch beyond which GX is not asked: 1 M rows of seven columns take about 575 MB."""
 _TEXT_LIMIT = 200
+_QUOTED = re.compile("[\"'].*[\"']")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +56,30 @@ def evaluate(dataset: Dataset, files: Sequence[Path]) -> tuple[ExpectationResult
     if rows > MAX_ROWS:
         why = f"not evaluated: the batch has {rows:,} rows, more than the {MAX_ROWS:,} that fit in memory"
         return tuple(_result(e, success=False, observed=why) for e in expectations)
-    wanted = sorted({column for e in expectations for column in _columns(e, dataset)}) or [next(iter(dataset.columns))]
-    table = pa.concat_tables([pq.ParquetFile(path).read(columns=wanted) for path in files])
+    table = pa.concat_tables([pq.ParquetFile(path).read(columns=_wanted(dataset, expectations)) for path in files])
     return _validate(dataset.name, expectations, table)
 
 
 def _validate(name: str, expectations: Sequence[Expectation], table: pa.Table) -> tuple[ExpectationResult, ...]:
-    import great_expectations as gx
     import pandas as pd
-    from great_expectations.expectations.registry import get_expectation_impl
 
     # Arrow-backed extension types keep integers with nulls exact; pandas' own would turn them into doubles.
     frame = table.to_pandas(types_mapper=pd.ArrowDtype, integer_object_nulls=True)
     batch = _batch_definition(name).get_batch({"dataframe": frame})
-    results: list[ExpectationResult] = []
-    for expectation in expectations:
-        suite = gx.ExpectationSuite(name=f"{name}-{len(results)}")
+    return tuple(_one(batch, expectation) for expectation in expectations)
+
+
+def _one(batch: Any, expectation: Expectation) -> ExpectationResult:
+    import great_expectations as gx
+    from great_expectations.expectations.registry import get_expectation_impl
+
+    try:
+        suite = gx.ExpectationSuite(name=expectation.name)
         suite.add_expectation(get_expectation_impl(expectation.name)(**expectation.arguments))
         outcome = batch.validate(suite, result_format={"result_format": "SUMMARY"}).results[0]
-        results.append(_result(expectation, success=bool(outcome.success), observed=_observed(outcome)))
-    return tuple(results)
+    except Exception as error:  # noqa: BLE001 - GX is a door: whatever it raises, the rows are published and stay
+        return _result(expectation, success=False, observed=_refused(str(error)))
+    return _result(expectation, success=bool(outcome.success), observed=_observed(outcome))
 
 
 @cache
@@ -91,13 +98,16 @@ def _context() -> Any:
     return context
 
 
-def _columns(expectation: Expectation, dataset: Dataset) -> list[str]:
-    named: list[str] = []
-    for value in expectation.arguments.values():
-        for item in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(item, str) and item in dataset.columns:
-                named.append(item)
-    return named
+def _wanted(dataset: Dataset, expectations: Sequence[Expectation]) -> list[str]:
+    """The columns to read: those the expectations name; all of them where one speaks of the table's columns, or by itself."""
+    wanted: set[str] = set()
+    for expectation in expectations:
+        if expectation.name.startswith("expect_table_column") or "row_condition" in expectation.arguments:
+            return list(dataset.columns)
+        for value in expectation.arguments.values():
+            items: list[Any] = list(value) if isinstance(value, list | tuple) else [value]
+            wanted.update(item for item in items if isinstance(item, str) and item in dataset.columns)
+    return [name for name in dataset.columns if name in wanted] or [next(iter(dataset.columns))]
 
 
 def _result(expectation: Expectation, *, success: bool, observed: str) -> ExpectationResult:
@@ -117,15 +127,29 @@ def _observed(outcome: Any) -> str:
     """GX's result in a few words: counts and aggregates, never the offending values themselves."""
     result: Mapping[str, Any] = outcome.result or {}
     observed = result.get("observed_value")
-    if isinstance(observed, numbers.Real):
+    if isinstance(observed, numbers.Real | Decimal):
         return f"observed {float(observed):,.6g}"
+    if "element_count" in result and "unexpected_count" in result:
+        return f"{result['unexpected_count']:,} of {result['element_count']:,} rows do not fit"
+    if "unexpected_count" in result or "missing_count" in result:
+        counted = {"not in the set": result.get("unexpected_count"), "of the set missing": result.get("missing_count")}
+        return ", ".join(f"{count:,} distinct values {what}" for what, count in counted.items() if count) or "holds"
     if isinstance(observed, list | tuple | set):
-        return f"observed {len(observed):,} distinct values"
-    if "unexpected_count" in result:
-        return f"{result['unexpected_count']:,} of {result.get('element_count', 0):,} rows do not fit"
+        return f"observed {len(observed):,} values"
     if result:
         return "does not hold" if not outcome.success else "holds"
-    for info in (outcome.exception_info or {}).values():
+    return _refused(_message(outcome.exception_info or {}))
+
+
+def _message(told: Mapping[str, Any]) -> str:
+    """GX tells of an exception flat, or by the metric it came from."""
+    for info in (told, *told.values()):
         if isinstance(info, Mapping) and info.get("exception_message"):
-            return f"could not be evaluated: {info['exception_message']}"[:_TEXT_LIMIT]
-    return "could not be evaluated"
+            return str(info["exception_message"])
+    return ""
+
+
+def _refused(message: str) -> str:
+    """Why GX could not evaluate, on one line. What stands in quotes may be a value of a row: it is left out."""
+    said = _QUOTED.sub("…", " ".join(message.split()))
+    return f"could not be evaluated: {said}"[:_TEXT_LIMIT] if said else "could not be evaluated"

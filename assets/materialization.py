@@ -5,7 +5,7 @@ backfill, a schedule) makes the files of its days due again, on purpose, and tak
 what this run may touch: what another live run holds is left to it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import cast
 
@@ -35,22 +35,22 @@ def materialize(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.Mater
     """
     gate = cast(Gate, context.resources.gate.open())
     days = [date.fromisoformat(key) for key in context.partition_keys]
-    expectations: dict[date, Sequence[ExpectationResult]] = {}
+    expectations: dict[date, list[ExpectationResult]] = {}
     reports: list[BatchReport] = []
-    faults: list[str] = []
+    faults: dict[date, str] = {}
     gate.tables.ensure(dataset)
     with gate.reader() as reader:
         for batch_id, day in _batches(context, gate, dataset, days):
 
             def inspect(files: Sequence[StagedFile], day: date = day) -> None:
                 if gx_expectations(dataset):
-                    expectations[day] = evaluate(dataset, [f.path for f in files])
+                    expectations.setdefault(day, []).extend(evaluate(dataset, [f.path for f in files]))
 
             try:
                 outcome = ingest_batch(gate, reader, dataset, batch_id, owner=context.run_id, inspect=inspect)
             except LakegateError as error:
                 context.log.error(f"{dataset.name} {day}: {error}")
-                faults.append(f"{day}: {type(error).__name__}: {error}")
+                faults[day] = f"{day}: {type(error).__name__}: {error}"
                 continue
             if isinstance(outcome, BatchNotRun):
                 context.log.info(f"{dataset.name} {day}: {outcome.reason}")
@@ -59,12 +59,22 @@ def materialize(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.Mater
                 context.log.info(file.sentence())
             context.log.info(outcome.sentence())
             reports.append(outcome)
-    _tell(context, gate, dataset, days, reports)
+    rows_in_table = {c.landing_day: c.rows_in_table for c in gate.ledger.counts(dataset.name)}
+    _tell(context, gate, dataset, days, reports, rows_in_table)
     if faults:
+        # A failed step yields no materialization: the days that are done are told of here, or they would look failed too.
+        for day in sorted({r.landing_day for r in reports} - faults.keys()):
+            context.log_event(
+                dg.AssetMaterialization(
+                    table_key(dataset),
+                    partition=day.isoformat(),
+                    metadata=_day_metadata([r for r in reports if r.landing_day == day], rows_in_table.get(day, 0)),
+                )
+            )
         raise dg.Failure(
-            description=f"{len(faults)} of the run's batches could not be finished. Nothing is lost: their files are due again and the "
+            description=f"{len(faults)} of the run's days could not be finished. Nothing is lost: their files are due again and the "
             "next tick of the landing sensor plans them. If this repeats, look at the error below and at `lakegate status`.\n"
-            + "\n".join(faults),
+            + "\n".join(faults.values()),
             allow_retries=False,
         )
     return dg.MaterializeResult(
@@ -95,8 +105,8 @@ def _tell(
     dataset: Dataset,
     days: Sequence[date],
     reports: Sequence[BatchReport],
+    rows_in_table: Mapping[date, int],
 ) -> None:
-    rows_in_table = {c.landing_day: c.rows_in_table for c in gate.ledger.counts(dataset.name)}
     for day in days:
         mine = [r for r in reports if r.landing_day == day]
         context.add_asset_metadata(_day_metadata(mine, rows_in_table.get(day, 0)), partition_key=day.isoformat())

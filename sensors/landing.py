@@ -5,7 +5,7 @@ open batch and its run -> plan new batches -> request one run for each group of 
 next tick does the rest (DAGSTER.md, "How a tick works"). Dagster resolves annotations here: none from the future.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -70,26 +70,42 @@ def sentence(heard: IntakeReport, outcome: Dispatch) -> str:
     """What the tick saw and did, in one sentence."""
     parts = [heard.sentence()]
     if outcome.launches:
-        parts.append(f"{len(outcome.launches)} runs requested for {sum(len(r.batches) for r in outcome.launches)} batches")
+        batches = sum(len(launch.batches) for launch in outcome.launches)
+        parts.append(f"{_counted(len(outcome.launches), 'run')} requested for {_counted(batches, 'batch')}")
     if outcome.waiting:
-        parts.append(f"{outcome.waiting} batches under way")
+        parts.append(f"{_counted(outcome.waiting, 'batch')} under way")
     if outcome.released:
-        parts.append(f"{len(outcome.released)} batches released, to be tried again: " + "; ".join(sorted(set(outcome.released))))
+        reasons = ", ".join(sorted(set(outcome.released)))
+        parts.append(f"{_counted(len(outcome.released), 'batch')} released, to be tried again: {reasons}")
     return "; ".join(parts)
 
 
+def _counted(number: int, what: str) -> str:
+    plural = f"{what}es" if what.endswith("ch") else f"{what}s"
+    return f"{number} {what if number == 1 else plural}"
+
+
 def run_states(instance: dg.DagsterInstance, launches: Iterable[str]) -> Mapping[str, RunState]:
-    """The state of each launch's run. A launch re-executed by hand has several runs: the liveliest one counts."""
-    wanted = sorted(set(launches))
+    """The state of each launch's run. A launch re-executed by hand has several runs: the liveliest one counts.
+
+    A run that nobody requested (a backfill, a click) plans its batches under its own id: it is found by that.
+    """
     states: dict[str, RunState] = {}
-    for start in range(0, len(wanted), 200):
-        records = instance.get_runs(dg.RunsFilter(tags={LAUNCH_TAG: wanted[start : start + 200]}))
-        for run in records:
-            launch = run.tags[LAUNCH_TAG]
-            state = _STATES[run.status]
-            if launch not in states or state.liveliness > states[launch].liveliness:
-                states[launch] = state
+    for launch, run in _runs(instance, launches):
+        state = _STATES[run.status]
+        if launch not in states or state.liveliness > states[launch].liveliness:
+            states[launch] = state
     return states
+
+
+def _runs(instance: dg.DagsterInstance, launches: Iterable[str]) -> Iterator[tuple[str, dg.DagsterRun]]:
+    wanted = sorted(set(launches))
+    for start in range(0, len(wanted), 200):
+        some = wanted[start : start + 200]
+        for run in instance.get_runs(dg.RunsFilter(tags={LAUNCH_TAG: some})):
+            yield run.tags[LAUNCH_TAG], run
+        for run in instance.get_runs(dg.RunsFilter(run_ids=some)):
+            yield run.run_id, run
 
 
 def _requests(launches: Sequence[Launch], datasets: Mapping[str, Dataset]) -> Iterable[dg.RunRequest]:
@@ -103,13 +119,15 @@ def _requests(launches: Sequence[Launch], datasets: Mapping[str, Dataset]) -> It
             continue
         tags = {LAUNCH_TAG: launch.run_key, TRIGGER_TAG: launch.trigger}
         if len(keys) == 1:
-            yield dg.RunRequest(run_key=launch.run_key, job_name=f"ingest_{dataset.name}", partition_key=keys[0], tags=tags)
+            yield dg.RunRequest(
+                run_key=launch.run_key, job_name=f"ingest_{dataset.name}", partition_key=keys[0], tags=tags
+            )
         else:
             tags |= {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
             yield dg.RunRequest(run_key=launch.run_key, job_name=f"ingest_{dataset.name}", tags=tags)
 
 
 def _fail_runs(instance: dg.DagsterInstance, launch: str, reason: str) -> None:
-    for run in instance.get_runs(dg.RunsFilter(tags={LAUNCH_TAG: launch})):
+    for _, run in _runs(instance, [launch]):
         if not run.is_finished:
             instance.report_run_failed(run, message=reason)

@@ -23,15 +23,16 @@ A null breaks the first only. With `mostly` the file as a whole is judged at its
 all this; a test holds the two to each other.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.contracts.model import Expectation, Severity
+from pipelines.contracts.model import Dataset, Expectation, Severity
 
-__all__ = ["NATIVE", "is_native", "re2_fault"]
+__all__ = ["NATIVE", "identified", "is_native", "re2_fault"]
 
 NATIVE: dict[str, frozenset[str]] = {
     "expect_column_values_to_not_be_null": frozenset({"column"}),
@@ -57,6 +58,15 @@ def is_native(expectation: Expectation) -> bool:
     if understood is None or expectation.severity is Severity.BLOCK:
         return False
     return expectation.arguments.keys() <= understood | _BESIDE
+
+
+def identified(dataset: Dataset) -> Iterator[tuple[str, Expectation]]:
+    """Each expectation with its identity, `expectations[2].expect_…`: what a reader's warning names it by.
+
+    The name alone does not tell: one column may have the same expectation twice, with other bounds.
+    """
+    for index, expectation in enumerate(dataset.expectations):
+        yield f"expectations[{index}].{expectation.name}", expectation
 
 
 @lru_cache(maxsize=4096)

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.contracts.expectations import identified
 from pipelines.contracts.model import Column, ColumnType, Dataset, Expectation, Severity
 from pipelines.contracts.schema import arrow_type
 from pipelines.errors import ConfigurationError
@@ -30,7 +31,7 @@ _Mask = Callable[[_Values], pa.Array]
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    name: str
+    identity: str
     column: str
     severity: Severity
     mostly: float
@@ -40,7 +41,7 @@ class _Compiled:
 
 def runs_natively(dataset: Dataset, expectation: Expectation) -> bool:
     """Whether the hot path evaluates this expectation. Raises ConfigurationError when its arguments are wrong."""
-    return _compile(dataset, expectation) is not None
+    return _compile(dataset, "", expectation) is not None
 
 
 class NativeExpectations:
@@ -48,7 +49,11 @@ class NativeExpectations:
 
     def __init__(self, dataset: Dataset) -> None:
         """Compile; expectations that are not native are left out. Raises ConfigurationError for wrong arguments."""
-        self.compiled = [c for e in dataset.expectations if (c := _compile(dataset, e)) is not None]
+        self.compiled = [
+            compiled
+            for identity, expectation in identified(dataset)
+            if (compiled := _compile(dataset, identity, expectation)) is not None
+        ]
 
 
 @dataclass(slots=True)
@@ -82,7 +87,7 @@ class FileExpectations:
                     rows,
                     compiled.expected,
                     severity=str(compiled.severity),
-                    expectation=compiled.name,
+                    expectation=compiled.identity,
                 )
             elif len(tally.samples) < MAX_SAMPLES:
                 column = values[compiled.column]
@@ -100,11 +105,11 @@ class FileExpectations:
                     f"{compiled.expected} in at least {compiled.mostly:.6g} of the rows",
                     count=tally.failed,
                     severity=severity if severity in ("warn", "block") else "reject",
-                    expectation=compiled.name,
+                    expectation=compiled.identity,
                 )
 
 
-def _compile(dataset: Dataset, expectation: Expectation) -> _Compiled | None:
+def _compile(dataset: Dataset, identity: str, expectation: Expectation) -> _Compiled | None:
     builder = _BUILDERS.get(expectation.name)
     if builder is None:
         return None
@@ -125,7 +130,7 @@ def _compile(dataset: Dataset, expectation: Expectation) -> _Compiled | None:
         holds, expected = build(dataset, arguments)
     except (pa.ArrowInvalid, KeyError, TypeError) as error:
         raise ConfigurationError(f"{expectation.name}: wrong arguments: {error}") from None
-    return _Compiled(expectation.name, name, expectation.severity, mostly, expected, holds)
+    return _Compiled(identity, name, expectation.severity, mostly, expected, holds)
 
 
 def _scalar(column: Column, name: str, raw: Any) -> pa.Scalar:

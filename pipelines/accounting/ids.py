@@ -1,6 +1,7 @@
 """Ids that sort by the time they were made. Holds no clock and no randomness of its own: both are given."""
 
 import secrets
+import threading
 from collections.abc import Callable
 
 from pipelines.ports import Clock
@@ -22,12 +23,14 @@ class IdFactory:
         self._clock = clock
         self._randbits = randbits
         self._last = 0
+        self._lock = threading.Lock()
 
     def __call__(self) -> str:
         """The next id."""
         milliseconds = int(self._clock().timestamp() * 1000)
-        fresh = (milliseconds << _RANDOM_BITS) | self._randbits(_RANDOM_BITS)
-        if fresh >> _RANDOM_BITS <= self._last >> _RANDOM_BITS:
-            fresh = self._last + 1
-        self._last = fresh
+        with self._lock:
+            fresh = (milliseconds << _RANDOM_BITS) | self._randbits(_RANDOM_BITS)
+            if fresh >> _RANDOM_BITS <= self._last >> _RANDOM_BITS:
+                fresh = self._last + 1
+            self._last = fresh
         return "".join(_CROCKFORD[(fresh >> (5 * place)) & 31] for place in range(25, -1, -1))

@@ -144,10 +144,20 @@ def _anew(
     due = ledger.due(dataset.name, busy=busy)
     launches: list[Launch] = []
     for group in group_into_runs(plan_batches(due, busy, ledger.new_id, limits), max_days_per_run):
-        planned = [batch for batch in group if isinstance(ledger.plan(batch), Planned)]
+        planned = [batch for batch in group if _is_planned(ledger, batch)]
         if planned:
             launches.append(_launch(planned[0].run_key, planned))
     return launches
+
+
+def _is_planned(ledger: Ledger, batch: Batch) -> bool:
+    """Plan a batch; whether there is anything in it to run for."""
+    outcome = ledger.plan(batch)
+    if isinstance(outcome, Planned) and outcome.members == 0:
+        # The index of due versions may lag behind: all of them were taken meanwhile, and a run would cost seconds.
+        ledger.release(batch.batch_id, "its files were taken meanwhile", burn=False)
+        return False
+    return isinstance(outcome, Planned)
 
 
 def _launch(run_key: str, batches: Sequence[Batch] | Sequence[BatchRecord]) -> Launch:

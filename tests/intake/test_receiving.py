@@ -1,13 +1,13 @@
 """From queue to ledger to runs: nothing is deleted before it is registered, and what is not ours is left alone."""
 
 import json
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
-from pipelines.accounting.entries import Claim
+from pipelines.accounting.entries import Claim, LedgerEntry
 from pipelines.accounting.ledger import Ledger
 from pipelines.accounting.states import Outcome, Trigger
 from pipelines.errors import TransientError
@@ -255,6 +255,24 @@ def test_files_that_come_while_their_day_is_under_way_wait_for_it(intake: Intake
     intake.ledger.finish(claim)
     (later,) = intake.dispatch().launches
     assert later.days == launch.days
+
+
+def test_an_index_that_lags_behind_launches_no_empty_run(intake: Intake) -> None:
+    land(intake, range(1, 2))
+    stale = intake.ledger.due("flights")
+    (launch,) = intake.dispatch().launches
+    claim = intake.ledger.claim(launch.batches[0], "run-1")
+    assert isinstance(claim, Claim)
+    intake.ledger.settle(claim, [good(m.ref) for m in claim.members])
+    intake.ledger.finish(claim)
+
+    class Lagging(Ledger):
+        def due(self, dataset: str, limit: int = 5000, busy: Collection[date] = ()) -> list[LedgerEntry]:
+            return stale if dataset == "flights" else []
+
+    lagging = Lagging(intake.store, intake.clock)
+    assert dispatch_from(lagging, (FLIGHTS,), intake.clock, lambda _: {}).launches == []
+    assert intake.ledger.live_batches("flights") == []
 
 
 def test_a_poisonous_file_dies_alone(intake: Intake) -> None:

@@ -5,6 +5,7 @@ load (`overlaps`), so the order of datasets never matters.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -23,6 +24,9 @@ __all__ = ["LANDING_PREFIX", "BadKey", "KeyValueError", "Outside", "Route", "Rou
 LANDING_PREFIX = "landing/"
 """Where files land; events of other keys of the bucket are counted and left."""
 _MAX_SHOWN = 100
+# Control characters and what turns the direction of text would reach partition paths, logs and pages.
+_UNWANTED = frozenset({"Cc", "Zl", "Zp"})
+_BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +128,8 @@ def _typed(dataset: Dataset, texts: Mapping[str, str]) -> dict[str, KeyValue]:
 
 def _value(column: Column, text: str, form: str | None) -> KeyValue:
     """The text as a value of the column; `form` is the field's strptime pattern. Raises ValueError when it is none."""
-    if not text.isprintable():
-        # Control characters would reach partition paths, logs and pages.
-        raise ValueError("it holds characters that cannot be printed")
+    if any(unicodedata.category(c) in _UNWANTED or c in _BIDI for c in text):
+        raise ValueError("it holds control characters")
     match column.kind:
         case ColumnType.STRING:
             return text

@@ -116,7 +116,9 @@ def test_an_event_before_the_start_is_a_bad_key_and_listed_on_the_first_day() ->
     ("type_", "text", "value"),
     [
         ("string", "a b", "a b"),
+        ("string", "Köln\u00a0West", "Köln\u00a0West"),
         ("string", "a\nb", None),
+        ("string", "a\x7fb", None),
         ("string", "a\u202eb", None),
         ("int", "-12", -12),
         ("int", "2147483648", None),

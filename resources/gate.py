@@ -4,10 +4,10 @@ Dagster resolves annotations of resources: none are imported from the future.
 """
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 import dagster as dg
-from pydantic import PrivateAttr
 
 from pipelines.contracts.loading import load_datasets
 from pipelines.gate import Gate
@@ -29,10 +29,13 @@ class GateResource(dg.ConfigurableResource):
 
     datasets_folder: str
 
-    _gate: Gate | None = PrivateAttr(default=None)
-
     def open(self) -> Gate:
         """The gate; the same one for the whole life of this process. Reads the dataset files and makes the clients."""
-        if self._gate is None:
-            self._gate = open_gate(deployment_here(), load_datasets(Path(self.datasets_folder)))
-        return self._gate
+        named = (item for item in os.environ.items() if item[0].startswith(("AWS_", "LAKEGATE_")))
+        return _open(self.datasets_folder, tuple(sorted(named)))
+
+
+# Not kept in the resource: Dagster makes a new one for each tick, and the sensor would read every dataset file each time.
+@lru_cache(maxsize=8)
+def _open(datasets_folder: str, _environment: tuple[tuple[str, str], ...]) -> Gate:
+    return open_gate(deployment_here(), load_datasets(Path(datasets_folder)))

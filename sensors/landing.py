@@ -110,7 +110,9 @@ def _runs(instance: dg.DagsterInstance, launches: Iterable[str]) -> Iterator[tup
 
 def _requests(launches: Sequence[Launch], datasets: Mapping[str, Dataset]) -> Iterable[dg.RunRequest]:
     for launch in launches:
-        dataset = datasets[launch.dataset]
+        dataset = datasets.get(launch.dataset)
+        if dataset is None:
+            continue  # its file is newer than the loaded definitions: it is offered again when they are reloaded
         partitions = landing_partitions(dataset)
         keys = [day.isoformat() for day in launch.days]
         # One run request with an unknown partition key would fail the whole tick, for every dataset, every time.

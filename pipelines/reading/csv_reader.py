@@ -170,10 +170,12 @@ class CsvReader:
         records, firsts = np.unique(records, return_index=True)
         chosen = [(r, faults[i]) for r, i in zip(records.tolist(), firsts.tolist(), strict=True) if not bad[r]]
         bad[records] = True
-        for number, (record, fault) in enumerate(chosen):
-            if number >= _MAX_PLACED:
-                self._one(block, fault.position, fault.rule, "", _QUOTE_EXPECTED[fault.rule])
-                continue
+        for rule, expected in _QUOTE_EXPECTED.items():
+            further = [fault for _, fault in chosen[_MAX_PLACED:] if fault.rule is rule]
+            if further:
+                self._one(block, further[0].position, rule, self._snippet(block, further[0].position), expected,
+                          count=len(further))  # fmt: skip
+        for record, fault in chosen[:_MAX_PLACED]:
             column = self._column_at(block, record, fault.position)
             line, first_line = block.line_of(fault.position), int(block.lines[record])
             detail = (

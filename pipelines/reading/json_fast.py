@@ -27,6 +27,7 @@ _OPEN, _CLOSE, _LF = 0x7B, 0x7D, 0x0A
 _AS_TEXT = (ColumnType.STRING, ColumnType.DATE, ColumnType.TIMESTAMP)
 _TYPED = (ColumnType.BOOLEAN, ColumnType.INT, ColumnType.BIGINT, ColumnType.DOUBLE, ColumnType.DECIMAL)
 _SHORTEST_BOUND = 15
+_STRIDE = 8
 
 
 class FastLines:
@@ -125,10 +126,21 @@ def _decimals_are_safe(octets: "np.ndarray[tuple[int], np.dtype[np.uint8]]", con
     """Whether no number of the block is longer than `bound` digits or has an exponent of two digits below zero."""
     if (b"e-" in content or b"E-" in content) and _found(content, "[0-9.][eE]-[0-9]{2}"):
         return False
-    chunk = (bound + 2) // 2  # a run of more than `bound` digits covers one whole aligned chunk of this length
-    whole = len(octets) // chunk * chunk
-    digits = (octets[:whole] - np.uint8(0x2E)) < 12
-    return not digits.reshape(-1, chunk).all(axis=1).any() or not _found(content, f"[0-9.]{{{bound + 1}}}")
+    # A run of more than `bound` digits holds that many eighth bytes in a row; only where all of these are digits is looked closer.
+    sampled = (octets[::_STRIDE] - np.uint8(0x2E)) < 12
+    wanted = (bound + 1) // _STRIDE
+    reach = len(sampled) - wanted + 1
+    if reach <= 0:
+        return not _found(content, f"[0-9.]{{{bound + 1}}}")
+    hits = sampled[:reach].copy()
+    for step in range(1, wanted):
+        hits &= sampled[step : reach + step]
+    starts = np.flatnonzero(hits) * _STRIDE
+    for step in range(1, _STRIDE * (wanted - 1)):
+        if not len(starts):
+            return True
+        starts = starts[(octets[starts + step] - np.uint8(0x2E)) < 12]
+    return not len(starts) or not _found(content, f"[0-9.]{{{bound + 1}}}")
 
 
 def _found(content: bytes, pattern: str) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.reading.json_fast import FastLines
+from pipelines.reading.json_fast import FastLines, _decimals_are_safe
 from tests.reading.support import dataset, read
 
 CONTRACT = dataset(
@@ -86,3 +88,17 @@ def test_clean_lines_are_read_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(rows) == 50
     assert outcomes
     assert all(outcomes)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    before=st.text("a1:,", max_size=40),
+    digits=st.integers(1, 90),
+    after=st.text("a1:,", max_size=40),
+    bound=st.integers(15, 38),
+)
+def test_no_number_too_long_for_arrow_is_overlooked(before: str, digits: int, after: str, bound: int) -> None:
+    content = f"{before}{'7' * digits}{after}\n".encode()
+    longest = max(len(run) for run in re.findall(r"[0-9.]+", content.decode()))
+    safe = _decimals_are_safe(np.frombuffer(content, np.uint8), content, bound)
+    assert safe is (longest <= bound)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines.accounting.balance import balance
-from pipelines.accounting.entries import Claim, FileOutcome, Removal, VersionRef
+from pipelines.accounting.entries import Claim, FileOutcome, HeldByOther, Removal, VersionRef
 from pipelines.accounting.ledger import Ledger
 from pipelines.accounting.states import LIVE_BATCH_STATES, Outcome, State, Trigger
 from pipelines.errors import ClaimLostError
@@ -208,3 +208,17 @@ def assert_right(world: World) -> None:
             if entry.state in (State.PLANNED, State.CLAIMED, State.COMMITTING):
                 assert entry.batch_id in live
                 assert live[entry.batch_id or ""].state in LIVE_BATCH_STATES
+
+
+def test_a_lease_renewed_at_the_last_moment_is_not_taken_over() -> None:
+    world = World().build()
+    claim = world.claims["v1"]
+    world.clock.turn(31)
+
+    def renew() -> None:
+        ledger_on(world.store, world.clock).renew(claim, 30)
+
+    # The thief's first call reads the batch, its second writes the claim.
+    outcome = ledger_on(InterruptedStore(world.store, 1, renew), world.clock).claim(claim.batch_id, "thief", 30)
+    assert isinstance(outcome, HeldByOther)
+    assert outcome.owner == "run-v1"

@@ -15,7 +15,7 @@ from datetime import date
 import dagster as dg
 
 from assets.expectations import ExpectationResult, shown_arguments
-from assets.keys import table_key
+from assets.keys import counted, table_key
 from pipelines.contracts.expectations import identified, is_native
 from pipelines.contracts.model import Dataset, Severity
 from pipelines.reports import BatchReport, FileEnding
@@ -105,7 +105,7 @@ def _files_accepted(reports: Sequence[BatchReport]) -> dg.AssetCheckResult:
         passed=not bad,
         severity=dg.AssetCheckSeverity.WARN,
         metadata=metadata,
-        description=f"{len(bad)} files are in quarantine; each report says what to repair."
+        description=f"{counted(len(bad), 'file')} went to quarantine; each report says what to repair."
         if bad
         else "Every file kept the contract.",
     )
@@ -148,7 +148,7 @@ def _expectations(
     if results:
         metadata["expectations"] = dg.MetadataValue.table([_record(day.isoformat(), r) for day, r in results[:200]])
     if failed:
-        description = f"{failed} of {len(results)} expectations do not hold."
+        description = f"{failed} of {counted(len(results), 'expectation')} {'does' if failed == 1 else 'do'} not hold."
     else:
         description = (
             "All expectations hold." if results else "The run published no rows: there was nothing to evaluate."

@@ -1,6 +1,6 @@
-"""The names by which Dagster knows a dataset's assets, and the run tags Lakegate sets. One place, because people type them.
+"""The names by which Dagster knows a dataset's assets, the run tags Lakegate sets, and how numbers are said beside them.
 
-The graph shows only the last part of a key, so that part alone says what the node is; the prefix keeps it from ever being
+One place, because people type and read them. The graph shows only the last part of a key, so that part alone says what the node is; the prefix keeps it from ever being
 the name of another dataset's table.
 """
 
@@ -8,7 +8,7 @@ import dagster as dg
 
 from pipelines.contracts.model import Dataset
 
-__all__ = ["LAUNCH_TAG", "TRIGGER_TAG", "landing_key", "quarantine_key", "table_key"]
+__all__ = ["LAUNCH_TAG", "TRIGGER_TAG", "counted", "landing_key", "quarantine_key", "table_key"]
 
 LAUNCH_TAG = "lakegate/launch"
 """Names the group of batches a run was requested for; the ledger holds the membership."""
@@ -29,3 +29,9 @@ def table_key(dataset: Dataset) -> dg.AssetKey:
 def quarantine_key(dataset: Dataset) -> dg.AssetKey:
     """The files that broke the contract."""
     return dg.AssetKey(["quarantine", f"{dataset.name}_quarantine"])
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things as a person says it: `1 file`, `2 batches`."""
+    plural = f"{what}es" if what.endswith("ch") else f"{what}s"
+    return f"{number:,} {what if number == 1 else plural}"

@@ -13,7 +13,7 @@ import dagster as dg
 
 from assets.checks import check_results
 from assets.expectations import ExpectationResult, evaluate, gx_expectations
-from assets.keys import LAUNCH_TAG, landing_key, quarantine_key, table_key
+from assets.keys import LAUNCH_TAG, counted, landing_key, quarantine_key, table_key
 from pipelines.contracts.model import Dataset
 from pipelines.errors import LakegateError
 from pipelines.gate import Gate
@@ -47,7 +47,7 @@ def materialize(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.Mater
                     expectations.setdefault(day, []).extend(evaluate(dataset, [f.path for f in files]))
 
             try:
-                outcome = ingest_batch(gate, reader, dataset, batch_id, owner=context.run_id, inspect=inspect)
+                outcome = ingest_batch(gate, reader, dataset, batch_id, owner=context.run.run_id, inspect=inspect)
             except LakegateError as error:
                 context.log.error(f"{dataset.name} {day}: {error}")
                 faults[day] = f"{day}: {type(error).__name__}: {error}"
@@ -72,7 +72,7 @@ def materialize(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.Mater
                 )
             )
         raise dg.Failure(
-            description=f"{len(faults)} of the run's days could not be finished. Nothing is lost: their files are due again and the "
+            description=f"{len(faults)} of the run's {counted(len(days), 'day')} could not be finished. Nothing is lost: their files are due again and the "
             "next tick of the landing sensor plans them. If this repeats, look at the error below and at `lakegate status`.\n"
             + "\n".join(faults.values()),
             allow_retries=False,
@@ -92,7 +92,7 @@ def _batches(
             context.log.info(f"Launch {launch} has no open batch: another run has done its work already.")
         yield from ((b.batch_id, b.landing_day) for b in sorted(mine, key=lambda b: b.landing_day))
         return
-    taken = take_days(gate, dataset, days, run_key=context.run_id)
+    taken = take_days(gate, dataset, days, run_key=context.run.run_id)
     for batch in taken.batches():
         yield batch.batch_id, batch.landing_day
     for note in taken.notes:
@@ -116,7 +116,7 @@ def _tell(
                 dg.AssetMaterialization(
                     landing_key(dataset),
                     partition=day.isoformat(),
-                    description=f"{len(files)} files landed and were read",
+                    description=f"{counted(len(files), 'file')} landed and {'was' if len(files) == 1 else 'were'} read",
                     metadata={
                         "files": dg.MetadataValue.int(len(files)),
                         "bytes": dg.MetadataValue.int(sum(f.size_bytes for f in files)),
@@ -129,7 +129,7 @@ def _tell(
                 dg.AssetMaterialization(
                     quarantine_key(dataset),
                     partition=day.isoformat(),
-                    description=f"{len(quarantined)} files went to quarantine",
+                    description=f"{counted(len(quarantined), 'file')} went to quarantine",
                     metadata=_quarantine_metadata(gate, quarantined),
                 )
             )

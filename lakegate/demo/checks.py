@@ -99,7 +99,7 @@ def _versions(deployment: Deployment) -> Iterator[str]:
 
 
 def failing_checks() -> list[str]:
-    """The newest result of each asset check that does not pass, from Dagster's own records."""
+    """The newest failed result of each asset check that failed in some run, from Dagster's own records."""
     import dagster as dg
 
     home = os.environ.get("LAKEGATE_HOME")
@@ -116,8 +116,7 @@ def failing_checks() -> list[str]:
                 continue
             evaluation = event.asset_check_evaluation_data
             name = (evaluation.asset_key.to_user_string(), evaluation.check_name)
-            if name not in seen:
+            if not evaluation.passed and name not in seen:
                 seen.add(name)
-                if not evaluation.passed:
-                    lines.append(f"{name[0]}: {name[1]} ({evaluation.severity.value}): {evaluation.description}")
+                lines.append(f"{name[0]}: {name[1]} ({evaluation.severity.value}): {evaluation.description}")
         return sorted(lines)

@@ -90,7 +90,7 @@ def build_feed() -> Feed:
             _csv(header, flights[encoding]).replace(b"JFK", "JFK\u00e9".encode("latin-1"), 1),
             "bytes that are not UTF-8",
         ),
-        LandingFile(_flights_key(bomb) + ".gz", _gzip_bomb(), "a gzip bomb"),
+        LandingFile(_flights_key(bomb) + ".gz", _gzip_bomb(header), "a gzip bomb"),
         LandingFile(_weather_key(cut), _json_lines(weather[cut])[:-40], "JSON that breaks off"),
     ]
     others = [
@@ -195,11 +195,12 @@ def _with_short_row(content: bytes) -> bytes:
     return b"\n".join(lines)
 
 
-def _gzip_bomb() -> bytes:
-    """Half a gigabyte of zeros in half a megabyte; written in pieces, so the demo itself never holds it."""
+def _gzip_bomb(header: list[str]) -> bytes:
+    """A header and half a gigabyte of empty lines in half a megabyte; written in pieces, so the demo itself never holds it."""
     out = io.BytesIO()
-    piece = bytes(4 * 1024 * 1024)
+    piece = b"\n" * (4 * 1024 * 1024)
     with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=9, mtime=0) as packed:
+        packed.write(_csv(header, []))
         for _ in range(_BOMB_BYTES // len(piece)):
             packed.write(piece)
     return out.getvalue()

@@ -25,6 +25,7 @@ from resources.environment import Deployment, client
 __all__ = ["run_demo"]
 
 _LIMIT_S = 280
+_TELL_EVERY_S = 5
 _DUPLICATES = 10
 _JOIN = """SELECT f.origin, a.name AS airport, count(*) AS flights, round(avg(f.dep_delay), 1) AS avg_delay_min, round(max(w.wind_gust)) AS max_gust_mph
 FROM flights f
@@ -110,15 +111,16 @@ def _deliver_twice(deployment: Deployment) -> int:
 
 
 def _await_rest(gate: Gate, deployment: Deployment, console: Console, objects: int) -> Rest:
-    """Wait until as many objects are known and nothing is pending; a line whenever something changed."""
+    """Wait until as many objects are known and nothing is pending; a line now and then, when something changed."""
     deadline = time.monotonic() + _LIMIT_S
-    told = ""
+    told, told_at = "", 0.0
     while True:
         rest = look(gate, deployment)
-        if rest.sentence() != told:
-            told = rest.sentence()
+        done = rest.at_rest and rest.sheet.objects >= objects
+        if rest.sentence() != told and (done or time.monotonic() - told_at > _TELL_EVERY_S):
+            told, told_at = rest.sentence(), time.monotonic()
             console.print(f"  {told}")
-        if rest.at_rest and rest.sheet.objects >= objects:
+        if done:
             return rest
         if time.monotonic() > deadline:
             raise TimeoutError(
@@ -130,7 +132,9 @@ def _await_rest(gate: Gate, deployment: Deployment, console: Console, objects: i
 def _tell(console: Console, gate: Gate, deployment: Deployment, rest: Rest) -> None:
     print_sheet(rest)
     console.print("\n[bold]In quarantine, and why[/bold]")
-    for entry in gate.ledger.quarantined():
+    # Of a key that was sent wrong several times, the newest.
+    newest = {entry.version.key: entry for entry in sorted(gate.ledger.quarantined(), key=lambda e: e.order)}
+    for _, entry in sorted(newest.items()):
         if entry.facts is not None and entry.facts.report_key is not None:
             report = load_report(gate.store, deployment.quarantine_bucket, entry.facts.report_key)
             console.print(f"  {safe(report_lines(report)[0])}")
@@ -138,7 +142,8 @@ def _tell(console: Console, gate: Gate, deployment: Deployment, rest: Rest) -> N
     for line in failing_checks():
         console.print(f"  {safe(line)}")
     console.print("\n[bold]Athena: flights, weather and airports joined[/bold]")
-    console.print(f"[dim]{safe(_JOIN)}[/dim]")
+    for line in _JOIN.splitlines():
+        console.print(f"  [dim]{safe(line)}[/dim]")
     print_rows(query_engine(deployment).query(_JOIN).table)
 
 

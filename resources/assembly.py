@@ -3,11 +3,10 @@
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pipelines.reading.child import ChildReader
-
 from pipelines.accounting.ledger import Ledger
 from pipelines.contracts.loading import DatasetCatalog
 from pipelines.gate import Gate
+from pipelines.reading.child import ChildReader
 from resources.dynamodb import DynamoItemStore
 from resources.environment import Deployment, client
 from resources.iceberg import glue_tables

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from assets.keys import counted
 from pipelines.contracts.expectations import is_native
 from pipelines.contracts.model import Dataset, Expectation, Severity
 
@@ -132,10 +133,10 @@ def _observed(outcome: Any) -> str:
     if "element_count" in result and "unexpected_count" in result:
         return f"{result['unexpected_count']:,} of {result['element_count']:,} rows do not fit"
     if "unexpected_count" in result or "missing_count" in result:
-        counted = {"not in the set": result.get("unexpected_count"), "of the set missing": result.get("missing_count")}
-        return ", ".join(f"{count:,} distinct values {what}" for what, count in counted.items() if count) or "holds"
+        found = {"not in the set": result.get("unexpected_count"), "of the set missing": result.get("missing_count")}
+        return ", ".join(f"{counted(n, 'distinct value')} {what}" for what, n in found.items() if n) or "holds"
     if isinstance(observed, list | tuple | set):
-        return f"observed {len(observed):,} values"
+        return f"observed {counted(len(observed), 'value')}"
     if result:
         return "does not hold" if not outcome.success else "holds"
     return _refused(_message(outcome.exception_info or {}))

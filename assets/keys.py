@@ -1,7 +1,7 @@
 """The names by which Dagster knows a dataset's assets, the run tags Lakegate sets, and how numbers are said beside them.
 
-One place, because people type and read them. The graph shows only the last part of a key, so that part alone says what the node is; the prefix keeps it from ever being
-the name of another dataset's table.
+One place, because people type and read them. The graph shows only the last part of a key, so that part alone says what the
+node is; the prefix keeps it from ever being the name of another dataset's table.
 """
 
 import dagster as dg

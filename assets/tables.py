@@ -113,7 +113,7 @@ def broken_asset(broken: BrokenDataset) -> dg.AssetSpec:
     """The node that stands for a dataset whose YAML is wrong: it shows every fault, and takes no other dataset down."""
     faults = "\n".join(f"- `{fault}`" for fault in broken.faults)
     return dg.AssetSpec(
-        dg.AssetKey(["broken", broken.path.stem]),
+        dg.AssetKey(["broken", broken.path.name]),
         description=f"**{broken.path.name} is wrong and is not loaded.** Its files wait in the ledger; nothing is lost.\n\n{faults}",
         group_name="broken",
         kinds={"yaml"},

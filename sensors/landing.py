@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.keys import LAUNCH_TAG, TRIGGER_TAG
+from assets.keys import LAUNCH_TAG, TRIGGER_TAG, counted
 from assets.tables import MAX_DAYS_PER_RUN, landing_partitions
 from pipelines.contracts.model import Dataset
 from pipelines.gate import Gate
@@ -71,18 +71,13 @@ def sentence(heard: IntakeReport, outcome: Dispatch) -> str:
     parts = [heard.sentence()]
     if outcome.launches:
         batches = sum(len(launch.batches) for launch in outcome.launches)
-        parts.append(f"{_counted(len(outcome.launches), 'run')} requested for {_counted(batches, 'batch')}")
+        parts.append(f"{counted(len(outcome.launches), 'run')} requested for {counted(batches, 'batch')}")
     if outcome.waiting:
-        parts.append(f"{_counted(outcome.waiting, 'batch')} under way")
+        parts.append(f"{counted(outcome.waiting, 'batch')} under way")
     if outcome.released:
         reasons = ", ".join(sorted(set(outcome.released)))
-        parts.append(f"{_counted(len(outcome.released), 'batch')} released, to be tried again: {reasons}")
+        parts.append(f"{counted(len(outcome.released), 'batch')} released, to be tried again: {reasons}")
     return "; ".join(parts)
-
-
-def _counted(number: int, what: str) -> str:
-    plural = f"{what}es" if what.endswith("ch") else f"{what}s"
-    return f"{number} {what if number == 1 else plural}"
 
 
 def run_states(instance: dg.DagsterInstance, launches: Iterable[str]) -> Mapping[str, RunState]:

@@ -1,0 +1,194 @@
+"""What Dagster is told: the graph of the committed datasets, what is said about each, and how wrong files show."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from assets.tables import build_assets, column_schema
+from lakegate.definitions import build_defs
+from lakegate.settings import repository_root
+from pipelines.contracts.loading import DatasetCatalog, load_datasets
+from pipelines.contracts.model import Dataset
+from resources.gate import GateResource
+from tests.assets.stage import DEPARTURES
+from tests.ingest.world import dataset
+
+GRAPH = Path(__file__).with_name("asset_graph.txt")
+COMMITTED = repository_root() / "assets" / "datasets"
+
+
+def definitions_of(folder: Path) -> dg.Definitions:
+    return build_defs(load_datasets(folder), GateResource(datasets_folder=str(folder)))
+
+
+def drawn(defs: dg.Definitions) -> str:
+    """The graph as text: a paragraph an asset."""
+    graph = defs.resolve_asset_graph()
+    paragraphs: list[str] = []
+    for key in sorted(graph.get_all_asset_keys(), key=lambda k: k.path):
+        node = graph.get(key)
+        partitions = node.partitions_def
+        lines = {
+            "group": node.group_name,
+            "after": ", ".join(sorted(parent.to_user_string() for parent in node.parent_keys)),
+            "kinds": ", ".join(sorted(node.kinds)),
+            "owners": ", ".join(node.owners),
+            "days": f"from {partitions.start.date()}" if isinstance(partitions, dg.DailyPartitionsDefinition) else "",
+            "checks": ", ".join(sorted(check.name for check in node.check_keys)),
+            "made by": ", ".join(sorted(job.name for job in defs.resolve_all_job_defs() if key in job.asset_layer.executable_asset_keys and not job.name.startswith("__"))),
+        }  # fmt: skip
+        told = "".join(f"    {name}: {value}\n" for name, value in lines.items() if value)
+        paragraphs.append(f"{key.to_user_string()}\n{told}")
+    sensors = "".join(f"sensor {s.name}: {', '.join(sorted(j.name for j in s.jobs))}\n" for s in defs.sensors or ())
+    return "\n".join(paragraphs) + f"\n{sensors}"
+
+
+def test_the_graph_of_the_committed_datasets_is_the_one_written_down() -> None:
+    """After a wanted change: `LAKEGATE_WRITE_GRAPH=1 pytest tests/assets/test_asset_graph.py`, and read the difference."""
+    found = drawn(definitions_of(COMMITTED))
+    if os.environ.get("LAKEGATE_WRITE_GRAPH"):
+        GRAPH.write_text(found)
+    assert found == GRAPH.read_text()
+
+
+FRESH = """
+import os, socket, sys
+seen = []
+def watch(event, args):
+    if event == "open" and isinstance(args[0], str) and {folder!r} in args[0]:
+        seen.append(args[0])
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.bind"):
+        raise AssertionError(f"the network was used: {{event}} {{args}}")
+sys.addaudithook(watch)
+import lakegate.definitions
+assert not seen, seen
+print(sorted(name for name in ("boto3.session", "great_expectations", "pandas") if name in sys.modules))
+found = lakegate.definitions.defs()
+found = found if not hasattr(found, "load_fn") else found.load_fn(None)
+found.get_repository_def().load_all_definitions()
+print(len(seen), sorted(key.to_user_string() for key in found.resolve_asset_graph().get_all_asset_keys()))
+"""
+
+
+def test_a_fresh_interpreter_loads_the_definitions_without_aws_and_reads_nothing_on_import(tmp_path: Path) -> None:
+    folder = tmp_path / "my-datasets"
+    folder.mkdir()
+    (folder / "departures.yaml").write_text(DEPARTURES)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LAKEGATE_"))}
+    environment |= {"LAKEGATE_DATASETS": str(folder), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FRESH.format(folder=str(folder)))],
+        env=environment,
+        cwd=repository_root(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    modules, loaded = done.stdout.splitlines()[-2:]
+    assert "great_expectations" not in modules
+    assert loaded == "1 ['departures', 'landing/departures_landing', 'quarantine/departures_quarantine']"
+
+
+def test_a_broken_dataset_is_a_node_that_says_every_fault_and_the_others_work(tmp_path: Path) -> None:
+    (tmp_path / "departures.yaml").write_text(DEPARTURES)
+    wrong = (
+        DEPARTURES.replace("departures", "arrivals").replace("type: int", "type: integer").replace("owner:", "owned:")
+    )
+    (tmp_path / "arrivals.yaml").write_text(wrong)
+    defs = definitions_of(tmp_path)
+    graph = defs.resolve_asset_graph()
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {
+        "departures",
+        "landing/departures_landing",
+        "quarantine/departures_quarantine",
+        "broken/arrivals.yaml",
+    }
+    node = graph.get(dg.AssetKey(["broken", "arrivals.yaml"]))
+    assert (node.group_name, node.kinds) == ("broken", {"yaml"})
+    [broken] = load_datasets(tmp_path).broken
+    assert len(broken.faults) >= 3
+    assert all(f"- `{fault}`" in (node.description or "") for fault in broken.faults)
+    assert (node.description or "").startswith("**arrivals.yaml is wrong and is not loaded.**")
+    assert [job.name for job in defs.jobs or ()] == ["ingest_departures"]
+    defs.get_repository_def().load_all_definitions()
+
+
+def test_datasets_that_are_all_broken_leave_definitions_that_load(tmp_path: Path) -> None:
+    (tmp_path / "arrivals.yaml").write_text("name: arrivals\n")
+    defs = definitions_of(tmp_path)
+    defs.get_repository_def().load_all_definitions()
+    assert not defs.sensors
+
+
+@pytest.mark.parametrize("stem", ["two words", "UPPER", "a.b", "naïve", "-"])
+def test_a_broken_file_of_any_name_is_a_node(tmp_path: Path, stem: str) -> None:
+    (tmp_path / f"{stem}.yaml").write_text("name: [\n")
+    (tmp_path / "departures.yaml").write_text(DEPARTURES)
+    definitions_of(tmp_path).get_repository_def().load_all_definitions()
+
+
+def test_two_broken_files_that_differ_in_their_ending_are_two_nodes(tmp_path: Path) -> None:
+    for suffix in ("yaml", "yml"):
+        (tmp_path / f"arrivals.{suffix}").write_text("name: [\n")
+    (tmp_path / "departures.yaml").write_text(DEPARTURES)
+    defs = definitions_of(tmp_path)
+    defs.get_repository_def().load_all_definitions()
+    names = {key.path[-1] for key in defs.resolve_asset_graph().get_all_asset_keys() if key.path[0] == "broken"}
+    assert names == {"arrivals.yaml", "arrivals.yml"}
+
+
+def test_the_table_schema_says_types_constraints_and_where_a_column_comes_from() -> None:
+    schema = column_schema(dataset(DEPARTURES))
+    columns = {column.name: column for column in schema.columns}
+    assert list(columns)[:4] == ["day", "flight", "origin", "delay"]
+    assert [columns[n].type for n in ("day", "flight", "_source_line", "_ingested_at")] == [
+        "date",
+        "int",
+        "bigint",
+        "timestamp",
+    ]
+    assert columns["day"].description == "Taken from the object's key."
+    assert columns["flight"].description == "Number."
+    assert columns["flight"].constraints == dg.TableColumnConstraints(nullable=False, other=["at least 1"])
+    assert columns["origin"].constraints.other == ["one of EWR, JFK, LGA"]
+    assert columns["_source_file"].description == "The key of the object the row came from."
+
+
+def test_an_asset_says_what_it_is_and_how_it_is_backfilled() -> None:
+    of = dataset(DEPARTURES)
+    table = build_assets(of).table
+    [spec] = table.specs
+    assert spec.description is not None
+    assert spec.description.startswith(of.description)
+    assert spec.metadata["dagster/table_name"] == "departures"
+    assert spec.metadata["dagster/column_schema"] == column_schema(of)
+    assert spec.metadata["landing pattern"] == "landing/departures/{day:%Y-%m-%d}/*.csv"
+    assert (spec.metadata["partitioned by"], spec.metadata["primary key"]) == ("day", "flight")
+    assert table.backfill_policy == dg.BackfillPolicy.multi_run(max_partitions_per_run=31)
+    assert table.op.pool == "write_departures"
+
+
+def test_today_is_a_partition_and_tomorrow_is_not() -> None:
+    partitions = build_assets(dataset(DEPARTURES)).table.partitions_def
+    assert partitions is not None
+    before = datetime.now(UTC)
+    tomorrow = (before + timedelta(days=1)).date()
+    if before.date() == datetime.now(UTC).date():  # else midnight passed in between
+        assert partitions.has_partition_key(before.date().isoformat())
+        assert not partitions.has_partition_key(tomorrow.isoformat())
+    assert partitions.get_first_partition_key() == "2024-01-01"
+
+
+def test_a_hundred_datasets_load_within_a_few_seconds() -> None:
+    texts = [DEPARTURES.replace("departures", f"set{n}") for n in range(100)]
+    found: list[Dataset] = [dataset(text) for text in texts]
+    defs = build_defs(DatasetCatalog(tuple(found)), GateResource(datasets_folder="unused"))
+    defs.get_repository_def().load_all_definitions()
+    assert len(defs.resolve_asset_graph().get_all_asset_keys()) == 300

@@ -1,0 +1,214 @@
+"""The run of a dataset's asset, in process: what it takes, what it tells Dagster, and when it is red."""
+
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from assets.keys import LAUNCH_TAG
+from pipelines.errors import PermanentError
+from pipelines.intake.planning import BatchLimits
+from pipelines.intake.receiving import receive
+from tests.assets.stage import BAD, Stage, days, departures, key
+
+DAY = "2024-02-01"
+
+
+def rows(stage: Stage) -> list[int]:
+    return sorted(row["flight"] for row in stage.world.rows("departures"))
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    return {found.check_name: found.passed for found in result.get_asset_check_evaluations()}
+
+
+def test_a_launched_run_takes_the_batches_of_its_launch_and_no_others(stage: Stage) -> None:
+    stage.world.put(key(DAY), departures(1, 2))
+    [launch] = stage.planned()
+    stage.world.put(key(DAY, "later"), departures(3))
+    stage.world.put(key("2024-02-05"), departures(4))
+    stage.planned()
+
+    result = stage.run({LAUNCH_TAG: launch.run_key, "dagster/partition": DAY})
+
+    assert result.success
+    assert rows(stage) == [1, 2]
+    assert checks(result) == {"files_accepted": True, "rows_reconciled": True, "expectations": True}
+
+
+def test_each_day_of_a_run_is_told_of_with_its_own_numbers(stage: Stage) -> None:
+    stage.world.put(key("2024-02-01"), departures(1, 2))
+    stage.world.put(key("2024-02-02"), departures(3))
+    stage.world.put(key("2024-02-02", "b"), departures(4, 5))
+    [launch] = stage.planned()
+    assert stage.run_request(_request(launch)).success
+
+    first, second = (stage.metadata(["departures"], day) for day in ("2024-02-01", "2024-02-02"))
+    assert (first["dagster/partition_row_count"], first["rows read"], first["rows loaded"], first["files"]) == (
+        2,
+        2,
+        2,
+        1,
+    )
+    assert (second["dagster/partition_row_count"], second["rows loaded"], second["files loaded"]) == (3, 3, 2)
+    assert first["partitions"] == "day=2024-02-01"
+    assert first["bytes in"] == len(departures(1, 2))
+    assert first["bytes out"] > 0
+    snapshots = {str(state.snapshot_id) for state in stage.world.tables._tables["departures"].states}
+    assert {first["snapshot id"], second["snapshot id"]} <= snapshots
+    assert first["snapshot id"] != second["snapshot id"]
+    assert {"seconds read", "seconds stage", "seconds commit", "seconds books"} <= first.keys()
+    assert [(r["file"], r["outcome"], r["rows loaded"]) for r in second["files of this day"]] == [
+        (key("2024-02-02"), "loaded", 1),
+        (key("2024-02-02", "b"), "loaded", 2),
+    ]
+    assert [stage.metadata(["landing", "departures_landing"], d)["files"] for d in launch_days(launch)] == [1, 2]
+
+
+def test_a_bad_file_leaves_the_run_green_and_shows_in_the_check_and_the_quarantine(stage: Stage) -> None:
+    stage.world.put(key(DAY, "good"), departures(7))
+    bad = stage.world.put(key(DAY, "bad"), BAD)
+    [launch] = stage.planned()
+    result = stage.run_request(_request(launch))
+
+    assert result.success
+    assert rows(stage) == [7]
+    assert checks(result) == {"files_accepted": False, "rows_reconciled": True, "expectations": True}
+    told = stage.metadata(["quarantine", "departures_quarantine"], DAY)
+    assert (told["files"], told["faults"]) == (1, 2)
+    assert [(r["rule"], r["line"], r["column"]) for r in told["reasons"]] == [
+        ("type", "3", "flight"),
+        ("allowed", "4", "origin"),
+    ]
+    assert told["report 1"].endswith("/report.json")
+    assert "two" not in str(told)
+    assert stage.world.report_of(bad).violations_total == 2
+
+
+def test_a_day_with_good_files_only_is_no_materialization_of_the_quarantine(stage: Stage) -> None:
+    stage.world.put(key(DAY), departures(1))
+    [launch] = stage.planned()
+    stage.run_request(_request(launch))
+    assert stage.instance.get_latest_materialization_event(dg.AssetKey(["quarantine", "departures_quarantine"])) is None
+
+
+def test_a_run_nobody_planned_takes_its_days_again_and_says_which_had_no_file(stage: Stage) -> None:
+    stage.world.put(key("2024-02-01"), departures(1, 2))
+    stage.world.put(key("2024-02-03"), departures(3))
+    for launch in stage.planned():
+        stage.run_request(_request(launch))
+
+    assert stage.run(days("2024-02-01", "2024-02-03")).success
+
+    assert rows(stage) == [1, 2, 3]
+    first = stage.metadata(["departures"], "2024-02-01")
+    assert (first["rows loaded"], first["rows replaced"], first["dagster/partition_row_count"]) == (2, 2, 2)
+    nothing = stage.metadata(["departures"], "2024-02-02")
+    assert nothing["note"] == "No file of this day was due: nothing was read and nothing was changed."
+    assert (nothing["files"], nothing["dagster/partition_row_count"]) == (0, 0)
+
+
+def test_a_backfill_pressed_twice_ends_as_pressed_once(stage: Stage) -> None:
+    stage.world.put(key("2024-02-01"), departures(1, 2))
+    stage.world.put(key("2024-02-02", "bad"), BAD)
+    receive(stage.gate, wait_s=0, budget_s=60)
+    ends: list[Any] = []
+    for _ in range(3):
+        assert stage.run(days("2024-02-01", "2024-02-02")).success
+        ends.append((rows(stage), sorted(stage.world.outcomes().values())))
+        stage.world.assert_balanced()
+    assert ends == [([1, 2], ["loaded", "quarantined"])] * 3
+
+
+def test_a_backfill_leaves_to_another_run_what_that_run_holds(stage: Stage) -> None:
+    stage.world.put(key(DAY), departures(1))
+    [launch] = stage.planned()
+    stage.gate.ledger.claim(launch.batches[0], "another run")
+
+    result = stage.run({"dagster/partition": DAY})
+
+    assert result.success
+    assert rows(stage) == []
+    assert "1 files are with another run now; they are left to it" in _log(stage, result.run_id)
+    assert stage.gate.ledger.batch(launch.batches[0]).owner == "another run"
+
+
+def test_a_run_whose_launch_is_done_already_does_nothing_and_is_green(stage: Stage) -> None:
+    stage.world.put(key(DAY), departures(1))
+    [launch] = stage.planned()
+    stage.run_request(_request(launch))
+    again = stage.run_request(_request(launch))
+    assert again.success
+    assert "has no open batch: another run has done its work already." in _log(stage, again.run_id)
+    assert rows(stage) == [1]
+
+
+def test_a_fault_of_ours_fails_the_run_after_the_other_days_were_done(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in ("2024-02-01", "2024-02-02", "2024-02-03"):
+        stage.world.put(key(day), departures(int(day[-1])))
+    [launch] = stage.planned()
+    commit = stage.world.tables.commit
+
+    def refused(of: Any, change: Any) -> Any:
+        if change.batch_id == launch.batches[1]:
+            raise PermanentError("Glue does not answer")
+        return commit(of, change)
+
+    monkeypatch.setattr(stage.world.tables, "commit", refused)
+    result = stage.run_request(_request(launch), raises=False)
+
+    assert not result.success
+    assert rows(stage) == [1, 3]
+    [failure] = [e for e in result.all_events if e.event_type_value == "STEP_FAILURE"]
+    said = failure.step_failure_data.error.message + str(failure.step_failure_data.user_failure_data)
+    assert "1 of the run's 3 days could not be finished. Nothing is lost" in said
+    assert "2024-02-02: PermanentError: Glue does not answer" in said
+    # What was done shows as done; the day that failed shows as such.
+    assert stage.metadata(["departures"], "2024-02-03")["rows loaded"] == 1
+    done = stage.instance.get_materialized_partitions(dg.AssetKey(["departures"]))
+    assert done == {"2024-02-01", "2024-02-03"}
+
+
+def test_a_day_done_in_several_batches_shows_the_expectations_of_each(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.intake.planning.BatchLimits", lambda: BatchLimits(max_files=1))
+    stage.world.put(key(DAY, "a"), departures(1, delay=700))
+    stage.world.put(key(DAY, "b"), departures(2))
+    receive(stage.gate, wait_s=0, budget_s=60)
+
+    result = stage.run({"dagster/partition": DAY})
+
+    assert rows(stage) == [1, 2]
+    [found] = [c for c in result.get_asset_check_evaluations() if c.check_name == "expectations"]
+    assert (found.passed, found.metadata["evaluated"].value, found.metadata["failed"].value) == (False, 4, 1)
+    assert len(stage.metadata(["departures"], DAY)["batches"].split(", ")) == 2
+
+
+def test_a_table_that_is_another_stops_the_run_with_its_name(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ensure(of: Any) -> None:
+        raise PermanentError(f"{of.table}: no answer")
+
+    monkeypatch.setattr(stage.world.tables, "ensure", ensure)
+    stage.world.put(key(DAY), departures(1))
+    [launch] = stage.planned()
+    assert not stage.run_request(_request(launch), raises=False).success
+    assert stage.world.outcomes() == {"v1": "pending"}
+
+
+def launch_days(launch: Any) -> list[str]:
+    return [day.isoformat() for day in launch.days]
+
+
+def _request(launch: Any) -> Any:
+    """The run request that the sensor makes of a launch."""
+    keys = launch_days(launch)
+    tags = {LAUNCH_TAG: launch.run_key}
+    tags |= {"dagster/partition": keys[0]} if len(keys) == 1 else days(keys[0], keys[-1])
+    return dg.RunRequest(run_key=launch.run_key, job_name=f"ingest_{launch.dataset}", tags=tags)
+
+
+def _log(stage: Stage, run_id: str) -> str:
+    return "\n".join(entry.user_message for entry in stage.instance.all_logs(run_id))

@@ -21,6 +21,8 @@ Positions = npt.NDArray[np.int64]
 _Bytes = npt.NDArray[np.uint8]
 
 BLOCK_BYTES = 4 << 20
+_DENSE_BYTES = 512 << 10
+_SAMPLED = 61  # a prime: no regular record length hides behind the sampling
 _QUOTE, _LF, _CR = 0x22, 0x0A, 0x0D
 _NONE: Positions = np.empty(0, np.int64)
 
@@ -102,7 +104,7 @@ def split(
     source = slices(pieces, block_bytes)
     held: list[bytes] = []
     held_bytes, wanted, offset, line = 0, block_bytes, 0, 1
-    at_end = False
+    at_end = is_whole_window = False
     fault: StreamFault | None = None
     while True:
         while held_bytes < wanted and not at_end and fault is None:
@@ -121,11 +123,16 @@ def split(
             if fault is not None:
                 raise fault
             return
-        structure = _structure(buffer, mark, at_end)
-        if at_end:
-            cut = len(buffer)
+        window = buffer[:_DENSE_BYTES] if not is_whole_window and _is_dense(buffer) else buffer
+        is_last = at_end and len(window) == len(buffer)
+        structure = _structure(window, mark, is_last)
+        if is_last:
+            cut = len(window)
         elif len(structure.record_ends):
             cut = int(structure.record_ends[-1]) + 1
+        elif len(window) < len(buffer):
+            held, is_whole_window = [buffer], True  # no record ends in the smaller window: look at all there is
+            continue
         elif len(buffer) > record_bytes:
             yield _block(buffer, offset, line, structure, is_last=True, oversized=True)
             return
@@ -134,11 +141,20 @@ def split(
         else:
             held, wanted = [buffer], max(len(buffer) * 2, wanted)
             continue
-        yield _block(buffer if at_end else buffer[:cut], offset, line, structure, is_last=at_end)
+        yield _block(window if is_last else window[:cut], offset, line, structure, is_last=is_last)
         offset += cut
         line += int(np.searchsorted(structure.line_ends, cut))
-        held = [buffer[cut:]]
+        held, is_whole_window = [buffer[cut:]], False
         held_bytes, wanted = len(held[0]), block_bytes
+
+
+def _is_dense(buffer: bytes) -> bool:
+    """Whether line ends or quotes are so frequent that their positions would take many times the buffer's own size."""
+    if len(buffer) <= _DENSE_BYTES:
+        return False
+    sampled = np.frombuffer(buffer, np.uint8)[::_SAMPLED]
+    ends = int(np.count_nonzero((sampled == _LF) | (sampled == _CR)))
+    return ends > len(sampled) // 8 or int(np.count_nonzero(sampled == _QUOTE)) > len(sampled) // 3
 
 
 def slices(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:

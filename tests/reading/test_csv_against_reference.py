@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pipelines.reading import csv_blocks
 from tests.reading.reference_csv import Record, tokenize
 from tests.reading.support import dataset, found, read
 
@@ -80,3 +82,12 @@ def test_two_columns_are_read_as_the_reference_reads_them(body: str, block_bytes
 @given(body=TEXTS, block_bytes=st.sampled_from([1, 2, 3, 5, 8, 4 << 20]))
 def test_one_column_is_read_as_the_reference_reads_it(body: str, block_bytes: int) -> None:
     check(1, body, block_bytes)
+
+
+@settings(max_examples=300, deadline=None)
+@given(body=TEXTS, window=st.integers(1, 12))
+def test_dense_text_cut_in_smaller_windows_is_read_the_same(body: str, window: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_blocks, "_DENSE_BYTES", window)
+        patch.setattr(csv_blocks, "_is_dense", lambda buffer: len(buffer) > window)
+        check(2, body, 4 << 20)

@@ -15,7 +15,7 @@ Each step can be done twice with the same result, and a worker may die between a
 import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
@@ -131,8 +131,8 @@ class _Work:
     # ---- reading
 
     def _read_members(self, members: Sequence[LedgerEntry], staging: Staging) -> list[_Read]:
-        ahead = fetch_ahead(self.gate.store, [entry.version for entry in members])
-        return [self._read(entry, fetched, staging) for entry, fetched in zip(members, ahead, strict=True)]
+        with closing(fetch_ahead(self.gate.store, [entry.version for entry in members])) as ahead:
+            return [self._read(entry, fetched, staging) for entry, fetched in zip(members, ahead, strict=True)]
 
     def _read(self, entry: LedgerEntry, fetched: Fetched, staging: Staging) -> _Read:
         """Read and judge one file. A fault of ours with this file is its own outcome, not its neighbours'."""

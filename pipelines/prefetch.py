@@ -1,7 +1,7 @@
 """Fetches small objects ahead of the reader, so that a batch of many files waits for S3 once and not once a file."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ _THREADS = 8
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """An object on its way. `open` streams its bytes: from memory the first time, if they are here, else from the store."""
+    """An object on its way. `open` streams its bytes: from memory if they were read ahead, else from the store."""
 
     version: ObjectVersion
     store: ObjectStore
@@ -33,20 +33,26 @@ class Fetched:
         return (content,) if content else ()
 
 
-def fetch_ahead(store: ObjectStore, versions: Sequence[ObjectVersion]) -> Iterator[Fetched]:
+def fetch_ahead(store: ObjectStore, versions: Sequence[ObjectVersion]) -> Generator[Fetched]:
     """Yield every version in order; objects up to 1 MiB are read ahead, at most 16 at once, by eight threads.
 
-    A fault while reading ahead surfaces when that object is opened, not before.
+    A fault while reading ahead surfaces when that object is opened, not before. Close the generator when it is left
+    early: what its threads have not begun is dropped then. Left to the garbage collector, their end would be waited for in
+    whatever thread and under whatever lock the collector happens to run, which can be for ever.
     """
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="fetch") as pool:
         window: deque[Fetched] = deque()
-        for version in versions:
-            small = version.size_bytes <= _SMALL_BYTES
-            window.append(Fetched(version, store, pool.submit(_read_all, store, version) if small else None))
-            if len(window) >= _AHEAD:
+        try:
+            for version in versions:
+                small = version.size_bytes <= _SMALL_BYTES
+                window.append(Fetched(version, store, pool.submit(_read_all, store, version) if small else None))
+                if len(window) >= _AHEAD:
+                    yield window.popleft()
+            while window:
                 yield window.popleft()
-        while window:
-            yield window.popleft()
+        except GeneratorExit:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _read_all(store: ObjectStore, version: ObjectVersion) -> bytes | None:

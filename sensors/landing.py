@@ -31,6 +31,7 @@ _STATES = {
     dg.DagsterRunStatus.MANAGED: RunState.WAITING,
     dg.DagsterRunStatus.STARTED: RunState.STARTED,
     dg.DagsterRunStatus.CANCELING: RunState.STARTED,
+    dg.DagsterRunStatus.SUSPENDED: RunState.WAITING,
     dg.DagsterRunStatus.SUCCESS: RunState.SUCCEEDED,
     dg.DagsterRunStatus.FAILURE: RunState.FAILED,
     dg.DagsterRunStatus.CANCELED: RunState.FAILED,

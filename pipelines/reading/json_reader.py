@@ -54,8 +54,8 @@ class _JsonReader:
 
     @property
     def source_columns(self) -> tuple[str, ...]:
-        """The keys seen, in order of appearance."""
-        return tuple(self._seen)
+        """The keys seen, sorted; a second spelling of a column that only ever holds null may be missing."""
+        return tuple(sorted(self._seen))
 
     # ---- places ---------------------------------------------------------------------------------------------------
 
@@ -230,7 +230,7 @@ class _JsonReader:
                 continue
             if rule is not None:
                 self._collector.withdraw(rule, name)
-            sample = Sample(None, None, ", ".join(list(self._seen)[:20]))
+            sample = Sample(None, None, ", ".join(sorted(self._seen)[:20]))
             self._collector.add(Rule.COLUMN_MISSING, name, [sample], f"a key {name} in some record")
 
 
@@ -276,15 +276,14 @@ class JsonLinesReader(_JsonReader):
         if self._fast is None:
             return False
         found: set[str] = {name for name in map(self._by_key.get, self._seen) if name is not None}
-        known = set(found)
         cells = self._fast.parse(block, found)
         if cells is None:
             self._slow_blocks += 1
             return False
         self._slow_blocks = 0
         keys = self._fast.keys
-        for name in cells:
-            if name in found and name not in known:
+        for name, column in cells.items():
+            if column.texts.null_count < len(block.starts):
                 self._column_of(keys[name])
         rows = len(block.starts)
         self._rows += rows

@@ -59,6 +59,7 @@ def both_ways(content: bytes, block_bytes: int) -> tuple[Any, Any]:
 @example(records=['{"b": 1, "m": 1e-999999999}'], block_bytes=20)
 @example(records=['{"b": 1, "b": null}'], block_bytes=20)
 @example(records=["null"], block_bytes=20)
+@example(records=['{"b": 0, "a": 0}'], block_bytes=20)
 def test_the_fast_way_says_what_the_strict_way_says(records: list[str], block_bytes: int) -> None:
     (fast_rows, fast), (rows, strict) = both_ways(("\n".join(records) + "\n").encode(), block_bytes)
     assert fast.violations == strict.violations
@@ -68,6 +69,7 @@ def test_the_fast_way_says_what_the_strict_way_says(records: list[str], block_by
         strict.read_complete,
     )
     assert fast_rows == rows
+    assert set(fast.source_columns) <= set(strict.source_columns)
     if not strict.violations:
         assert fast.null_counts == strict.null_counts
 

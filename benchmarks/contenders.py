@@ -1,13 +1,23 @@
 """What `lakegate convert` is measured against, each a process of its own: what a user would write without it.
 
-    python -m benchmarks.contenders pyarrow FILE OUT     pyarrow.csv streaming -> partitioned ZSTD Parquet, no check at all
-    python -m benchmarks.contenders awswrangler FILE S3  pandas in chunks + awswrangler.s3.to_parquet(dataset=True)
+python -m benchmarks.contenders pyarrow FILE OUT     pyarrow.csv streaming -> partitioned ZSTD Parquet, no check at all
+python -m benchmarks.contenders awswrangler FILE S3  pandas in chunks + awswrangler.s3.to_parquet(dataset=True)
 """
 
 import sys
 from pathlib import Path
 
-from benchmarks.generate import ARROW_TYPES, PARTITION_COLUMN
+import pyarrow as pa
+
+PARTITION_COLUMN = "event_date"
+ARROW_TYPES = {
+    "id": pa.int64(), "customer_id": pa.int32(), "store_id": pa.int32(), "quantity": pa.int32(), "score": pa.float64(),
+    "ratio": pa.float64(), "weight": pa.float64(), "price": pa.decimal128(10, 2), "discount": pa.decimal128(6, 4),
+    "event_time": pa.timestamp("us"), "updated_at": pa.timestamp("us", tz="UTC"), "event_date": pa.date32(),
+    "birth_date": pa.date32(), "active": pa.bool_(), "name": pa.string(), "code": pa.string(), "country": pa.string(),
+    "note": pa.string(),
+}  # fmt: skip
+"""What the contract of the benchmark's file says, in Arrow's words."""
 
 
 def pyarrow_streaming(source: Path, out: Path) -> None:
@@ -27,18 +37,10 @@ def pyarrow_streaming(source: Path, out: Path) -> None:
         reader,
         out,
         format="parquet",
-        schema=schema,
-        partitioning=ds.partitioning(ds_schema(schema), flavor="hive"),
+        partitioning=ds.partitioning(pa.schema([schema.field(PARTITION_COLUMN)]), flavor="hive"),
         file_options=ds.ParquetFileFormat().make_write_options(compression="zstd"),
         existing_data_behavior="overwrite_or_ignore",
     )
-
-
-def ds_schema(schema):  # type: ignore[no-untyped-def]
-    """The partitioning schema: one column."""
-    import pyarrow as pa
-
-    return pa.schema([schema.field(PARTITION_COLUMN)])
 
 
 def awswrangler_chunks(source: Path, out: str) -> None:
@@ -46,7 +48,8 @@ def awswrangler_chunks(source: Path, out: str) -> None:
     import awswrangler as wr
     import pandas as pd
 
-    for chunk in pd.read_csv(source, chunksize=500_000, parse_dates=[PARTITION_COLUMN]):
+    times = [PARTITION_COLUMN, "birth_date", "event_time", "updated_at"]
+    for chunk in pd.read_csv(source, chunksize=500_000, parse_dates=times):
         chunk[PARTITION_COLUMN] = chunk[PARTITION_COLUMN].dt.date
         wr.s3.to_parquet(chunk, out, dataset=True, partition_cols=[PARTITION_COLUMN], compression="zstd", mode="append")
 

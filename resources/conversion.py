@@ -17,7 +17,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from pipelines.accounting.ledger import Ledger
@@ -218,11 +218,12 @@ def _remove_unheld(store: ConversionStore, tables: "IcebergTables", dataset: Dat
     """Remove data files that the table's present state does not hold: superseded ones, and those of attempts that died."""
     table = tables.load(dataset)
     snapshot = table.current_snapshot()
+    # By name, which no two files share: the folder may have been reached by another path when they were written.
     held = {
-        entry.data_file.file_path
+        PurePosixPath(entry.data_file.file_path).name
         for manifest in (snapshot.manifests(table.io) if snapshot else ())
         for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
     }
     bucket, prefix = tables.data_location(dataset)
-    unheld = [key for key in store.list_keys(bucket, f"{prefix}/") if store.uri(bucket, key) not in held]
+    unheld = [key for key in store.list_keys(bucket, f"{prefix}/") if PurePosixPath(key).name not in held]
     store.delete(bucket, unheld)

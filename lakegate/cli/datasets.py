@@ -30,6 +30,8 @@ def load_catalog() -> DatasetCatalog:
 
 def named_dataset(name_or_path: str) -> Dataset:
     """The dataset of this name, or of this YAML file. Raises ConfigurationError that lists every fault of a wrong one."""
+    if "\0" in name_or_path:
+        raise ConfigurationError(f"{name_or_path!r} is neither a dataset's name nor a path")
     if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path:
         found = load_dataset(Path(name_or_path))
     else:

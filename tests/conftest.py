@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from lakegate.local.laptop import Laptop
     from resources.environment import Deployment
+    from tests.road.road import Road
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +46,39 @@ def deployment(laptop: Laptop, local_aws: Mapping[str, str]) -> Deployment:
     from resources.environment import Deployment
 
     return Deployment.from_environment(laptop.start())
+
+
+@pytest.fixture(scope="session")
+def whole_road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
+    """A laptop of its own with Dagster's daemon and web server, and the first files at rest; nothing of it is left behind.
+
+    Use it through `road`: a test process has one environment, and this laptop's is set only while a test is on the road.
+    """
+    from tests.road.first_files import road_with_first_files
+
+    with road_with_first_files(tmp_path_factory.mktemp("road")) as road:
+        yield road
+
+
+@pytest.fixture
+def road(whole_road: Road) -> Iterator[Road]:
+    """The whole road, with its environment set."""
+    from tests.road.road import environment_kept
+
+    with environment_kept():
+        os.environ.update(whole_road.environment)
+        yield whole_road
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give all files that need the daemon to one worker: it is started once, and never twice on one small machine."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneRoad(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "tests/road" if nodeid.startswith(("tests/road/", "tests/ui/")) else super()._split_scope(nodeid)
+
+    return OneRoad(config, log)

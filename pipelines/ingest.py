@@ -288,11 +288,10 @@ class _Work:
         Another batch that is committing right now may hold an accepted version without a row: only the table knows then.
         """
         known: list[KnownVersion] = []
-        for read in accepted:
-            mine = read.entry
-            for entry in self.gate.ledger.entries(mine.version.bucket, mine.version.key):
+        for mine, beside in self.gate.ledger.versions_beside([read.entry.ref for read in accepted]).items():
+            for entry in beside:
                 first_time = entry.attempts == 0 and entry.facts is None and entry.trigger is Trigger.EVENT
-                if entry.ref != mine.ref:
+                if entry.ref != mine:
                     committing = entry.batch_id if entry.state is State.COMMITTING else None
                     known.append(KnownVersion(entry.version, entry.state is State.COMMITTED, committing))
                 elif self.claim.epoch > 1 or not first_time:

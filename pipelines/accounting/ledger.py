@@ -166,6 +166,10 @@ class Ledger:
         """These versions, read consistently, as far as they are known."""
         return self._queries.entries_of(refs)
 
+    def versions_beside(self, refs: Collection[VersionRef]) -> dict[VersionRef, list[LedgerEntry]]:
+        """For each of these versions, every version of its key, itself among them."""
+        return self._queries.versions_beside(refs)
+
     def entries(self, bucket: str, key: str) -> list[LedgerEntry]:
         """Every version of a key, lowest first."""
         return self._queries.entries(bucket, key)

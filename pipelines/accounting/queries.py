@@ -1,6 +1,7 @@
 """Looking into the books: what is due, what lives, what a key went through, the counters. Changes nothing, scans nothing."""
 
 from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -17,6 +18,9 @@ __all__ = ["Queries"]
 
 _MOST_READ = 20_000
 """Index items read for one answer of `due`: the backlog of busy days must not make a tick endless."""
+
+
+_PARALLEL_QUERIES = 8
 
 
 class Queries:
@@ -90,6 +94,16 @@ class Queries:
     def entries_of(self, refs: Iterable[VersionRef]) -> list[LedgerEntry]:
         """These versions, as far as they are known."""
         return self._shown(list(self._books.entries(refs).values()))
+
+    def versions_beside(self, refs: Collection[VersionRef]) -> dict[VersionRef, list[LedgerEntry]]:
+        """For each of these versions, every version of its key, itself among them; keys are asked for in parallel."""
+        object_ids = sorted({ref.object_id for ref in refs})
+        with ThreadPoolExecutor(_PARALLEL_QUERIES) as pool:
+            found = dict(zip(object_ids, pool.map(self._books.versions, object_ids), strict=True))
+        shown: dict[str, list[LedgerEntry]] = {}
+        for entry in self._shown([entry for entries in found.values() for entry in entries]):
+            shown.setdefault(entry.ref.object_id, []).append(entry)
+        return {ref: shown.get(ref.object_id, []) for ref in refs}
 
     def head(self, bucket: str, key: str) -> Head:
         """What serves a key, and the highest version registered under it."""

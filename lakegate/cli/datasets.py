@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lakegate.cli.output import Exit, JsonOption, console, print_json, safe, table
+from lakegate.cli.output import Exit, JsonOption, console, counted, print_json, safe, table
 from lakegate.settings import datasets_folder
 from pipelines.contracts.loading import BrokenDataset, DatasetCatalog, load_dataset, load_datasets
 from pipelines.contracts.model import Dataset
@@ -94,7 +94,7 @@ def check(
                 f"[green]good[/green]   {safe(dataset.name)}: {len(dataset.columns)} columns, {safe(dataset.landing.key)}"
             )
         for b in broken:
-            console.print(f"[red]wrong[/red]  {safe(b.path)}: {len(b.faults)} faults")
+            console.print(f"[red]wrong[/red]  {safe(b.path)}: {counted(len(b.faults), 'fault')}")
             for fault in b.faults:
                 console.print(f"       {safe(fault)}")
     if broken:
@@ -126,7 +126,7 @@ def list_(as_json: JsonOption = False) -> None:
             "",
             "",
             "",
-            f"[red]wrong: {len(b.faults)} faults; run `lakegate datasets check`[/red]",
+            f"[red]wrong: {counted(len(b.faults), 'fault')}; run `lakegate datasets check`[/red]",
         )
     console.print(shown)
 

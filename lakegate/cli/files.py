@@ -220,7 +220,6 @@ def _print(path: Path, report: FileReport) -> None:
 
 
 def _line(path: Path, violation: Violation) -> str:
-    """`file:line:column: message [rule]`, the file being the local one."""
+    """`file:line:column: message [rule]`; the message says how often."""
     place = ":".join(str(part) for part in (path, violation.line, violation.column) if part is not None)
-    times = f" ({violation.count:,} times)" if violation.count > 1 else ""
-    return f"{safe(place)}: {safe(violation.message)} \\[{violation.rule.value}]{times}"
+    return f"{safe(place)}: {safe(violation.message)} \\[{violation.rule.value}]"

@@ -9,7 +9,7 @@ import typer
 from lakegate.cli.connection import connect
 from lakegate.cli.datasets import named_dataset
 from lakegate.cli.files import landing_keys
-from lakegate.cli.output import Exit, JsonOption, console, print_json, safe, table
+from lakegate.cli.output import Exit, JsonOption, console, counted, print_json, safe, table
 from lakegate.settings import repository_root
 from lakegate.status import Rest, look, outcome_columns, sheet_document
 from pipelines.accounting.entries import LedgerEntry
@@ -366,7 +366,7 @@ def quarantine_show(
         f"  dataset {report.dataset}, landed {report.landed_at:%Y-%m-%d %H:%M:%S} UTC, {report.size_bytes:,} bytes, contract {report.contract}"
     )
     console.print(
-        f"  {report.rows_read:,} rows read{'' if report.read_complete else ', not to the end'}; {report.violations_total:,} faults"
+        f"  {counted(report.rows_read, 'row')} read{'' if report.read_complete else ', not to the end'}; {counted(report.violations_total, 'fault')}"
     )
     for line in report_lines(report):
         console.print(f"  {safe(line)}")

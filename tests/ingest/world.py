@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -67,12 +67,12 @@ columns:
 """
 
 
-def dataset(text: str, **changes: Any) -> Dataset:
+def dataset(text: str) -> Dataset:
     """A dataset from its YAML."""
     name = text.split("name: ", 1)[1].split("\n", 1)[0]
     found = parse_dataset(text.encode(), Path(f"{name}.yaml"))
     assert isinstance(found, Dataset), str(found)
-    return replace(found, **changes) if changes else found
+    return found
 
 
 def orders_key(name: str, day: date | str = DAY) -> str:
@@ -166,7 +166,7 @@ class World:
                 reports.extend(self.run(gate, launch, owner))
             if looked.launches or heard.received or looked.released:
                 continue
-            if balance(gate.ledger.counts()).at_rest and not self._in_flight():
+            if balance(gate.ledger.counts()).at_rest and len(self.queue) == 0:
                 return reports
             self.clock.turn(30)
         raise AssertionError(f"not at rest after 60 rounds: {balance(gate.ledger.counts()).lines}, {self.runs}")
@@ -193,10 +193,6 @@ class World:
         """One batch by one worker."""
         gate.tables.ensure(of)
         return ingest_batch(gate, READER, of, batch_id, owner)
-
-    def _in_flight(self) -> int:
-        """Messages that will come again and are worth waiting for."""
-        return len(self.queue)
 
     # ---- what a user sees
 
@@ -320,7 +316,3 @@ def planned(world: World, gate: Gate | None = None) -> list[Launch]:
     gate = gate or world.gate()
     receive(gate, wait_s=0, budget_s=60)
     return dispatch(gate, lambda keys: {k: world.runs[k] for k in keys if k in world.runs}).launches
-
-
-Wrap = Callable[[Ports], Ports]
-States = Mapping[str, RunState]

@@ -27,7 +27,7 @@ FIRST: dict[str, bytes] = {
     "landing/flights/2013-01-01.csv": flights(1, 2, 3),
     "landing/flights/2013-01-02.csv": flights(4, 5, delay=700),
     BAD_KEY: flights(6) + b"UA,seven,EWR,5,2013-01-03T10:00:00Z\nUA,8,ORD,5,2013-01-03T10:00:00Z\n",
-    "landing/flights/2013-01-05.csv.gz": gzip.compress(flights(9, 10, delay="NA"), mtime=0),
+    "landing/flights/2013-01-04.csv.gz": gzip.compress(flights(9, 10, delay="NA"), mtime=0),
     OLD_KEY: flights(11),
     "landing/weather/2013-01-01.jsonl": weather(39.02, 38.5),
     "landing/weather/2013-01-02.jsonl.gz": gzip.compress(weather(28.1), mtime=0),
@@ -38,4 +38,4 @@ FIRST: dict[str, bytes] = {
     UNROUTED_KEY: b"nobody asked for this",
 }
 CORRECTED: dict[str, bytes] = {BAD_KEY: flights(6, 7, 8, day="2013-01-03")}
-VISITS: dict[str, bytes] = {f"landing/visits/2024-05-01/{n:03}.csv": f"id\n{n}\n".encode() for n in range(150)}
+VISITS: dict[str, bytes] = {f"landing/visits/2024-05-01/{n:03}.csv": f"id\n{n}\n".encode() for n in range(50)}

@@ -180,6 +180,32 @@ def test_a_duplicate_event_is_counted_and_asks_for_nothing_more(stage: Stage) ->
     assert [entry.duplicates for entry in stage.world.entries()] == [2]
 
 
+def test_a_tick_waits_for_messages_only_when_there_is_nothing_else_to_do(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    receive = stage.world.queue.receive
+
+    def noted(wait_s: float, limit: int = 10) -> Any:
+        waits.append(wait_s)
+        return receive(wait_s, limit)
+
+    monkeypatch.setattr(stage.world.queue, "receive", noted)
+    stage.world.put(key(DAY), departures(1))
+    stage.planned()
+    waits.clear()
+    [request] = stage.tick().run_requests
+    assert waits == [0]
+    create_run(stage, request, dg.DagsterRunStatus.STARTING)
+    waits.clear()
+    stage.tick()
+    assert waits == [0, 3]
+    stage.run_request(request)
+    waits.clear()
+    stage.tick()
+    assert waits == [0, 10]
+
+
 def test_a_file_that_no_dataset_claims_is_in_the_books_and_asks_for_nothing(stage: Stage) -> None:
     version = stage.world.put("landing/unknown/a.csv", b"x")
     tick = stage.tick()

@@ -1,7 +1,9 @@
-"""`lakegate up`, `down`, `reset`, `demo`: the laptop's AWS and Dagster."""
+"""`lakegate up`, `down`, `reset`, `env`, `demo`: the laptop's AWS and Dagster."""
 
 import os
+import shlex
 import signal
+import sys
 import threading
 from pathlib import Path
 from types import FrameType
@@ -25,6 +27,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("up")(up)
     app.command("down")(down)
     app.command("reset")(reset)
+    app.command("env")(env)
     app.command("demo")(demo)
 
 
@@ -80,6 +83,16 @@ def down(as_json: JsonOption = False) -> None:
         print_json({"version": 1, "stopped": stopped})
     else:
         console.print(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+def env(as_json: JsonOption = False) -> None:
+    """Print the running laptop's environment, for a shell: eval "$(lakegate env)", then `dagster dev -w workspace.yaml`."""
+    environment = _laptop().environment()
+    if as_json:
+        print_json({"version": 1, "environment": environment})
+        return
+    for name, value in sorted(environment.items()):
+        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
 
 
 def reset(

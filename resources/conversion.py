@@ -41,7 +41,7 @@ LANDING = "landing"
 """The name of the bucket that the local files stand for."""
 _BOOKS_FILE = ".lakegate-books.db"
 _CHUNK_BYTES = 4 << 20
-_LOCK_WAIT_S = 10.0
+_LOCK_WAIT_S = 60.0
 """How long a conversion waits for the one before it in the same folder."""
 
 

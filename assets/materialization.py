@@ -158,7 +158,9 @@ def _day_metadata(reports: Sequence[BatchReport], rows_in_table: int) -> dict[st
         before = metadata.get(name)
         metadata[name] = dg.MetadataValue.float(round(seconds + (cast(float, before.value) if before else 0.0), 3))
     partitions = sorted({p for r in reports for p in r.partitions})
-    metadata["partitions"] = dg.MetadataValue.text(", ".join(partitions[:20]) + (" …" if len(partitions) > 20 else ""))
+    if partitions:
+        shown = ", ".join(partitions[:20]) + (" …" if len(partitions) > 20 else "")
+        metadata["partitions"] = dg.MetadataValue.text(shown)
     snapshots = [str(r.committed.snapshot_id) for r in reports if r.committed]
     if snapshots:
         metadata["snapshot id"] = dg.MetadataValue.text(snapshots[-1])

@@ -19,7 +19,8 @@ def weather(*temperatures: float) -> bytes:
 
 
 BAD_KEY = "landing/flights/2013-01-03.csv"
-OLD_KEY = "landing/flights/1999-12-31.csv"
+CUT_KEY = "landing/airports/cut short.json"
+OLD_KEY = "landing/weather/1999-12-31.jsonl"
 UNROUTED_KEY = "landing/nobody/notes.txt"
 POISON = "a message that is no event"
 
@@ -28,14 +29,14 @@ FIRST: dict[str, bytes] = {
     "landing/flights/2013-01-02.csv": flights(4, 5, delay=700),
     BAD_KEY: flights(6) + b"UA,seven,EWR,5,2013-01-03T10:00:00Z\nUA,8,ORD,5,2013-01-03T10:00:00Z\n",
     "landing/flights/2013-01-04.csv.gz": gzip.compress(flights(9, 10, delay="NA"), mtime=0),
-    OLD_KEY: flights(11),
+    OLD_KEY: weather(10.0),
     "landing/weather/2013-01-01.jsonl": weather(39.02, 38.5),
     "landing/weather/2013-01-02.jsonl.gz": gzip.compress(weather(28.1), mtime=0),
     "landing/airports/airports.json": json.dumps(
         [{"faa": "EWR", "name": "Newark"}, {"faa": "JFK", "name": None}, {"faa": "LGA", "name": "La Guardia"}]
     ).encode(),
-    "landing/airports/cut short.json": b'[{"faa": "EWR", "na',
+    CUT_KEY: b'[{"faa": "EWR", "na',
     UNROUTED_KEY: b"nobody asked for this",
 }
-CORRECTED: dict[str, bytes] = {BAD_KEY: flights(6, 7, 8, day="2013-01-03")}
+CORRECTED: dict[str, bytes] = {CUT_KEY: b'[{"faa": "TEB", "name": "Teterboro"}]'}
 VISITS: dict[str, bytes] = {f"landing/visits/2024-05-01/{n:03}.csv": f"id\n{n}\n".encode() for n in range(50)}

@@ -176,8 +176,7 @@ def report_lines(report: QuarantineReport, *, markdown: bool = False) -> list[st
     for violation in report.violations:
         place = ":".join([name, *([str(violation.line)] if violation.line is not None else [])])
         where = f"{place}:{show(violation.column)}" if violation.column else place
-        times = f" ({violation.count:,} times)" if violation.count > 1 else ""
-        lines.append(f"{where}: {show(violation.message)} [{show(violation.rule)}]{times}")
+        lines.append(f"{where}: {show(violation.message)} [{show(violation.rule)}]")
     hidden = report.violations_total - sum(v.count for v in report.violations)
     if hidden > 0:
         lines.append(f"{name}: {hidden:,} more are not listed")

@@ -204,16 +204,18 @@ def _groups(
     extra: Sequence[int],
     shared: frozenset[str],
 ) -> list[tuple[frozenset[str], list[int]]]:
-    """Columns by the null texts that parsing itself must know: one group, as long as all text columns share them."""
+    """Columns by the null texts that parsing itself must know: one group, as long as all columns share them."""
     groups: dict[frozenset[str], list[int]] = {}
     for name in textual:
         groups.setdefault(nulls[name], []).append(columns[name])
-    main = shared if shared in groups or not groups else next(iter(groups))
     for name, position in columns.items():
         if name not in textual:
-            groups.setdefault(main, []).append(position)
+            # Only a set whose texts are all null in this column too: any other would take values away.
+            fitting = [known for known in groups if known <= nulls[name] | {""}]
+            best = shared if shared in fitting else next(iter(fitting), nulls[name])
+            groups.setdefault(best, []).append(position)
     for position in extra:
-        groups.setdefault(main, []).append(position)
+        groups.setdefault(shared, []).append(position)
     if not groups:
         groups[shared] = [0]
     return [(key, sorted(positions)) for key, positions in groups.items()]

@@ -2,7 +2,7 @@
 
 The grammar is RFC 4180's, strictly; LF, CRLF and lone CR each end a line. A block in which every quote stands where it
 may (a vectorised look at the bytes around each quote) is exactly what the grammar says; only where one does not is
-the quote-by-quote state machine run, which names the faults and finds the record ends behind them. Knows nothing of
+the state machine over quotes run, which names the faults and finds the record ends behind them. Knows nothing of
 columns or types.
 """
 
@@ -13,26 +13,36 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.reading.decompression import StreamFault
-from pipelines.reading.violations import Rule
 
-__all__ = ["BLOCK_BYTES", "CsvBlock", "Positions", "QuoteFault", "Structure", "line_ends", "slices", "split"]
+__all__ = ["BLOCK_BYTES", "CsvBlock", "Positions", "QuoteFaults", "Structure", "line_ends", "slices", "split"]
 
 Positions = npt.NDArray[np.int64]
 _Bytes = npt.NDArray[np.uint8]
 
 BLOCK_BYTES = 4 << 20
 _DENSE_BYTES = 512 << 10
+_QUOTES_AT_ONCE = 64 << 10
 _SAMPLED = 61  # a prime: no regular record length hides behind the sampling
 _QUOTE, _LF, _CR = 0x22, 0x0A, 0x0D
 _NONE: Positions = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
-class QuoteFault:
-    """A quote at `position` of a block that the grammar does not allow there."""
+class QuoteFaults:
+    """Quotes that the grammar does not allow where they stand: all in rising order, and which of them are bare.
 
-    position: int
-    rule: Rule
+    A bare quote stands inside a field that does not start with one (of several in a row, the first is named); any other one
+    closes a field behind which text goes on.
+    """
+
+    positions: Positions
+    is_bare: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+_NO_FAULTS = QuoteFaults(_NONE, np.empty(0, np.bool_))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,7 @@ class Structure:
     record_ends: Positions
     opens: Positions
     closes: Positions
-    faults: tuple[QuoteFault, ...]
+    faults: QuoteFaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +149,7 @@ def split(
         elif fault is not None:
             raise fault
         else:
-            held, wanted = [buffer], max(len(buffer) * 2, wanted)
+            held, wanted = [buffer], max(min(len(buffer) * 2, record_bytes + 1), wanted, len(buffer) + 1)
             continue
         yield _block(window if is_last else window[:cut], offset, line, structure, is_last=is_last)
         offset += cut
@@ -185,12 +195,13 @@ def _block(
 
 def _upto(structure: Structure, end: int) -> Structure:
     """The structure of the buffer's first `end` bytes, which end with a record."""
+    faults = int(np.searchsorted(structure.faults.positions, end))
     return Structure(
         structure.line_ends[: np.searchsorted(structure.line_ends, end)],
         structure.record_ends[: np.searchsorted(structure.record_ends, end)],
         structure.opens[: np.searchsorted(structure.opens, end)],
         structure.closes[: np.searchsorted(structure.closes, end)],
-        tuple(f for f in structure.faults if f.position < end),
+        QuoteFaults(structure.faults.positions[:faults], structure.faults.is_bare[:faults]),
     )
 
 
@@ -201,11 +212,11 @@ def _structure(buffer: bytes, mark: int, at_end: bool) -> Structure:
     lines = line_ends(octets, buffer, known)
     quotes: Positions = np.flatnonzero(octets[:known] == _QUOTE) if b'"' in buffer else _NONE
     if not len(quotes):
-        return Structure(lines, lines, _NONE, _NONE, ())
+        return Structure(lines, lines, _NONE, _NONE, _NO_FAULTS)
     if _all_stand_right(octets, quotes, mark):
-        opens, closes, faults = quotes[0::2], quotes[1::2], ()
+        opens, closes, faults = quotes[0::2], quotes[1::2], _NO_FAULTS
     else:
-        opens, closes, faults = _scan(buffer, quotes.tolist(), mark)
+        opens, closes, faults = _scan(octets, quotes, mark)
     inside = np.searchsorted(opens, lines) > np.searchsorted(closes, lines)
     return Structure(lines, lines[~inside] if inside.any() else lines, opens, closes, faults)
 
@@ -240,30 +251,63 @@ def _all_stand_right(octets: _Bytes, quotes: Positions, mark: int) -> bool:
     return bool(np.all((after == mark) | (after == _LF) | (after == _CR) | (after == _QUOTE)))
 
 
-def _scan(buffer: bytes, quotes: list[int], mark: int) -> tuple[Positions, Positions, tuple[QuoteFault, ...]]:
-    """The state machine over quotes: a wrong quote in an unquoted field is text, text after a closing quote is dropped."""
-    ends = {mark, _LF, _CR}
-    opens: list[int] = []
-    closes: list[int] = []
-    faults: list[QuoteFault] = []
+def _scan(octets: _Bytes, quotes: Positions, mark: int) -> tuple[Positions, Positions, QuoteFaults]:
+    """The state machine over quotes: a wrong quote in an unquoted field is text, text after a closing quote is dropped.
+
+    Vectorised, because a hostile file may hold nothing but wrong ones; and in portions, because their arrays would be large.
+    """
+    opens: list[Positions] = []
+    closes: list[Positions] = []
+    wrong: list[Positions] = []
+    bare: list[npt.NDArray[np.bool_]] = []
     is_open = False
-    skip = -1
-    size = len(buffer)
-    for quote in quotes:
-        if quote == skip:
-            continue
-        if is_open:
-            after = buffer[quote + 1] if quote + 1 < size else None
-            if after == _QUOTE:
-                skip = quote + 1
-                continue
-            closes.append(quote)
-            is_open = False
-            if after is not None and after not in ends:
-                faults.append(QuoteFault(quote, Rule.TEXT_AFTER_QUOTE))
-        elif quote == 0 or buffer[quote - 1] in ends:
-            opens.append(quote)
-            is_open = True
-        else:
-            faults.append(QuoteFault(quote, Rule.BARE_QUOTE))
-    return np.array(opens, np.int64), np.array(closes, np.int64), tuple(faults)
+    for portion in _whole_runs(quotes):
+        opening, closing, faults, is_open = _scan_runs(octets, portion, mark, is_open)
+        opens.append(opening)
+        closes.append(closing)
+        wrong.append(faults.positions)
+        bare.append(faults.is_bare)
+    return np.concatenate(opens), np.concatenate(closes), QuoteFaults(np.concatenate(wrong), np.concatenate(bare))
+
+
+def _whole_runs(quotes: Positions) -> Iterator[Positions]:
+    """The quotes in portions that cut no run of adjacent ones."""
+    start = 0
+    while start < len(quotes):
+        stop = min(start + _QUOTES_AT_ONCE, len(quotes))
+        while stop < len(quotes) and quotes[stop] - quotes[stop - 1] == 1:
+            gaps = np.flatnonzero(np.diff(quotes[stop - 1 : stop + _QUOTES_AT_ONCE]) != 1)
+            stop = stop + int(gaps[0]) if len(gaps) else min(stop + _QUOTES_AT_ONCE, len(quotes))
+        yield quotes[start:stop]
+        start = stop
+
+
+def _scan_runs(
+    octets: _Bytes, quotes: Positions, mark: int, is_open: bool
+) -> tuple[Positions, Positions, QuoteFaults, bool]:
+    """Quotes that open and close, and wrong ones, from whole runs; `is_open` is the state before and, returned, behind them.
+
+    What a run of adjacent quotes does to the state depends on two things only: an even run leaves it as it is, by opening and
+    closing or by escapes alone; an odd one that stands where a field starts turns it round, and one that does not always
+    leaves it closed.
+    """
+    begins = np.concatenate(([True], np.diff(quotes) != 1))
+    starts, lasts = quotes[begins], quotes[np.append(begins[1:], True)]
+    is_odd = (lasts - starts) % 2 == 0
+    before = octets[np.maximum(starts - 1, 0)]
+    may_open = (before == mark) | (before == _LF) | (before == _CR) | (starts == 0)
+    turns = np.cumsum(is_odd & may_open) + is_open
+    since = np.maximum.accumulate(np.where(is_odd & ~may_open, turns, 0))
+    is_open_behind = (turns - since) % 2 == 1
+    was_open = np.concatenate(([is_open], is_open_behind[:-1]))
+    opening = ~was_open & may_open
+    closing = np.where(was_open, is_odd, opening & ~is_odd)
+    goes_on = lasts + 1 < len(octets)
+    after = octets[np.minimum(lasts + 1, len(octets) - 1)]
+    if goes_on[-1] and after[-1] == _QUOTE:  # the run itself goes on, beyond what is known
+        closing[-1] = False
+    is_late = closing & goes_on & (after != mark) & (after != _LF) & (after != _CR)
+    is_bare = ~was_open & ~may_open
+    wrong = is_late | is_bare
+    faults = QuoteFaults(np.where(is_bare, starts, lasts)[wrong], is_bare[wrong])
+    return starts[opening], lasts[closing], faults, bool(is_open_behind[-1])

@@ -89,5 +89,6 @@ def test_one_column_is_read_as_the_reference_reads_it(body: str, block_bytes: in
 def test_dense_text_cut_in_smaller_windows_is_read_the_same(body: str, window: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(csv_blocks, "_DENSE_BYTES", window)
+        patch.setattr(csv_blocks, "_QUOTES_AT_ONCE", window)
         patch.setattr(csv_blocks, "_is_dense", lambda buffer: len(buffer) > window)
         check(2, body, 4 << 20)

@@ -1,0 +1,108 @@
+"""Reads a CSV file's header: which columns the file has, and whether they are the contract's."""
+
+from pipelines.reading.collector import Collector, StopReading
+from pipelines.reading.csv_blocks import CsvBlock
+from pipelines.reading.csv_cells import CellParser, split_record
+from pipelines.reading.csv_faults import CsvFaults
+from pipelines.reading.headers import Matching, likely_delimiter, likely_name, match_columns
+from pipelines.reading.rows import Plan
+from pipelines.reading.violations import Rule, Sample
+
+__all__ = ["CsvHeader", "is_broken"]
+
+_MAX_HEADERS = 1_000
+
+
+def is_broken(block: CsvBlock) -> bool:
+    """Whether a file's first record is cut off, never ends, or has a wrong quote."""
+    ends = block.is_last and (block.oversized or block.unclosed) and len(block.ends) == 1
+    faults = block.structure.faults.positions
+    return ends or bool(len(faults) and faults[0] < block.ends[0])
+
+
+class CsvHeader:
+    """The header of one file. Use once."""
+
+    def __init__(self, plan: Plan, collector: Collector, faults: CsvFaults, delimiter: str) -> None:
+        """Match a header to the plan's contract."""
+        self._plan = plan
+        self._collector = collector
+        self._faults = faults
+        self._delimiter = delimiter
+        self.names: tuple[str, ...] = ()
+
+    def read(self, block: CsvBlock) -> CellParser | None:
+        """Match the first record of a file's first block; None when the file has no content.
+
+        Raises StopReading behind a fault that leaves the rows without meaning.
+        """
+        raw = block.content[: int(block.ends[0])]
+        if not raw.strip(b"\r\n"):
+            if not block.content.strip(b"\r\n") and block.is_last:
+                return None
+            self._faults.one(block, 0, Rule.HEADER_MISSING, "a blank first line", "a first line that names the columns")
+            raise StopReading
+        limits = self._plan.limits
+        if raw.count(self._delimiter.encode()) >= 2 * limits.columns + 2:
+            self._too_many(block, f"more than {2 * limits.columns:,} columns")
+        fields = split_record(raw, self._delimiter)
+        if len(fields) > limits.columns:
+            self._too_many(block, f"{len(fields):,} columns")
+        self.names = tuple(f.text for f in fields)
+        known = self._plan.headers.get(self.names)
+        if isinstance(known, CellParser):
+            return known
+        self._check_names(block, [f.start for f in fields], raw)
+        matching = match_columns(self._plan.dataset, self.names)
+        self._check_matching(block, [f.start for f in fields], matching, raw)
+        if self._plan.dataset.file_columns and not matching.positions:
+            raise StopReading  # not one column is known: whatever follows says nothing
+        parser = CellParser(self._plan, self.names, matching, self._delimiter)
+        if not self._collector.rejecting and len(self._plan.headers) < _MAX_HEADERS:
+            self._plan.headers[self.names] = parser  # the next file with this header needs no look
+        return parser
+
+    def _too_many(self, block: CsvBlock, found: str) -> None:
+        self._faults.one(block, 0, Rule.COLUMN_COUNT, found, f"at most {self._plan.limits.columns:,} columns")
+        raise StopReading
+
+    def _check_names(self, block: CsvBlock, starts: list[int], raw: bytes) -> None:
+        seen: dict[str, int] = {}
+        fatal = False
+        for position, name in enumerate(self.names):
+            sample = Sample(1, self._faults.offset(block, min(starts[position], len(raw))), name)
+            if not name.strip():
+                fatal = True
+                self._collector.add(
+                    Rule.HEADER_BLANK, None, [sample], f"a name for column {position + 1} of {len(self.names)}"
+                )
+            elif name in seen:
+                fatal = True
+                expected = f"each name once; column {seen[name] + 1} has it already"
+                self._collector.add(Rule.HEADER_DUPLICATE, name, [sample], expected)
+            else:
+                seen[name] = position
+        if fatal:
+            raise StopReading
+
+    def _check_matching(self, block: CsvBlock, starts: list[int], matching: Matching, raw: bytes) -> None:
+        dataset, text = self._plan.dataset, raw.decode("utf-8", "replace").rstrip("\r\n")
+        extra = [self.names[p] for p in matching.extra]
+        for fault in matching.collisions:
+            place = self._faults.offset(block, starts[fault.position or 0])
+            self._collector.add(Rule.HEADER_DUPLICATE, fault.column, [Sample(1, place, fault.found)], fault.expected)
+        delimiter = likely_delimiter(text, self._delimiter, dataset) if matching.missing else None
+        for name in matching.missing:
+            if not self._allowed_to_miss(name):
+                detail = delimiter or likely_name(name, dataset, extra)
+                self._collector.add(Rule.COLUMN_MISSING, name, [Sample(1, self._faults.offset(block, 0), text)],
+                                    f"a column {name} in the header", detail=detail)  # fmt: skip
+        if dataset.schema_.new_columns == "reject":
+            for position in matching.extra:
+                sample = Sample(1, self._faults.offset(block, starts[position]), self.names[position])
+                self._collector.add(Rule.COLUMN_UNEXPECTED, self.names[position], [sample],
+                                    "only columns that the contract knows", detail=delimiter)  # fmt: skip
+
+    def _allowed_to_miss(self, name: str) -> bool:
+        policy = self._plan.dataset.schema_.missing_columns
+        return policy == "allow" and self._plan.rules[name].required_rule is None

@@ -111,7 +111,7 @@ _UNSUPPORTED = (
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\x00", "xz"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
-    (b"PAR1", "Parquet"),
+    (b"PAR1\x15", "Parquet"),  # the magic and the first page's header: PAR1 alone may be a column's name
 )
 _MAGIC_BYTES = 10
 

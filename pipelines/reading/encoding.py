@@ -103,7 +103,7 @@ class Text:
 
     def _transcode(self, head: bytes) -> Iterator[bytes]:
         decoder = codecs.getincrementaldecoder(self.encoding)(errors="strict")
-        offset, line = self.bom_bytes, 1
+        offset, line, ended_with_cr = self.bom_bytes, 1, False
         pieces: Iterator[bytes | None] = iter([head])
         for source in (pieces, self._content, iter([None])):
             for piece in source:
@@ -112,17 +112,20 @@ class Text:
                     text = decoder.decode(piece or b"", final=piece is None)
                 except UnicodeDecodeError as error:
                     before = error.object[: error.start].decode(self.encoding, "ignore")
+                    if before:
+                        yield before.encode("utf-8")
                     bad = error.object[error.start : error.end]
                     raise StreamFault(
                         Rule.ENCODING,
                         bad.hex(" "),
                         f"bytes in {self.encoding}, as format.encoding declares",
                         byte_offset=offset - len(pending) + error.start,
-                        line=line + _lines(before),
+                        line=line + _lines(before) - (ended_with_cr and before.startswith("\n")),
                     ) from None
                 offset += len(piece or b"")
-                line += _lines(text)
                 if text:
+                    line += _lines(text) - (ended_with_cr and text.startswith("\n"))
+                    ended_with_cr = text.endswith("\r")
                     yield text.encode("utf-8")
 
 

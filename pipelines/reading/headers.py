@@ -1,12 +1,13 @@
 """Matches the columns of a file to the contract's, by name, and explains what does not match.
 
 A column of the contract is looked for by its `source` first, then by its own name, then by its aliases. Names are compared
-as they are; only where that finds nothing are both sides normalised: stripped, case-folded, each run of characters that are
-not alphanumeric made one `_`.
+as they are; only where that finds nothing are both sides normalised: stripped, case-folded, composed (NFC: macOS writes é as
+two code points), each run of characters that are not alphanumeric made one `_`.
 """
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,7 +45,7 @@ class Matching:
 
 def normalised(name: str) -> str:
     """A name as it is compared where no exact match is found."""
-    return re.sub(r"[\W_]+", "_", name.strip().casefold())
+    return re.sub(r"[\W_]+", "_", unicodedata.normalize("NFC", name.strip().casefold()))
 
 
 def match_columns(dataset: Dataset, names: Sequence[str]) -> Matching:

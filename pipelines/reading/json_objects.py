@@ -49,7 +49,7 @@ def _pairs(pairs: Sequence[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
 
 
 _LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}:,]', re.DOTALL)
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}:,]', re.DOTALL)
 _WHITESPACE = b" \t\n\r"
 
 
@@ -85,8 +85,8 @@ _DECODE = json.JSONDecoder(
 def _surrogate(raw: bytes, value: JsonValue) -> "JsonValue | JsonFault":
     """Refuse half a surrogate pair, which is no character (RFC 8259, section 8.2)."""
     try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
+        written(value)
+    except orjson.JSONEncodeError:
         match = _LONE_SURROGATE.search(raw)
         position = 0 if match is None else match.start()
         found = raw[position : position + 12].decode("utf-8", "replace")
@@ -165,7 +165,33 @@ def _raw_number(value: object) -> orjson.Fragment:
 
 
 def written(value: JsonValue) -> str:
-    """A value as compact JSON text, every number as it was written."""
+    """A value as compact JSON text, every number as it was written. Raises orjson.JSONEncodeError for half a surrogate pair."""
     if isinstance(value, Number):
         return str(value)
-    return orjson.dumps(value, default=_raw_number, option=orjson.OPT_PASSTHROUGH_SUBCLASS).decode("utf-8")
+    try:
+        return orjson.dumps(value, default=_raw_number, option=orjson.OPT_PASSTHROUGH_SUBCLASS).decode("utf-8")
+    except orjson.JSONEncodeError:
+        return _written_deep(value)
+
+
+def _written_deep(value: JsonValue) -> str:
+    """The same without recursion: orjson goes 254 levels deep, and `limits.depth` may allow more."""
+    parts: list[str] = []
+    left: list[tuple[bool, JsonValue]] = [(False, value)]
+    while left:
+        is_text, item = left.pop()
+        if is_text or isinstance(item, Number):
+            parts.append(item)
+        elif isinstance(item, dict):
+            left.append((True, "}"))
+            for number, (key, member) in reversed(list(enumerate(item.items()))):
+                left += [(False, member), (True, f"{',' if number else ''}{orjson.dumps(key).decode()}:")]
+            left.append((True, "{"))
+        elif isinstance(item, list):
+            left.append((True, "]"))
+            for number, member in reversed(list(enumerate(item))):
+                left += [(False, member), (True, "," if number else "")]
+            left.append((True, "["))
+        else:
+            parts.append(orjson.dumps(item).decode("utf-8"))
+    return "".join(parts)

@@ -15,10 +15,10 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Context, Decimal, localcontext
 from zoneinfo import ZoneInfo
 
-import orjson
-
 from pipelines.contracts.model import Column, ColumnType
 from pipelines.errors import ConfigurationError
+from pipelines.reading.collector import shown
+from pipelines.reading.json_objects import JsonFault, parse_record
 from pipelines.reading.violations import Rule
 
 __all__ = ["INT_RANGES", "Misfit", "Value", "ValueReader", "describe", "value_reader"]
@@ -35,6 +35,7 @@ _TIMESTAMP = re.compile(
     r"(?:(Z)|([+-])([0-9]{2})(?::?([0-9]{2}))?)?"
 )
 _MAX_DIGITS = 400
+_MAX_DEPTH = 1_000
 _DIRECTIVE = re.compile(r"%[%a-zA-Z]")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT = Context(prec=1000, Emax=10**6, Emin=-(10**6))
@@ -118,11 +119,15 @@ def _identity(text: str) -> Value | Misfit:
 
 
 def _json(text: str) -> Value | Misfit:
-    try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        return Misfit(Rule.TYPE, f"As JSON it is wrong: {error.msg}.")
-    return text
+    """Valid by the same parser as a JSON file's records: strict about keys, lenient about the size of numbers."""
+    value = parse_record(text.encode("utf-8"), _MAX_DEPTH)
+    return Misfit(Rule.TYPE, f"As JSON it is wrong: {_reason(value)}.") if isinstance(value, JsonFault) else text
+
+
+def _reason(fault: JsonFault) -> str:
+    if fault.rule is Rule.JSON_DUPLICATE_KEY:
+        return f"the key {shown(fault.found)} stands twice in an object"
+    return fault.expected if fault.rule is Rule.JSON_SYNTAX else fault.found
 
 
 def _integer(text: str, low: int, high: int) -> Value | Misfit:

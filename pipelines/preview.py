@@ -64,7 +64,7 @@ def preview(
         case Unrouted() | Outside():
             raise ValueError(f"{key!r} is not a key of {dataset.name} ({dataset.landing.key})")
         case Routed() as routed:
-            request = ReadRequest(dataset, key, size_bytes, routed.key_values)
+            request = ReadRequest(dataset, size_bytes, routed.key_values)
         case _ as never:
             assert_never(never)
     tally = _Tally(dataset)

@@ -38,7 +38,7 @@ def outcome(case: Path, block_bytes: int) -> dict[str, Any]:
     (source,) = case.glob("input.*")
     request_path = case / "request.json"
     asked = json.loads(request_path.read_text("utf-8")) if request_path.exists() else {}
-    request = ReadRequest(dataset, source.name, asked.get("size_bytes"), asked.get("key_values", {}))
+    request = ReadRequest(dataset, asked.get("size_bytes"), asked.get("key_values", {}))
     sink = RowList()
     summary = InProcessReader(block_bytes).read(request, lambda: [source.read_bytes()], sink)
     verdict = type(judge(dataset, summary)).__name__.lower()

@@ -280,7 +280,6 @@ class ChildReader:
             self._told.add(contract.number)
         said = {
             "dataset": contract.number,
-            "display_name": file.request.display_name,
             "size_bytes": file.request.size_bytes,
             "key_values": encode_keys(file.request.key_values),
         }
@@ -345,8 +344,6 @@ class ChildReader:
             return
         child.kill()
         child.wait()
-
-    _death = _Death(Rule.READER_CRASH, "nothing is known", "a reader that lives")
 
 
 def _bury(child: "subprocess.Popen[bytes]") -> None:

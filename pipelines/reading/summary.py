@@ -30,12 +30,10 @@ ChunkSource = Callable[[], Iterable[bytes]]
 class ReadRequest:
     """One file to read: under which contract, and what its key already said.
 
-    `display_name` is what messages call the file. `key_values` holds the typed values of columns with `from: key`.
-    `size_bytes` is what the event said, if it did: an object over the limit is then refused without reading it.
+    `key_values` holds the typed values of columns with `from: key`. `size_bytes` is what the event said, if it did: an object over the limit is then refused without reading it.
     """
 
     dataset: Dataset
-    display_name: str
     size_bytes: int | None
     key_values: Mapping[str, KeyValue]
 

@@ -101,7 +101,6 @@ class _Session:
 
         request = ReadRequest(
             dataset=self._datasets[said["dataset"]],  # type: ignore[index]  # pyright: ignore[reportArgumentType]
-            display_name=str(said["display_name"]),
             size_bytes=said["size_bytes"],  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
             key_values=said["key_values"],  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         )

@@ -50,7 +50,7 @@ def read(
 ) -> tuple[list[dict[str, Any]], ReadSummary]:
     """Rows and summary of one content."""
     sink = RowList()
-    request = ReadRequest(contract, "input", None, key_values or {})
+    request = ReadRequest(contract, None, key_values or {})
     summary = InProcessReader(block_bytes).read(request, lambda: [content], sink)
     return sink.rows, summary
 

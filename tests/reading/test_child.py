@@ -29,8 +29,8 @@ def reader() -> Iterator[ChildReader]:
         yield child
 
 
-def request(contract: Dataset = SIMPLE, name: str = "file.csv") -> ReadRequest:
-    return ReadRequest(contract, name, None, {})
+def request(contract: Dataset = SIMPLE) -> ReadRequest:
+    return ReadRequest(contract, None, {})
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -68,16 +68,13 @@ def test_values_from_the_key_keep_their_types(reader: ChildReader) -> None:
     from datetime import date
 
     sink = RowList()
-    reader.read(ReadRequest(contract, "f", None, {"day": date(2024, 1, 5), "part": "007"}), lambda: [b"id\n1\n"], sink)
+    reader.read(ReadRequest(contract, None, {"day": date(2024, 1, 5), "part": "007"}), lambda: [b"id\n1\n"], sink)
     assert sink.rows == [{"day": date(2024, 1, 5), "part": "007", "id": 1, "_source_line": 2}]
 
 
 def test_one_child_reads_thousands_of_small_files_without_a_round_trip_each(reader: ChildReader) -> None:
     sinks = [RowList() for _ in range(2_000)]
-    files = (
-        FileToRead(request(name=f"{n}.csv"), lambda n=n: [f"id,name\n{n},a\n".encode()], sink)
-        for n, sink in enumerate(sinks)
-    )
+    files = (FileToRead(request(), lambda n=n: [f"id,name\n{n},a\n".encode()], sink) for n, sink in enumerate(sinks))
     summaries = list(reader.read_many(files))
     assert [s.rows_read for s in summaries] == [1] * 2_000
     assert [sink.rows[0]["id"] for sink in sinks] == list(range(2_000))

@@ -38,11 +38,11 @@ test: install ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: proof
-proof: install ## the proofs that take longer than a test may
-	@$(BIN)/python -m pytest -m proof $(PYTEST_ARGS)
+proof: install ## the properties again, with ten times as many examples: longer than a test may take
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --hypothesis-profile=proof --timeout 3600 tests/accounting tests/contracts tests/intake tests/publication tests/reading $(PYTEST_ARGS)
 
 .PHONY: check
-check: install ## lint, format, types, layering, generated pages
+check: install ## lint, format, types, layering
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/basedpyright --level error

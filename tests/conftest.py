@@ -12,6 +12,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
+
+# `make proof`: the same properties, more examples. What a test sets for itself stays.
+settings.register_profile("proof", max_examples=1000, deadline=None)
 
 if TYPE_CHECKING:
     from lakegate.local.laptop import Laptop

@@ -1,6 +1,7 @@
 """The commands of the one who keeps it running: setup, drop, wait, status, query, trace, quarantine."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,8 +49,9 @@ def setup(
     from resources.deployment import plan as plan_changes
 
     template = repository_root() / "infra" / "lakegate.yaml"
+    parameters = _template_parameters()
     if plan:
-        changes = plan_changes(stack, template)
+        changes = plan_changes(stack, template, parameters)
         if as_json:
             print_json({"version": 1, "stack": stack, "changes": [str(change) for change in changes]})
         else:
@@ -61,7 +63,7 @@ def setup(
                 else "No changes: the stack is as the template says."
             )
         return
-    result = deploy(stack, template)
+    result = deploy(stack, template, parameters)
     if as_json:
         print_json(
             {
@@ -75,6 +77,14 @@ def setup(
     console.print(f"The stack {safe(stack)} is {'deployed' if result.changes else 'as the template says'}.")
     for name, value in result.deployment.to_environment().items():
         console.print(f"  export {safe(name)}={safe(value)}")
+
+
+def _template_parameters() -> Mapping[str, str]:
+    """The template's parameters: its defaults on AWS; on an endpoint without TLS, what such an AWS needs."""
+    from lakegate.local.laptop import TEMPLATE_PARAMETERS
+    from resources.environment import endpoint
+
+    return TEMPLATE_PARAMETERS if (endpoint("cloudformation") or "").startswith("http://") else {}
 
 
 def drop(

@@ -5,6 +5,7 @@ open batch and its run -> plan new batches -> request one run for each group of 
 next tick does the rest (DAGSTER.md, "How a tick works"). Dagster resolves annotations here: none from the future.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,8 @@ _SHORT_POLL_S = 3.0
 """The same while runs are under way: what they leave to do is to be seen soon after they end."""
 _RECEIVE_BUDGET_S = 20.0
 """How long a tick goes on receiving: Dagster gives an evaluation 60 seconds."""
+_BEGIN_S = 180.0
+"""How long a run may take from its start to its first claim: it imports for seconds, on a busy machine for tens of them."""
 
 _STATES = {
     dg.DagsterRunStatus.NOT_STARTED: RunState.NOT_STARTED,
@@ -99,21 +102,23 @@ def run_states(instance: dg.DagsterInstance, launches: Iterable[str]) -> Mapping
     A run that nobody requested (a backfill, a click) plans its batches under its own id: it is found by that.
     """
     states: dict[str, RunState] = {}
-    for launch, run in _runs(instance, launches):
-        state = _STATES[run.status]
+    for launch, record in _runs(instance, launches):
+        state = _STATES[record.dagster_run.status]
+        if state is RunState.STARTED and record.start_time and time.time() - record.start_time > _BEGIN_S:
+            state = RunState.LINGERING
         if launch not in states or state.liveliness > states[launch].liveliness:
             states[launch] = state
     return states
 
 
-def _runs(instance: dg.DagsterInstance, launches: Iterable[str]) -> Iterator[tuple[str, dg.DagsterRun]]:
+def _runs(instance: dg.DagsterInstance, launches: Iterable[str]) -> Iterator[tuple[str, dg.RunRecord]]:
     wanted = sorted(set(launches))
     for start in range(0, len(wanted), 200):
         some = wanted[start : start + 200]
-        for run in instance.get_runs(dg.RunsFilter(tags={LAUNCH_TAG: some})):
-            yield run.tags[LAUNCH_TAG], run
-        for run in instance.get_runs(dg.RunsFilter(run_ids=some)):
-            yield run.run_id, run
+        for record in instance.get_run_records(dg.RunsFilter(tags={LAUNCH_TAG: some})):
+            yield record.dagster_run.tags[LAUNCH_TAG], record
+        for record in instance.get_run_records(dg.RunsFilter(run_ids=some)):
+            yield record.dagster_run.run_id, record
 
 
 def _requests(launches: Sequence[Launch], datasets: Mapping[str, Dataset]) -> Iterable[dg.RunRequest]:
@@ -138,6 +143,6 @@ def _requests(launches: Sequence[Launch], datasets: Mapping[str, Dataset]) -> It
 
 
 def _fail_runs(instance: dg.DagsterInstance, launch: str, reason: str) -> None:
-    for _, run in _runs(instance, [launch]):
-        if not run.is_finished:
-            instance.report_run_failed(run, message=reason)
+    for _, record in _runs(instance, [launch]):
+        if not record.dagster_run.is_finished:
+            instance.report_run_failed(record.dagster_run, message=reason)

@@ -125,10 +125,13 @@ def _look(
 
 def _alive_until(ledger: Ledger, record: BatchRecord, run: RunState | None, now: datetime) -> datetime | None:
     """The last sign of life of the batch's run, on any of its batches; looked up only where it decides something."""
-    if run is not RunState.STARTED or record.lease_until is None or record.lease_until > now:
+    lapsed = record.lease_until is not None and record.lease_until <= now
+    unclaimed = record.lease_until is None and run is RunState.LINGERING
+    if run not in (RunState.STARTED, RunState.LINGERING) or not (lapsed or unclaimed):
         return None
-    leases = [b.lease_until for b in ledger.batches_of_run(record.run_key) if b.lease_until is not None]
-    return max(leases, default=None)
+    claimed = [batch for batch in ledger.batches_of_run(record.run_key) if batch.epoch]
+    leases = [batch.lease_until for batch in claimed if batch.lease_until is not None]
+    return max(leases, default=now if claimed else None)
 
 
 def _again(offered: Iterable[BatchRecord]) -> list[Launch]:

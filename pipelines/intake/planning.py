@@ -34,10 +34,14 @@ UNCLAIMED_S = 900
 
 
 class RunState(StrEnum):
-    """What became of the run that a batch was given to, in our own words."""
+    """What became of the run that a batch was given to, in our own words.
+
+    `LINGERING` has started longer ago than a run needs to claim its first batch.
+    """
 
     NOT_STARTED = "not_started"
     WAITING = "waiting"
+    LINGERING = "lingering"
     STARTED = "started"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -45,7 +49,7 @@ class RunState(StrEnum):
     @property
     def liveliness(self) -> int:
         """Of several runs of one launch, the one with the highest number counts."""
-        order = (self.FAILED, self.SUCCEEDED, self.NOT_STARTED, self.WAITING, self.STARTED)
+        order = (self.FAILED, self.SUCCEEDED, self.NOT_STARTED, self.WAITING, self.LINGERING, self.STARTED)
         return order.index(self)
 
 
@@ -160,7 +164,7 @@ def decide(
     """What to do about one batch that holds a slot. `run` is None when no run is known.
 
     `run_alive_until` is the latest lease of any batch of the same run: a run that works through several days shows its life
-    on one at a time.
+    on one at a time. It is None when the run never claimed any, or when that decides nothing.
     """
     if batch.state is BatchState.DONE:
         return Leave()
@@ -174,7 +178,9 @@ def decide(
             return Offer()
         case RunState.WAITING:
             return Leave()
-        case RunState.STARTED:
+        case RunState.LINGERING if batch.lease_until is None and run_alive_until is None:
+            return FailRun("its run started and never began to work")
+        case RunState.STARTED | RunState.LINGERING:
             return _with_started_run(batch, now, run_alive_until, lease_holds=lease_holds)
         case RunState.SUCCEEDED:
             # A lease that holds is another run's, which took the batch over.

@@ -11,6 +11,7 @@ from pipelines.errors import TransientError
 from pipelines.intake.backfill import take_days
 from pipelines.intake.dispatching import Dispatch, Launch
 from pipelines.intake.receiving import IntakeReport
+from sensors import landing
 from sensors.landing import sentence
 from tests.assets.stage import BAD, DEPARTURES, Stage, departures, key
 from tests.ingest.world import dataset
@@ -118,6 +119,46 @@ def test_a_run_that_went_silent_is_marked_failed_and_its_files_come_back(stage: 
     assert told is not None
     assert "1 batch released, to be tried again: its run shows no sign of life" in told
     assert stage.instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE
+
+
+def started(stage: Stage, request: Any) -> str:
+    """A run that has begun, as Dagster's own records tell."""
+    run = create_run(stage, request, dg.DagsterRunStatus.STARTING)
+    stage.instance.report_dagster_event(
+        dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, request.job_name), run.run_id
+    )
+    return run.run_id
+
+
+def test_a_run_that_died_before_its_first_claim_is_given_up_when_it_has_had_time_to_begin(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.world.put(key(DAY), departures(1))
+    run_id = started(stage, stage.tick().run_requests[0])
+    assert stage.tick().skip_message == "no messages; 1 batch under way"
+    monkeypatch.setattr(landing, "_BEGIN_S", -1)
+    assert "its run started and never began to work" in (stage.tick().skip_message or "")
+    assert stage.instance.get_run_by_id(run_id).status is dg.DagsterRunStatus.FAILURE
+    stage.world.clock.turn(60)
+    assert asked(stage.tick()) == [(DAY, DAY)]
+
+
+def test_a_long_run_that_has_claimed_some_of_its_days_keeps_those_it_has_not_come_to(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in ("2024-02-01", "2024-02-02", "2024-02-03"):
+        stage.world.put(key(day), departures(int(day[-1])))
+    run_id = started(stage, stage.tick().run_requests[0])
+    monkeypatch.setattr(landing, "_BEGIN_S", -1)
+    first, second, _ = sorted(stage.gate.ledger.live_batches("departures"), key=lambda b: b.landing_day)
+    claim = stage.gate.ledger.claim(first.batch_id, run_id)
+    assert stage.tick().skip_message == "no messages; 3 batches under way"
+    stage.gate.ledger.finish(claim)
+    assert "never began" not in (stage.tick().skip_message or "")
+    stage.gate.ledger.claim(second.batch_id, run_id)
+    stage.world.clock.turn(20)
+    assert "never began" not in (stage.tick().skip_message or "")
+    assert stage.instance.get_run_by_id(run_id).status is dg.DagsterRunStatus.STARTED
 
 
 def test_a_dead_backfill_is_found_by_its_run_id_and_its_files_come_back(stage: Stage) -> None:

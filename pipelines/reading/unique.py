@@ -140,8 +140,9 @@ class KeyIndex:
         """The hashes of the first rows whose hash an earlier row has, and how many batches hold these rows."""
         seen = np.zeros(len(suspects), np.bool_)
         found: list[_Hashes] = []
-        number = left = 0
-        for number, (_, hashes) in enumerate(self._batches(), 1):
+        batches = left = 0
+        for _, hashes in self._batches():
+            batches += 1
             places = np.minimum(np.searchsorted(suspects, hashes), len(suspects) - 1)
             rows = np.flatnonzero(suspects[places] == hashes)
             distinct, firsts = np.unique(places[rows], return_index=True)
@@ -152,7 +153,7 @@ class KeyIndex:
             left += len(found[-1])
             if left >= _MAX_COMPARED:
                 break
-        return np.unique(np.concatenate(found)), number
+        return np.unique(np.concatenate(found)), batches
 
     def _compared(self, count: int, candidates: _Hashes, batches: int) -> Repeats:
         """Compare the candidates' keys themselves: the count less those that only share a hash, and the first repeats."""

@@ -84,6 +84,7 @@ def build_assets(dataset: Dataset) -> DatasetAssets:
         owners=owners,
         tags=tags,
         pool=f"write_{dataset.name}",
+        freshness_policy=_freshness(dataset),
         check_specs=check_specs(dataset),
         required_resource_keys={"gate"},
         metadata={
@@ -107,6 +108,14 @@ def build_assets(dataset: Dataset) -> DatasetAssets:
             tags=tags,
         ),
     )
+
+
+def _freshness(dataset: Dataset) -> dg.FreshnessPolicy | None:
+    """When Dagster calls the table stale: a warning one period after the last file, a failure after two."""
+    if dataset.freshness is None:
+        return None
+    every = dataset.freshness.every
+    return dg.FreshnessPolicy.time_window(fail_window=2 * every, warn_window=every)
 
 
 def broken_asset(broken: BrokenDataset) -> dg.AssetSpec:

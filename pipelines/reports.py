@@ -60,7 +60,7 @@ class FileReport:
                 first = self.violations[0] if self.violations else None
                 where = f", first at line {first.line}" if first is not None and first.line is not None else ""
                 rules = ", ".join(sorted({v.rule.value for v in self.violations}))
-                return f"{self.key!r}: quarantined as {self.quarantine_id}: {self.violations_total:,} faults ({rules}){where}"
+                return f"{self.key!r}: quarantined as {self.quarantine_id}: {self.violations_total:,} {'fault' if self.violations_total == 1 else 'faults'} ({rules}){where}"
             case FileEnding.EMPTY:
                 return f"{self.key!r}: empty; what its key has in the table stays"
             case FileEnding.SUPERSEDED:
@@ -121,7 +121,7 @@ class BatchReport:
             else ""
         )
         return (
-            f"{self.dataset} {self.landing_day}: {len(self.files)} files ({', '.join(parts) or 'nothing to do'}), "
+            f"{self.dataset} {self.landing_day}: {len(self.files):,} {'file' if len(self.files) == 1 else 'files'} ({', '.join(parts) or 'nothing to do'}), "
             f"{self.rows_loaded:,} rows in{removed}"
         )
 

@@ -76,7 +76,7 @@ def test_rows_that_do_not_add_up_are_an_error_that_says_where() -> None:
     found = answers(report(file(rows=10), added=9), report(file(rows=5)))["rows_reconciled"]
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert found.description == (
-        "Do not use the table before this is understood: departures 2024-02-01: 1 files (1 loaded), 10 rows in"
+        "Do not use the table before this is understood: departures 2024-02-01: 1 file (1 loaded), 10 rows in"
     )
 
 

@@ -6,14 +6,18 @@ are left, which are read one by one: a bad cell costs its neighbourhood, not its
 
 What was found in pyarrow 25 and is guarded here: ints accept `0x1F`; doubles accept `inf`, `nan`, and make `1e400` infinite
 and `1e-400` zero; decimals wrap around silently beyond 38 digits and crash the process on `1e-999999999`; timestamps
-accept a bare date or hour; dates accept the year 0.
+accept a bare date or hour; dates accept the year 0; local times from 2038 on (with some zone files from 2007 on) know no
+summer time, because the rule at the end of a zone file is not read.
 """
 
 # pyright: reportAttributeAccessIssue=false
 # pyarrow.compute makes its functions when it is imported: the checker cannot see them.
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +26,7 @@ import pyarrow.compute as pc
 
 from pipelines.contracts.model import Column, ColumnType
 from pipelines.contracts.schema import arrow_type
-from pipelines.reading.values import Misfit, Value, ValueReader, value_reader
+from pipelines.reading.values import Misfit, Value, ValueReader, local_in_utc, value_reader
 
 __all__ = ["Converted", "Converter", "Misfits"]
 
@@ -32,6 +36,9 @@ _Octets = npt.NDArray[np.uint8]
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
 _DAY_US = 86_400_000_000
 _MICROSECONDS = pa.timestamp("us")
+_ZONE_YEARS = (1900, 2037)
+_ZONE_KNOWN = 1985
+"""A year whose rules are in every zone file."""
 _UTC = pa.timestamp("us", tz="UTC")
 _EPOCH_UNITS = {"epoch_s": 1_000_000, "epoch_ms": 1_000}
 
@@ -203,7 +210,7 @@ def _timestamp_proof(zone: str | None) -> Proof:
             values = _cast(texts, _UTC)
         else:
             local = _cast(texts, _MICROSECONDS)
-            values = None if local is None else _local_to_utc(local, zone)
+            values = None if local is None or not _in_calendar(local) else _local_to_utc(local, zone)
         return values if values is not None and _in_calendar(values) else None
 
     return prove
@@ -212,10 +219,43 @@ def _timestamp_proof(zone: str | None) -> Proof:
 def _local_to_utc(local: pa.Array, zone: str) -> pa.Array | None:
     if zone == "UTC":
         return local.cast(_UTC)
+    years = _trusted_years(zone)
+    if years is None:
+        return None
+    low, high = (pa.scalar(datetime(year, 1, 1), _MICROSECONDS) for year in years)  # noqa: DTZ001 - local times
+    is_far = pc.fill_null(pc.or_(pc.less(local, low), pc.greater_equal(local, high)), False)
+    is_any_far = bool(pc.any(is_far).as_py())
+    near = pc.if_else(is_far, pa.scalar(None, _MICROSECONDS), local) if is_any_far else local
     try:
-        return pc.assume_timezone(local, zone, ambiguous="raise", nonexistent="raise").cast(_UTC)
+        values = pc.assume_timezone(near, zone, ambiguous="raise", nonexistent="raise").cast(_UTC)
     except pa.ArrowInvalid:
         return None
+    if not is_any_far:
+        return values
+    # Mostly one sentinel, such as 9999-12-31, in many rows.
+    far = local.filter(is_far)
+    distinct = pc.unique(far)
+    moments = [local_in_utc(moment, ZoneInfo(zone)) for moment in distinct.to_pylist()]
+    if any(isinstance(moment, Misfit) for moment in moments):
+        return None
+    return pc.replace_with_mask(values, is_far, pa.array(moments, _UTC).take(pc.index_in(far, distinct)))
+
+
+@functools.cache
+def _trusted_years(zone: str) -> tuple[int, int] | None:
+    """From which year on, and before which, Arrow and Python agree on a zone, looked at twice a month; None if nowhere."""
+    rules = ZoneInfo(zone)
+    first, last = _ZONE_YEARS
+    days = [datetime(y, m, d, 12) for y in range(first, last) for m in range(1, 13) for d in (1, 15)]  # noqa: DTZ001
+    theirs = pc.assume_timezone(pa.array(days, _MICROSECONDS), zone, ambiguous="earliest", nonexistent="earliest")
+    ours = pa.array([day - (day.replace(tzinfo=rules).utcoffset() or timedelta()) for day in days], _MICROSECONDS)
+    agreed = pc.equal(theirs.cast(_UTC).cast(pa.int64()), ours.cast(pa.int64())).to_numpy(zero_copy_only=False)
+    by_year = agreed.reshape(last - first, 24).all(axis=1)
+    known = _ZONE_KNOWN - first
+    wrong_before, wrong_behind = np.flatnonzero(~by_year[:known]), np.flatnonzero(~by_year[known:])
+    low = int(wrong_before[-1]) + 1 if len(wrong_before) else 0
+    high = known + (int(wrong_behind[0]) if len(wrong_behind) else last - first - known)
+    return (first + low, first + high) if low < high else None
 
 
 def _in_calendar(values: pa.Array) -> bool:

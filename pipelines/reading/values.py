@@ -21,7 +21,7 @@ from pipelines.reading.collector import shown
 from pipelines.reading.json_objects import JsonFault, parse_record
 from pipelines.reading.violations import Rule
 
-__all__ = ["INT_RANGES", "Misfit", "Value", "ValueReader", "describe", "value_reader"]
+__all__ = ["INT_RANGES", "Misfit", "Value", "ValueReader", "describe", "local_in_utc", "value_reader"]
 
 Value = str | bool | int | float | Decimal | date | datetime
 ValueReader = Callable[[str], "Value | Misfit"]
@@ -246,7 +246,7 @@ def _timestamp_reader(form: str, zone: tzinfo | None) -> ValueReader:
 
     def read(text: str) -> Value | Misfit:
         value = moment(text)
-        return _NOT_OF_TYPE if value is None else _in_utc(value, zone)
+        return _NOT_OF_TYPE if value is None else local_in_utc(value, zone)
 
     return read
 
@@ -281,7 +281,7 @@ def _iso_timestamp(text: str, zone: tzinfo | None) -> Value | Misfit:
         if hours > 23 or minutes > 59:
             return Misfit(Rule.TYPE, "There is no such offset.")
         return _shifted(moment, timedelta(hours=hours, minutes=minutes) * (1 if sign == "+" else -1))
-    return _in_utc(moment, zone)
+    return local_in_utc(moment, zone)
 
 
 def _shifted(moment: datetime, offset: timedelta) -> Value | Misfit:
@@ -291,7 +291,7 @@ def _shifted(moment: datetime, offset: timedelta) -> Value | Misfit:
         return Misfit(Rule.TYPE, "In UTC it lies outside the years 1 to 9999.")
 
 
-def _in_utc(moment: datetime, zone: tzinfo | None) -> Value | Misfit:
+def local_in_utc(moment: datetime, zone: tzinfo | None) -> Value | Misfit:
     """A naive local time as UTC; a time that the zone skips or has twice is refused, never resolved in silence."""
     offset = moment.utcoffset()
     if offset is not None:

@@ -23,7 +23,7 @@ def test_whole_columns_are_converted_as_single_values_are(zone: str) -> None:
     column = Column(type="timestamp", zone=zone)
     read, converter = value_reader(column), Converter(column)
     moments = [
-        datetime(rng.choice(YEARS), rng.randrange(1, 13), rng.randrange(1, 29), rng.randrange(24), rng.choice([0, 30]))
+        datetime(rng.choice(YEARS), rng.randrange(1, 13), rng.randrange(1, 29), rng.randrange(24), rng.choice([0, 30]))  # noqa: DTZ001 - local times
         for _ in range(600)
     ]
     texts = [moment.isoformat() for moment in moments]

@@ -39,6 +39,7 @@ class FastLines:
         self.keys = dict(keys)
         self._typed = [n for n in keys if columns[n].kind in _TYPED]
         self._doubles = [n for n in keys if columns[n].kind is ColumnType.DOUBLE]
+        self._decimals = [n for n in keys if columns[n].kind is ColumnType.DECIMAL]
         self._decimal_bound = decimal_bound
         self._largest = min(plan.limits.record_bytes, plan.limits.cell_bytes)
         self._schema = pa.schema(
@@ -89,6 +90,8 @@ class FastLines:
             return None
         if table.num_rows != len(block.starts) or not self._doubles_are_exact(table, content):
             return None
+        if not self._decimals_fit(table):
+            return None
         return self._cells(table, content, seen)
 
     def _doubles_are_exact(self, table: pa.Table, content: bytes) -> bool:
@@ -100,6 +103,15 @@ class FastLines:
                 b"e-" in content or b"E-" in content or b"0" * 300 in content
             ):
                 return False
+        return True
+
+    def _decimals_fit(self, table: pa.Table) -> bool:
+        """Whether every decimal has the digits its type has: pyarrow reads 541 as a decimal(5,5) and says nothing."""
+        try:
+            for name in self._decimals:
+                table[self.keys[name]].validate(full=True)
+        except pa.ArrowInvalid:
+            return False
         return True
 
     def _cells(self, table: pa.Table, content: bytes, seen: "set[str]") -> dict[str, Cells] | None:

@@ -39,6 +39,10 @@ class _Breaches:
     samples: list[Sample] = field(default_factory=list[Sample])
 
 
+def _place(sample: Sample) -> tuple[int, int]:
+    return sample.line or 0, sample.byte_offset or 0
+
+
 _Kind = tuple[Rule, str | None, str | None, str]
 
 
@@ -81,20 +85,21 @@ class Collector:
             if len(self._kinds) >= _MAX_KINDS or not samples:
                 return
             breaches = self._kinds[kind] = _Breaches(expected, detail, samples[0])
-        elif samples and (samples[0].line or 0, samples[0].byte_offset or 0) < (
-            breaches.first.line or 0,
-            breaches.first.byte_offset or 0,
-        ):
+        elif samples and _place(samples[0]) < _place(breaches.first):
             breaches.first, breaches.expected, breaches.detail = samples[0], expected, detail
         breaches.count += number
-        room = MAX_SAMPLES - len(breaches.samples)
-        if room > 0:
-            breaches.samples.extend(Sample(s.line, s.byte_offset, capped(s.found)) for s in samples[:room])
+        breaches.samples += [Sample(s.line, s.byte_offset, capped(s.found)) for s in samples[:MAX_SAMPLES]]
+        breaches.samples.sort(key=_place)
+        del breaches.samples[MAX_SAMPLES:]
 
     def room(self, rule: Rule, column: str | None, severity: str = "reject", expectation: str | None = None) -> int:
         """How many more samples this kind of breach would keep; where it is 0, `add` needs a count only."""
         breaches = self._kinds.get((rule, column, expectation, severity))
         return MAX_SAMPLES if breaches is None else MAX_SAMPLES - len(breaches.samples)
+
+    def wanted(self, rule: Rule, column: str | None, severity: str = "reject", expectation: str | None = None) -> int:
+        """How many samples to give for a block: at least one, because a breach found later may stand earlier in the block."""
+        return max(1, self.room(rule, column, severity, expectation))
 
     def withdraw(self, rule: Rule, column: str) -> None:
         """Forget the breaches of a rule in a column: a better explanation is going to be added in their place."""
@@ -111,7 +116,7 @@ class Collector:
 
     def _listed(self, *, rejecting: bool) -> tuple[Violation, ...]:
         chosen = [(kind, b) for kind, b in self._kinds.items() if (kind[3] == "reject") is rejecting]
-        chosen.sort(key=lambda pair: (pair[1].first.line or 0, pair[1].first.byte_offset or 0))
+        chosen.sort(key=lambda pair: _place(pair[1].first))
         return tuple(self._violation(kind, b) for kind, b in chosen[:MAX_VIOLATIONS])
 
     def _violation(self, kind: _Kind, breaches: _Breaches) -> Violation:
@@ -126,7 +131,7 @@ class Collector:
             expected=breaches.expected,
             count=breaches.count,
             message=self._message(rule, breaches),
-            samples=tuple(sorted(breaches.samples, key=lambda s: (s.line or 0, s.byte_offset or 0))),
+            samples=tuple(breaches.samples),
             severity=severity,
             expectation=expectation,
         )

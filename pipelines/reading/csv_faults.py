@@ -100,7 +100,7 @@ class CsvFaults:
         records = np.searchsorted(block.ends, places, side="right")
         records, firsts = np.unique(records, return_index=True)
         bad[records] = True
-        room = self._collector.room(rule, None)
+        room = self._collector.wanted(rule, None)
         samples = [
             Sample(block.line_of(p), self.offset(block, p), found(p)) for p in (int(places[i]) for i in firsts[:room])
         ]
@@ -151,7 +151,7 @@ class CsvFaults:
             field, rule = kind >> 1, Rule.BARE_QUOTE if kind & 1 else Rule.TEXT_AFTER_QUOTE
             column = None if parser is None or field < 0 else parser.column_name(field)
             chosen = places[(fields == field) & (is_bare == bool(kind & 1))]
-            room = self._collector.room(rule, column)
+            room = self._collector.wanted(rule, column)
             samples = [
                 Sample(block.line_of(p), self.offset(block, p), self._snippet(block, p)) for p in chosen[:room].tolist()
             ]

@@ -107,7 +107,7 @@ class CsvReader:
         return np.flatnonzero(good)
 
     def _short_blank(self, block: CsvBlock, records: Positions) -> None:
-        room = self._collector.room(Rule.SHORT_ROW, None)
+        room = self._collector.wanted(Rule.SHORT_ROW, None)
         samples = [
             Sample(int(block.lines[r]), self._faults.offset(block, int(block.starts[r])), "") for r in records[:room]
         ]  # fmt: skip
@@ -194,7 +194,7 @@ class CsvReader:
             rows = np.flatnonzero(wrong)
             if not len(rows):
                 continue
-            room = self._collector.room(rule, None)
+            room = self._collector.wanted(rule, None)
             samples = [self._row_sample(block, int(records[r]), int(fields[r])) for r in rows[:room]]
             self._collector.add(rule, None, samples, f"{width} fields, as in the header", count=len(rows))
             self.rows_broken += len(rows)

@@ -192,7 +192,7 @@ class RowJudge:
         if breach.severity in ("reject", "quarantine_rows", "quarantine_file"):
             bad[breach.rows] = True
         severity = breach.severity if breach.severity in ("warn", "block") else "reject"
-        room = self._collector.room(breach.rule, breach.column, severity, breach.expectation)
+        room = self._collector.wanted(breach.rule, breach.column, severity, breach.expectation)
         samples = [
             Sample(int(block.lines[row]), block.locate(int(row), breach.column), text_of(int(row)))
             for row in breach.rows[:room]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.reading.reference_csv import tokenize
 from tests.reading.support import dataset, found, read, shared
 
 ANY_KEY = {"new_columns": "rescue", "missing_columns": "allow"}
@@ -121,8 +122,58 @@ def test_the_fuzz_files_of_arrow_are_no_crash() -> None:
             read(lines, case.read_bytes())
 
 
-def test_no_file_of_frictionless_is_a_crash() -> None:
-    contract = dataset({"id": {"type": "string"}}, schema=ANY_KEY)
+def _frictionless() -> dict[str, list[list[Any]]]:
+    """The errors of each file at hand: kind, row and field."""
     folder = shared("conformance/frictionless")
-    for case in sorted(folder.rglob("*.csv")):
-        read(contract, case.read_bytes())
+    said = json.loads((folder / "expected_frictionless.json").read_text("utf-8"))
+    return {name: errors for name, errors in said.items() if (folder / name).exists()}
+
+
+def test_each_file_of_frictionless_is_read_as_the_reference_reads_it_or_refused() -> None:
+    read_exactly = 0
+    for name in _frictionless():
+        content = shared(f"conformance/frictionless/{name}").read_bytes()
+        try:
+            records = tokenize(content.decode("utf-8-sig"))
+        except UnicodeDecodeError:
+            records = []
+        while records and records[-1].is_blank:
+            records.pop()
+        names = [text for text, _ in records[0].fields] if records else []
+        distinct = [n for n in dict.fromkeys(names) if n.strip()] or ["a"]
+        contract = dataset({f"c{i}": {"type": "string", "source": n} for i, n in enumerate(distinct)})
+        rows, summary = read(contract, content)
+        again, said = read(contract, content, block_bytes=7)
+        assert bool(said.violations) is bool(summary.violations), name
+        assert again == rows or summary.violations, name
+        whole = [[text or None if not quoted else text for text, quoted in record.fields] for record in records[1:]]
+        sound = distinct == names and all(record.fault is None and record.unclosed is None for record in records)
+        if sound and all(len(row) == len(names) for row in whole):
+            assert found(summary) == [], name
+            assert [[row[f"c{i}"] for i in range(len(names))] for row in rows] == whole, name
+            read_exactly += 1
+        elif records:
+            assert summary.violations, name
+    assert read_exactly > 60
+
+
+def test_the_errors_of_frictionless_are_found_at_their_rows() -> None:
+    rules = {"extra-cell": "long_row", "missing-cell": "short_row", "blank-row": "short_row"}
+    looked_at = 0
+    for name, errors in _frictionless().items():
+        content = shared(f"conformance/frictionless/{name}").read_bytes()
+        wanted = {(rules[kind], row) for kind, row, _ in errors if kind in rules}
+        if not wanted or any(kind.endswith("-label") for kind, _, _ in errors):
+            continue
+        records = tokenize(content.decode("utf-8-sig"))
+        last = max(number for number, record in enumerate(records, 1) if not record.is_blank)
+        names = [text for text, _ in records[0].fields]
+        contract = dataset({f"c{i}": {"type": "string", "source": n} for i, n in enumerate(names)})
+        _, summary = read(contract, content)
+        said = {(str(v.rule), s.line) for v in summary.violations for s in v.samples}
+        places = [(rule, records[row - 1]) for rule, row in wanted if row <= last]
+        # To frictionless a row of empty cells is blank; here it is a row of nulls.
+        wrong = {(rule, r.line) for rule, r in places if r.is_blank or len(r.fields) != len(names)}
+        assert wrong <= said or len(names) == 1, (name, wrong - said)
+        looked_at += 1
+    assert looked_at > 8

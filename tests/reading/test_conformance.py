@@ -142,7 +142,7 @@ def test_each_file_of_frictionless_is_read_as_the_reference_reads_it_or_refused(
         names = [text for text, _ in records[0].fields] if records else []
         distinct = [n for n in dict.fromkeys(names) if n.strip()] or ["a"]
         columns = {f"c{i}": {"type": "string", "source": n} for i, n in enumerate(distinct)}
-        contract = dataset(columns, limits={"columns": 5_000})
+        contract = dataset(columns, limits={"columns": 20_000})
         rows, summary = read(contract, content)
         again, said = read(contract, content, block_bytes=7)
         assert bool(said.violations) is bool(summary.violations), name

@@ -10,7 +10,7 @@ from pipelines.reading.violations import Rule, Sample
 
 __all__ = ["CsvHeader", "is_broken"]
 
-_MAX_HEADERS = 1_000
+_MAX_HEADERS, _MAX_HEADER_BYTES = 256, 64 << 10
 
 
 def is_broken(block: CsvBlock) -> bool:
@@ -42,6 +42,10 @@ class CsvHeader:
                 return None
             self._faults.one(block, 0, Rule.HEADER_MISSING, "a blank first line", "a first line that names the columns")
             raise StopReading
+        known = self._plan.headers.get(raw)
+        if known is not None:
+            self.names, parser = known
+            return parser
         limits = self._plan.limits
         if raw.count(self._delimiter.encode()) >= 2 * limits.columns + 2:
             self._too_many(block, f"more than {2 * limits.columns:,} columns")
@@ -49,17 +53,14 @@ class CsvHeader:
         if len(fields) > limits.columns:
             self._too_many(block, f"{len(fields):,} columns")
         self.names = tuple(f.text for f in fields)
-        known = self._plan.headers.get(self.names)
-        if isinstance(known, CellParser):
-            return known
         self._check_names(block, [f.start for f in fields], raw)
         matching = match_columns(self._plan.dataset, self.names)
         self._check_matching(block, [f.start for f in fields], matching, raw)
         if self._plan.dataset.file_columns and not matching.positions:
             raise StopReading  # not one column is known: whatever follows says nothing
         parser = CellParser(self._plan, self.names, matching, self._delimiter)
-        if not self._collector.rejecting and len(self._plan.headers) < _MAX_HEADERS:
-            self._plan.headers[self.names] = parser  # the next file with this header needs no look
+        if not self._collector.rejecting and len(raw) < _MAX_HEADER_BYTES and len(self._plan.headers) < _MAX_HEADERS:
+            self._plan.headers[raw] = self.names, parser  # the next file with this header needs no look
         return parser
 
     def _too_many(self, block: CsvBlock, found: str) -> None:

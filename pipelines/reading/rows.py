@@ -6,7 +6,7 @@ dataset (converters, compiled rules, schema) is built once and used for every fi
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -43,8 +43,8 @@ class Plan:
         self.expected = {name: describe(column) for name, column in dataset.columns.items()}
         self.rules = {name: ColumnRules(dataset, name) for name in dataset.columns}
         self.expectations = NativeExpectations(dataset)
-        # What a format's reader has worked out about a list of column names, for the next file that has the same.
-        self.headers: dict[tuple[str, ...], object] = {}
+        # What the CSV reader has worked out about a header without a fault, for the next file that begins with the same bytes.
+        self.headers: dict[bytes, tuple[tuple[str, ...], Any]] = {}
 
 
 @dataclass(slots=True)

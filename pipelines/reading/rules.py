@@ -120,10 +120,12 @@ def _range(name: str, column: Column) -> _Check:
         f"{word} {_written(bound)}" for word, bound in (("at least", low), ("at most", high)) if bound is not None
     )
 
+    least, most = (None if bound is None else bound.as_py() for bound in (low, high))
+
     def check(texts: pa.Array, values: pa.Array) -> tuple[Rule, pa.Array, str]:
         del texts
         bounds = pc.min_max(values) if not pa.types.is_string(values.type) else None
-        if bounds is not None and _inside(bounds, low, high):
+        if bounds is not None and _inside(bounds, least, most):
             return Rule.RANGE, pa.array([], pa.bool_()), words
         holds = None if low is None else pc.greater_equal(values, low)
         below = None if high is None else pc.less_equal(values, high)
@@ -133,12 +135,10 @@ def _range(name: str, column: Column) -> _Check:
     return check
 
 
-def _inside(bounds: pa.Scalar, low: pa.Scalar | None, high: pa.Scalar | None) -> bool:
-    least, most = bounds["min"], bounds["max"]
-    if not least.is_valid:
-        return True
-    low_ok = low is None or bool(pc.greater_equal(least, low).as_py())
-    return low_ok and (high is None or bool(pc.less_equal(most, high).as_py()))
+def _inside(bounds: pa.Scalar, low: Any, high: Any) -> bool:
+    """Whether the smallest and the largest value lie inside: in Python, where two scalars are compared sooner than in Arrow."""
+    least, most = bounds["min"].as_py(), bounds["max"].as_py()
+    return least is None or ((low is None or least >= low) and (high is None or most <= high))
 
 
 def _bound(name: str, column: Column, key: str, raw: Any) -> pa.Scalar:

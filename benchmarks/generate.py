@@ -25,9 +25,9 @@ WORDS = ["red", "green chair", "blue lamp", "naïve café", "plain", "wooden tab
 COUNTRIES = ["DE", "FR", "PL", "ES", "US", "JP", "SE", "IE"]
 
 CONTRACT = """\
-name: wide
+name: {name}
 description: The benchmark's wide table.
-landing: {{key: "landing/wide/*.{extension}", start: 2024-01-01}}
+landing: {{key: "landing/{name}/*.{extension}", start: 2024-01-01}}
 format: {{type: {form}}}
 columns:
   id:          {{type: bigint, nullable: false, min: 0}}
@@ -222,7 +222,9 @@ def main() -> None:
     rows = max(1, int(args.gigabytes * 1e9 / BYTES_A_ROW[args.format]))
     rng = np.random.default_rng(args.seed)
     write = _write_csv if args.format == "csv" else _write_jsonl
-    (args.out / f"{args.name}.yaml").write_text(CONTRACT.format(form=args.format, extension=args.format), "utf-8")
+    (args.out / f"{args.name}.yaml").write_text(
+        CONTRACT.format(name=args.name, form=args.format, extension=args.format), "utf-8"
+    )
     path = args.out / f"{args.name}.{args.format}"
     with path.open("wb") as out:
         if args.dirty:

@@ -24,7 +24,7 @@ from pipelines.reading.csv_blocks import Positions
 __all__ = ["KeyIndex", "Repeat", "Repeats", "shown_key"]
 
 _Hashes = npt.NDArray[np.uint64]
-_RUN_ROWS = 4 << 20
+_RUN_ROWS = 2 << 20
 _SPOOL_BYTES = 16 << 20
 _MAX_SUSPECTS = 4 << 20
 _MAX_COMPARED = 1_000
@@ -73,7 +73,7 @@ class KeyIndex:
         self._fresh: list[_Hashes] = []
         self._fresh_rows = 0
         self._runs: list[Positions] = []  # of each run written, where each range of hashes begins and the last one ends
-        self._rows = 0
+        self._rows = self._left_out = 0
         self._run_file: IO[bytes] | None = None
         self._keys: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=spool_bytes)  # noqa: SIM115 - closed by close()
         self._writer: pa.RecordBatchStreamWriter | None = None
@@ -128,7 +128,7 @@ class KeyIndex:
                     kept += len(suspects[-1])
         if not count:
             return Repeats(0, ())
-        return self._compared(count, *self._candidates(np.concatenate(suspects)))
+        return self._compared(count + self._left_out, *self._candidates(np.concatenate(suspects)))
 
     def _batches(self) -> Iterator[tuple[pa.RecordBatch, _Hashes]]:
         self._keys.seek(0)
@@ -177,14 +177,20 @@ class KeyIndex:
         return Repeats(count - shared, tuple(first))
 
     def _spill(self) -> None:
-        run = np.sort(np.concatenate(self._fresh))
+        run = np.concatenate(self._fresh)
+        self._fresh, self._fresh_rows = [], 0
+        run.sort()
+        # Two of a kind tell that a hash repeats; a file of one key only would else be one slice.
+        further = run[2:] == run[:-2]
+        if further.any():
+            self._left_out += int(np.count_nonzero(further))
+            run = run[np.concatenate(([True, True], ~further))]
         if self._run_file is None:
             self._run_file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         cuts = np.concatenate(([0], np.searchsorted(run, _BOUNDS), [len(run)]))
         self._runs.append(cuts + self._rows)
         self._run_file.write(run.data)
         self._rows += len(run)
-        self._fresh, self._fresh_rows = [], 0
 
     def _sorted_slices(self) -> Iterator[_Hashes]:
         """All hashes in rising order, in slices that each hold every hash of their range."""

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 import pyarrow as pa
 
-from pipelines.contracts.model import Column, ColumnType
 from pipelines.reading.collector import Collector, StopReading
-from pipelines.reading.csv_blocks import BLOCK_BYTES, Positions
+from pipelines.reading.csv_blocks import BLOCK_BYTES
 from pipelines.reading.encoding import Text, is_utf8, likely_encoding, utf8_faults
 from pipelines.reading.headers import normalised
 from pipelines.reading.json_blocks import ArrayFault, JsonBlock, split_array, split_lines
+from pipelines.reading.json_cells import taker
 from pipelines.reading.json_fast import FastLines
-from pipelines.reading.json_objects import JsonFault, JsonValue, Number, parse_record, value_positions, written
-from pipelines.reading.rows import Cells, Plan, RowBlock, RowJudge
+from pipelines.reading.json_objects import JsonFault, JsonValue, parse_record, value_positions, written
+from pipelines.reading.rows import Plan, RowBlock, RowJudge
 from pipelines.reading.violations import Rule, Sample
 
 __all__ = ["JsonArrayReader", "JsonLinesReader"]
@@ -26,7 +26,6 @@ _MAX_UTF8_FAULTS = 10_000
 _WHITESPACE = b" \t\n\r"
 _PATIENCE = 3
 """Blocks in a row that the fast way could not decide before it is not tried any more."""
-_NO_ROWS: Positions = np.empty(0, np.int64)
 
 
 class _JsonReader:
@@ -48,7 +47,7 @@ class _JsonReader:
         self._exact = {s: name for name, spellings in reversed(self._spellings.items()) for s in reversed(spellings)}
         self._exact.update({s[0]: name for name, s in self._spellings.items()})
         self._loose = {normalised(s): n for n, spellings in self._spellings.items() for s in spellings}
-        self._takers = {n: _taker(plan.dataset.columns[n]) for n in plan.dataset.file_columns}
+        self._takers = {n: taker(plan.dataset.columns[n]) for n in plan.dataset.file_columns}
         self._rows = 0
         self.rows_broken = 0
 
@@ -361,47 +360,3 @@ class JsonArrayReader(_JsonReader):
         super()._syntax_fault(block, start, fault)
         if fault.rule is Rule.JSON_SYNTAX:
             raise StopReading
-
-
-# ---- what a column takes ------------------------------------------------------------------------------------------
-
-_Taker = Callable[[list[JsonValue]], Cells]
-
-
-def _taker(column: Column) -> _Taker:
-    """From a column's JSON values to cells: values of another kind than the column's are misfits."""
-    match column.kind:
-        case ColumnType.STRING:
-            return lambda values: _texts(values, (str,))
-        case ColumnType.JSON:
-            return _documents
-        case ColumnType.BOOLEAN:
-            return _booleans
-        case ColumnType.INT | ColumnType.BIGINT | ColumnType.DOUBLE:
-            return lambda values: _texts(values, (Number,))
-        case ColumnType.DECIMAL:
-            return lambda values: _texts(values, (Number, str))
-        case ColumnType.DATE | ColumnType.TIMESTAMP:
-            kinds = tuple({Number if form.startswith("epoch_") else str for form in column.formats})
-            return lambda values: _texts(values, kinds)
-
-
-def _texts(values: list[JsonValue], kinds: tuple[type, ...]) -> Cells:
-    wanted = frozenset((*kinds, type(None)))
-    if all(type(value) in wanted for value in values):
-        return Cells(pa.array(values, pa.string()))
-    found = {row: written(value) for row, value in enumerate(values) if type(value) not in wanted}
-    texts = [value if type(value) in wanted else None for value in values]
-    return Cells(pa.array(texts, pa.string()), None, np.array(list(found), np.int64), found)
-
-
-def _booleans(values: list[JsonValue]) -> Cells:
-    found = {row: written(value) for row, value in enumerate(values) if value is not None and type(value) is not bool}
-    typed = pa.array([value if type(value) is bool else None for value in values], pa.bool_())
-    texts = typed.cast(pa.string())
-    return Cells(texts, typed, np.array(list(found), np.int64) if found else _NO_ROWS, found)
-
-
-def _documents(values: list[JsonValue]) -> Cells:
-    texts = pa.array([None if value is None else written(value) for value in values], pa.string())
-    return Cells(texts, texts)

@@ -5,6 +5,7 @@ a text then means, and which rules it breaks, is decided as for CSV (`rows.py`).
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,8 @@ __all__ = ["JsonArrayReader", "JsonLinesReader"]
 
 _MAX_UTF8_FAULTS = 10_000
 _WHITESPACE = b" \t\n\r"
+_OBJECTS_AT_ONCE = 32_768
+"""Objects of a block held as Python's at once: a block may hold a million of the smallest."""
 _PATIENCE = 3
 """Blocks in a row that the fast way could not decide before it is not tried any more."""
 
@@ -65,7 +68,9 @@ class _JsonReader:
         return Sample(block.line_of(position), self._offset(block, position), found)
 
     def _broken(self, block: JsonBlock, position: int, rule: Rule, found: str, expected: str) -> None:
-        self._collector.add(rule, None, [self._sample(block, position, found)], expected)
+        # Records come in file order: once the samples are there, the number is all that is left to know.
+        samples = [self._sample(block, position, found)] if self._collector.room(rule, None) > 0 else []
+        self._collector.add(rule, None, samples, expected, count=1)
 
     # ---- a block --------------------------------------------------------------------------------------------------
 
@@ -99,6 +104,9 @@ class _JsonReader:
                 objects.append(value)
                 places.append(place)
                 spans.append((start, end))
+                if len(objects) >= _OBJECTS_AT_ONCE:
+                    self._judge_objects(block, objects, places, spans)
+                    objects, places, spans = [], [], []
         if objects:
             self._judge_objects(block, objects, places, spans)
 
@@ -297,6 +305,12 @@ class JsonLinesReader(_JsonReader):
         lines = block.first_line + np.searchsorted(block.line_ends, block.starts)
         self._judge.judge(RowBlock(rows, lines, cells, locate, block.starts + self._offset(block, 0)))
         return True
+
+    def _syntax_fault(self, block: JsonBlock, start: int, fault: JsonFault) -> None:
+        line_end = block.content.find(b"\n", start)
+        if 0 <= line_end < start + fault.position:  # what is missing is missing on this line, not on the next
+            fault = replace(fault, position=line_end - start)
+        super()._syntax_fault(block, start, fault)
 
     def _first_keys(self, block: JsonBlock) -> dict[str, str]:
         """By which key the file's first record names each column."""

@@ -16,6 +16,7 @@ from tests.reading.support import RowList, dataset, found
 CSV = dataset({"id": {"type": "int"}, "name": {"type": "string"}})
 LINES = dataset({"id": {"type": "int"}}, "jsonl")
 ARRAY = dataset({"id": {"type": "int"}}, "json")
+SPARSE = dataset({"id": {"type": "int"}}, "json", schema={"missing_columns": "allow"})
 MIB = 1 << 20
 PEAK_LIMIT_KB = 400 * 1024
 
@@ -58,6 +59,7 @@ CASES = {
         lambda: [b"{" + b",".join(b'"k%d":1' % n for n in range(500_000)) + b"}\n"],
         {"column_count"},
     ),
+    "millions of the smallest objects": (SPARSE, repeated(b"[{}", b",{}" * (MIB // 3), 8), {"json_syntax"}),
     "only null": (LINES, lambda: [b"null"], {"json_shape"}),
 }
 

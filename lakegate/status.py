@@ -37,7 +37,7 @@ class Rest:
             f"{sheet.outcome(Outcome.LOADED):,} loaded",
             f"{sheet.outcome(Outcome.QUARANTINED):,} quarantined",
             f"{sheet.outcome(Outcome.PENDING):,} pending",
-            f"{self.messages:,} messages waiting",
+            f"{self.messages:,} {'message' if self.messages == 1 else 'messages'} waiting",
         ]
         if failed := sheet.outcome(Outcome.FAILED):
             parts.append(f"{failed:,} failed")

@@ -63,7 +63,7 @@ def run_demo(laptop: Laptop, console: Console, errors: Console, port: int | None
         _drop(deployment, feed.corrected)
         rest = _await_rest(gate, deployment, console, before.sheet.objects + feed.expected.objects)
         say("At rest. What became of every object, what was wrong, and what the tables say")
-        _tell(console, gate, deployment, rest)
+        _tell(console, gate, deployment, rest, [file.key for file in feed.corrected])
         checks = check_against_source(feed, gate, deployment, rest)
         _tell_checks(console, checks)
         wrong = [check for check in checks if not check.holds]
@@ -129,15 +129,21 @@ def _await_rest(gate: Gate, deployment: Deployment, console: Console, objects: i
         time.sleep(1)
 
 
-def _tell(console: Console, gate: Gate, deployment: Deployment, rest: Rest) -> None:
+def _tell(console: Console, gate: Gate, deployment: Deployment, rest: Rest, corrected: Sequence[str]) -> None:
     print_sheet(rest)
     console.print("\n[bold]In quarantine, and why[/bold]")
     # Of a key that was sent wrong several times, the newest.
     newest = {entry.version.key: entry for entry in sorted(gate.ledger.quarantined(), key=lambda e: e.order)}
-    for _, entry in sorted(newest.items()):
+    for key in corrected:
+        rejected = [e for e in gate.ledger.entries(deployment.landing_bucket, key) if e.facts and e.facts.report_key]
+        newest |= {key: entry for entry in rejected}
+    for key, entry in sorted(newest.items()):
         if entry.facts is not None and entry.facts.report_key is not None:
             report = load_report(gate.store, deployment.quarantine_bucket, entry.facts.report_key)
-            console.print(f"  {safe(report_lines(report)[0])}")
+            console.print(
+                f"  {safe(report_lines(report)[0])}"
+                + (" (sent again corrected, and loaded)" if key in corrected else "")
+            )
     console.print("\n[bold]Checks that failed in Dagster (real faults of the source)[/bold]")
     for line in failing_checks():
         console.print(f"  {safe(line)}")

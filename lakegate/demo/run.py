@@ -136,7 +136,8 @@ def _tell(console: Console, gate: Gate, deployment: Deployment, rest: Rest, corr
     newest = {entry.version.key: entry for entry in sorted(gate.ledger.quarantined(), key=lambda e: e.order)}
     for key in corrected:
         rejected = [e for e in gate.ledger.entries(deployment.landing_bucket, key) if e.facts and e.facts.report_key]
-        newest |= {key: entry for entry in rejected}
+        if rejected:
+            newest[key] = rejected[-1]
     for key, entry in sorted(newest.items()):
         if entry.facts is not None and entry.facts.report_key is not None:
             report = load_report(gate.store, deployment.quarantine_bucket, entry.facts.report_key)

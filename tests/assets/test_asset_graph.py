@@ -131,7 +131,9 @@ def test_datasets_that_are_all_broken_leave_definitions_that_load(tmp_path: Path
 def test_a_broken_file_of_any_name_is_a_node(tmp_path: Path, stem: str) -> None:
     (tmp_path / f"{stem}.yaml").write_text("name: [\n")
     (tmp_path / "departures.yaml").write_text(DEPARTURES)
-    definitions_of(tmp_path).get_repository_def().load_all_definitions()
+    defs = definitions_of(tmp_path)
+    defs.get_repository_def().load_all_definitions()
+    assert [key.path[0] for key in defs.resolve_asset_graph().get_all_asset_keys()].count("broken") == 1
 
 
 def test_two_broken_files_that_differ_in_their_ending_are_two_nodes(tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ class _Work:
                 )
             case _ as never:
                 assert_never(never)
-        request = ReadRequest(self.dataset, version.size_bytes, routed.key_values)
+        request = ReadRequest(self.dataset, version.size_bytes, routed.key_values, version.landed_at)
         started = time.perf_counter()
         stage = staging.open_file(source_of(version))
         try:

@@ -282,6 +282,7 @@ class ChildReader:
             "dataset": contract.number,
             "size_bytes": file.request.size_bytes,
             "key_values": encode_keys(file.request.key_values),
+            "landed_at": None if file.request.landed_at is None else file.request.landed_at.isoformat(),
         }
         send(pipe, Frame.REQUEST, json.dumps(said).encode())
         size = file.request.size_bytes

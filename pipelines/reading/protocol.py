@@ -1,6 +1,6 @@
 """What parent and child say to each other over two pipes: frames of a kind, a length and a payload; JSON and Arrow, no pickle.
 
-    parent -> child   DATASET {number, dataset} · REQUEST {dataset, size_bytes, key_values} · CHUNK bytes · END
+    parent -> child   DATASET {number, dataset} · REQUEST {dataset, size_bytes, key_values, landed_at} · CHUNK bytes · END
     child -> parent   BATCH an Arrow IPC record batch message · SUMMARY json · MISCONFIGURED text · FAILED {memory, text}
 
 A file is one REQUEST, its CHUNKs and one END; its answer is any number of BATCHes and one SUMMARY. The parent may send the
@@ -92,7 +92,7 @@ def encode_summary(summary: ReadSummary) -> bytes:
 def _violation(violation: Violation) -> dict[str, Any]:
     said: dict[str, Any] = {name: getattr(violation, name) for name in Violation.__slots__}
     said["rule"] = str(violation.rule)
-    said["samples"] = [[s.line, s.byte_offset, s.found] for s in violation.samples]
+    said["samples"] = [[s.line, s.byte_offset, s.found, s.raw] for s in violation.samples]
     return said
 
 
@@ -102,6 +102,7 @@ def decode_summary(payload: bytes) -> ReadSummary:
     said["violations"] = tuple(_violation_from(v) for v in said["violations"])
     said["warnings"] = tuple(_violation_from(v) for v in said["warnings"])
     said["source_columns"] = tuple(said["source_columns"])
+    said["likely_causes"] = tuple(said["likely_causes"])
     return ReadSummary(**said)
 
 

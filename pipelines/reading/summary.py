@@ -1,7 +1,8 @@
 """What reading one file came to: the request that goes to the reader, the summary that comes back, and the verdict."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol, assert_never
 
 import pyarrow as pa
@@ -31,11 +32,13 @@ class ReadRequest:
     """One file to read: under which contract, and what its key already said.
 
     `key_values` holds the typed values of columns with `from: key`. `size_bytes` is what the event said, if it did: an object over the limit is then refused without reading it.
+    `landed_at` (aware, UTC) is the moment that rules about the future measure by: a verdict is the same whenever it is reached.
     """
 
     dataset: Dataset
     size_bytes: int | None
     key_values: Mapping[str, KeyValue]
+    landed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,8 @@ class ReadSummary:
     `rows_read` counts the records read, until the fault when `read_complete` is False. `rows_bad` counts distinct rows
     with at least one violation. `violations` is sorted by first line, at most MAX_VIOLATIONS; `violations_total`
     counts all breaches. `warnings` are breaches of expectations with severity `warn`: they never reject.
-    `null_counts` is per table column, over all rows read.
+    `null_counts` is per table column, over all rows read. `likely_causes` are sentences about what lies behind the violations,
+    each with its evidence, the likeliest first.
     """
 
     rows_read: int
@@ -60,6 +64,7 @@ class ReadSummary:
     source_columns: tuple[str, ...]
     null_counts: Mapping[str, int]
     seconds: float
+    likely_causes: tuple[str, ...] = field(default=())
 
 
 class RowSink(Protocol):

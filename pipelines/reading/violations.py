@@ -40,6 +40,11 @@ class Rule(StrEnum):
         "the compressed stream is damaged or cut short",
         "compress the file again and send it whole",
     )
+    ARCHIVE = (
+        "archive",
+        "the archive does not hold exactly one readable file",
+        "send one file in each archive, without a password",
+    )
     OBJECT_SIZE = "object_size", "the object is larger than the limit", "split the file, or raise limits.object_bytes"
     DECOMPRESSED_SIZE = (
         "decompressed_size",
@@ -58,6 +63,7 @@ class Rule(StrEnum):
     )
     CELL_SIZE = "cell_size", "one cell is larger than the limit", "shorten the cell, or raise limits.cell_bytes"
     COLUMN_COUNT = "column_count", "more columns than the limit", "send fewer columns, or raise limits.columns"
+    KEY_COUNT = "key_count", "more JSON keys than the limit", "send fewer keys, or raise limits.keys"
     DEPTH = "depth", "JSON nested deeper than the limit", "flatten the document, or raise limits.depth"
     READER_MEMORY = (
         "reader_memory",
@@ -101,6 +107,16 @@ class Rule(StrEnum):
         "fill the missing fields, even when they are empty",
     )
     LONG_ROW = "long_row", "a row with more fields than the header", "quote fields that contain the delimiter"
+    DELIMITER = (
+        "delimiter",
+        "the delimiter cannot be told from the file",
+        "declare format.delimiter as it is in the files",
+    )
+    HEADER_SIZE = (
+        "header_size",
+        "the header is longer than the limit",
+        "shorten the names, or raise limits.header_bytes",
+    )
     HEADER_MISSING = "header_missing", "the file has no header row", "the first row must name the columns"
     HEADER_BLANK = "header_blank", "a column name in the header is empty", "name every column"
     HEADER_DUPLICATE = "header_duplicate", "two columns of the file have the same name", "name every column once"
@@ -149,6 +165,22 @@ class Rule(StrEnum):
         "send a value that fits, or correct the expectation",
     )
     PRIMARY_KEY = "primary_key", "two rows of the file have the same primary key", "send each key once"
+    UNIQUE = "unique", "two rows of the file have the same value where each is unique", "send each value once"
+    ROW_RULE = (
+        "row_rule",
+        "a row breaks a rule of the contract about its columns",
+        "send values that agree, or correct the rule",
+    )
+    ROW_COUNT = (
+        "row_count",
+        "the file has fewer or more rows than the contract allows",
+        "send the whole file, or correct `rows.count`",
+    )
+    BAD_ROWS = (
+        "bad_rows",
+        "more rows are bad than the contract allows",
+        "repair the rows listed with the file's other faults, or raise rows.max_bad",
+    )
     PARTITION_NULL = "partition_null", "a partition column is null", "send a value: a row must have a partition"
     PARTITION_COUNT = (
         "partition_count",
@@ -170,11 +202,12 @@ class Rule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One place where a rule was broken. `found` is capped text; it never goes to a log."""
+    """One place where a rule was broken. `found` is capped text, `raw` the record it stood in, capped; neither goes to a log."""
 
     line: int | None
     byte_offset: int | None
     found: str
+    raw: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

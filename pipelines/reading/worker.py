@@ -95,6 +95,8 @@ class _Session:
 
     def _file(self, said: "dict[str, object]") -> bool:
         """Read one file; False when this process should not read another."""
+        from datetime import datetime
+
         from pipelines.errors import ConfigurationError
         from pipelines.reading.protocol import Frame, encode_summary, send
         from pipelines.reading.summary import ReadRequest
@@ -103,6 +105,7 @@ class _Session:
             dataset=self._datasets[said["dataset"]],  # type: ignore[index]  # pyright: ignore[reportArgumentType]
             size_bytes=said["size_bytes"],  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
             key_values=said["key_values"],  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            landed_at=datetime.fromisoformat(landed) if isinstance(landed := said["landed_at"], str) else None,
         )
         chunks = _Chunks(self._incoming)
         try:

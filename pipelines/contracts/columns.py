@@ -1,0 +1,111 @@
+"""One column of a dataset, as its YAML says it. Part of the grammar in `model.py`, which is read first."""
+
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from pipelines.contracts.values import ColumnType, TypedValue, column_kind, decimal_digits, typed_value
+
+__all__ = ["Column", "ContractModel", "Count", "Flag"]
+
+# Not lax: `nullable: "no"` must be a fault, not a guess.
+Flag = Annotated[bool, Field(strict=True)]
+"""True or false, and nothing that looks like it."""
+Count = Annotated[int, Field(strict=True, ge=0)]
+"""A whole number from 0."""
+
+
+class ContractModel(BaseModel):
+    """What every part of a dataset's file is: frozen, and without a key that is not known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Column(ContractModel):
+    """One column of the table."""
+
+    type: str = Field(
+        description="`string`, `boolean`, `int` (32 bit), `bigint` (64 bit), `double`, `decimal(p,s)`, `date`, "
+        "`timestamp` (microseconds, UTC) or `json` (any JSON value, kept as text).",
+        pattern=r"^(string|boolean|int|bigint|double|date|timestamp|json|decimal\(\d+\s*,\s*\d+\))$",
+    )
+    description: str | None = Field(default=None, description="What the column means.")
+    from_: Literal["key"] | None = Field(
+        default=None, alias="from", description="`key`: the value comes from the object's key."
+    )
+    source: str | None = Field(default=None, description="The column's name in the file, where it differs.")
+    aliases: tuple[str, ...] = Field(default=(), description="Further names the column may have in the file.")
+    nullable: Flag = Field(default=True, description="Whether null is allowed.")
+    null_values: tuple[str, ...] | None = Field(
+        default=None, description="Replaces format.null_values for this column."
+    )
+    format: str | tuple[str, ...] | None = Field(
+        default=None,
+        description="How dates and timestamps are written: `iso8601` (the default), `epoch_s`, `epoch_ms`, a strptime "
+        "pattern, or a list of which the first that fits is taken.",
+    )
+    zone: str | None = Field(
+        default=None,
+        description="The IANA time zone of timestamps written without an offset. Without it every timestamp must carry one.",
+    )
+    pattern: str | None = Field(default=None, description="A regular expression (RE2) the whole text must match.")
+    allowed: tuple[Any, ...] | None = Field(
+        default=None, description="The only values allowed, of the column's type.", min_length=1
+    )
+    min: Any = Field(default=None, description="The smallest value allowed, of the column's type.")
+    max: Any = Field(default=None, description="The largest value allowed, of the column's type.")
+    min_length: Count | None = Field(default=None, description="The smallest number of characters (code points).")
+    max_length: Count | None = Field(default=None, description="The largest number of characters (code points).")
+    true_values: tuple[str, ...] = Field(default=("true", "True", "TRUE"), description="Text that means true.")
+    false_values: tuple[str, ...] = Field(default=("false", "False", "FALSE"), description="Text that means false.")
+
+    @field_validator("min", "max")
+    @classmethod
+    def _typed_bound(cls, raw: Any, info: ValidationInfo) -> TypedValue | None:
+        """Bounds have the column's own type from here on: `date` for a date, `Decimal` for a decimal, and so on."""
+        return raw if raw is None else _typed(raw, info)
+
+    @field_validator("allowed")
+    @classmethod
+    def _typed_allowed(cls, raw: tuple[Any, ...] | None, info: ValidationInfo) -> tuple[Any, ...] | None:
+        return None if raw is None else tuple(_typed(value, info) for value in raw)
+
+    @cached_property
+    def kind(self) -> ColumnType:
+        """The type without its parameters."""
+        return column_kind(self.type)
+
+    @cached_property
+    def decimal_digits(self) -> tuple[int, int]:
+        """Precision and scale of a decimal. Raises ValueError for any other type."""
+        return decimal_digits(self.type)
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats to try, in order; `("iso8601",)` by default."""
+        if self.format is None:
+            return ("iso8601",)
+        return (self.format,) if isinstance(self.format, str) else self.format
+
+
+# What has no order has no bounds: left as it is, and refused by the loader in words that help.
+_UNBOUNDED = frozenset({ColumnType.STRING, ColumnType.BOOLEAN, ColumnType.JSON})
+
+
+def _typed(raw: Any, info: ValidationInfo) -> Any:
+    """Read a value by the column's type; as it is when the type itself is wrong (that fault is enough)."""
+    column_type = info.data.get("type")
+    if not column_type:
+        return raw
+    kind = column_kind(column_type)
+    if kind is ColumnType.JSON or (kind in _UNBOUNDED and info.field_name != "allowed"):
+        return raw
+    if kind is ColumnType.DECIMAL and not _has_digits(column_type):
+        return raw
+    return typed_value(column_type, raw, zone=info.data.get("zone"))
+
+
+def _has_digits(column_type: str) -> bool:
+    precision, scale = decimal_digits(column_type)
+    return 1 <= precision <= 38 and scale <= precision

@@ -15,6 +15,7 @@ from pipelines.reading.csv_cells import CellParser, RaggedError, split_record
 from pipelines.reading.csv_faults import CsvFaults, Mask
 from pipelines.reading.csv_header import CsvHeader, is_broken
 from pipelines.reading.encoding import Text
+from pipelines.reading.raw import RawRecords
 from pipelines.reading.rows import Plan, RowBlock, RowJudge
 from pipelines.reading.violations import Rule, Sample
 
@@ -134,7 +135,7 @@ class CsvReader:
             rows = min(_BLANK_SLICE, count - start)
             lines = np.arange(line + start, line + start + rows, dtype=np.int64)
             cells = parser.cells(pa.nulls(rows, pa.string()), has_quotes=False)
-            self._judge.judge(RowBlock(rows, lines, cells, lambda _row, _column: None))
+            self._judge.judge(RowBlock(rows, lines, cells, lambda _row, _column: None, lambda _row: ""))
 
     def _rows(self, block: CsvBlock, records: Positions) -> None:
         parser = self._parser
@@ -179,6 +180,7 @@ class CsvReader:
             lines,
             parser.matched(columns, has_quotes=has_quotes),
             locate,
+            RawRecords(block.content, block.starts[records], block.ends[records]),
             offsets,
             parser.rescued(columns),
         )

@@ -18,6 +18,7 @@ from pipelines.reading.json_blocks import ArrayFault, JsonBlock, split_array, sp
 from pipelines.reading.json_cells import taker
 from pipelines.reading.json_fast import FastLines
 from pipelines.reading.json_objects import JsonFault, JsonValue, parse_record, value_positions, written
+from pipelines.reading.raw import RawRecords
 from pipelines.reading.rows import Plan, RowBlock, RowJudge
 from pipelines.reading.violations import Rule, Sample
 
@@ -103,7 +104,7 @@ class _JsonReader:
             elif len(raw) <= limits.cell_bytes or not self._has_large_cell(block, start, raw, value):
                 objects.append(value)
                 places.append(place)
-                spans.append((start, end))
+                spans.append((start, start + len(raw.rstrip(_WHITESPACE))))
                 if len(objects) >= _OBJECTS_AT_ONCE:
                     self._judge_objects(block, objects, places, spans)
                     objects, places, spans = [], [], []
@@ -208,7 +209,9 @@ class _JsonReader:
         lines = block.first_line + np.searchsorted(block.line_ends, starts)
         texts = pa.array([rescued[row] for row in kept], pa.string()) if rescue else None
         self._rows += len(kept)
-        self._judge.judge(RowBlock(len(kept), lines, cells, locate, starts + self._offset(block, 0), texts))
+        ends = np.array([spans[row][1] for row in kept], np.int64)
+        raw = RawRecords(block.content, starts, ends)
+        self._judge.judge(RowBlock(len(kept), lines, cells, locate, raw, starts + self._offset(block, 0), texts))
 
     def _collision(self, block: JsonBlock, span: tuple[int, int], key: str, name: str) -> None:
         place = span[0] + value_positions(block.content[span[0] : span[1]]).get(key, 0)
@@ -303,7 +306,8 @@ class JsonLinesReader(_JsonReader):
             return self._offset(block, raw.position(row, column))
 
         lines = block.first_line + np.searchsorted(block.line_ends, block.starts)
-        self._judge.judge(RowBlock(rows, lines, cells, locate, block.starts + self._offset(block, 0)))
+        records = RawRecords(block.content, block.starts, block.ends)
+        self._judge.judge(RowBlock(rows, lines, cells, locate, records, block.starts + self._offset(block, 0)))
         return True
 
     def _syntax_fault(self, block: JsonBlock, start: int, fault: JsonFault) -> None:

@@ -69,14 +69,16 @@ class Cells:
 class RowBlock:
     """Rows that are whole: the cells of each column found in the file, and where each row starts.
 
-    `locate` gives the byte offset of a row's cell (of the row when the column is None) in the content. `offsets` are the
-    byte offsets of all rows, where they are cheap to tell. `rescued` is the `_rescued` column where the contract asks for one.
+    `locate` gives the byte offset of a row's cell (of the row when the column is None) in the content; `raw` a row's record
+    as it stands in the file, capped (`raw.py`). `offsets` are the byte offsets of all rows, where they are cheap to tell.
+    `rescued` is the `_rescued` column where the contract asks for one.
     """
 
     rows: int
     lines: Positions
     cells: Mapping[str, Cells]
     locate: Callable[[int, str | None], int | None]
+    raw: Callable[[int], str]
     offsets: Positions | None = None
     rescued: pa.Array | None = None
 

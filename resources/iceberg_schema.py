@@ -63,6 +63,7 @@ def iceberg_type(arrow: pa.DataType) -> "PrimitiveType":
         pa.bool_(): types.BooleanType(),
         pa.int32(): types.IntegerType(),
         pa.int64(): types.LongType(),
+        pa.float32(): types.FloatType(),
         pa.float64(): types.DoubleType(),
         pa.date32(): types.DateType(),
         pa.timestamp("us", "UTC"): types.TimestamptzType(),

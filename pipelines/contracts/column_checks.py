@@ -18,7 +18,15 @@ __all__ = ["MAX_COLUMN_NAME", "check_columns"]
 MAX_COLUMN_NAME = 128
 _TIMES = frozenset({ColumnType.DATE, ColumnType.TIMESTAMP})
 _ORDERED = frozenset(
-    {ColumnType.INT, ColumnType.BIGINT, ColumnType.DOUBLE, ColumnType.DECIMAL, ColumnType.DATE, ColumnType.TIMESTAMP}
+    {
+        ColumnType.INT,
+        ColumnType.BIGINT,
+        ColumnType.FLOAT,
+        ColumnType.DOUBLE,
+        ColumnType.DECIMAL,
+        ColumnType.DATE,
+        ColumnType.TIMESTAMP,
+    }
 )
 _OF_THE_FILE = ("source", "aliases", "null_values", "format", "true_values", "false_values")
 

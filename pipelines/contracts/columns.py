@@ -26,9 +26,9 @@ class Column(ContractModel):
     """One column of the table."""
 
     type: str = Field(
-        description="`string`, `boolean`, `int` (32 bit), `bigint` (64 bit), `double`, `decimal(p,s)`, `date`, "
+        description="`string`, `boolean`, `int` (32 bit), `bigint` (64 bit), `float` (32 bit), `double` (64 bit), `decimal(p,s)`, `date`, "
         "`timestamp` (microseconds, UTC) or `json` (any JSON value, kept as text).",
-        pattern=r"^(string|boolean|int|bigint|double|date|timestamp|json|decimal\(\d+\s*,\s*\d+\))$",
+        pattern=r"^(string|boolean|int|bigint|float|double|date|timestamp|json|decimal\(\d+\s*,\s*\d+\))$",
     )
     description: str | None = Field(default=None, description="What the column means.")
     from_: Literal["key"] | None = Field(

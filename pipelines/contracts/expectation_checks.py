@@ -15,7 +15,7 @@ from pipelines.contracts.values import ColumnType, typed_value
 
 __all__ = ["check_expectations"]
 
-_NUMBERS = frozenset({ColumnType.INT, ColumnType.BIGINT, ColumnType.DOUBLE, ColumnType.DECIMAL})
+_NUMBERS = frozenset({ColumnType.INT, ColumnType.BIGINT, ColumnType.FLOAT, ColumnType.DOUBLE, ColumnType.DECIMAL})
 _TEXTS = frozenset({ColumnType.STRING, ColumnType.JSON})
 _OF_NUMBERS = frozenset(
     {

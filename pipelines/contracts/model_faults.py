@@ -59,10 +59,10 @@ _STAND_INS: dict[tuple[str, ...], Any] = {
     ("columns", "*", "type"): "string",
     ("freshness", "expected_every"): "P1D",
 }
-_TYPES = "string, boolean, int, bigint, double, decimal(p,s), date, timestamp or json"
+_TYPES = "string, boolean, int, bigint, float, double, decimal(p,s), date, timestamp or json"
 _TYPE_SYNONYMS = {
-    "integer": "int", "smallint": "int", "int32": "int", "long": "bigint", "int64": "bigint", "float": "double",
-    "real": "double", "number": "double, or decimal(18,2) for money", "numeric": "decimal(18,2)", "decimal": "decimal(18,2)",
+    "integer": "int", "smallint": "int", "int32": "int", "long": "bigint", "int64": "bigint", "real": "float",
+    "float32": "float", "float64": "double", "number": "double, or decimal(18,2) for money", "numeric": "decimal(18,2)", "decimal": "decimal(18,2)",
     "money": "decimal(18,2)", "text": "string", "varchar": "string", "str": "string", "char": "string", "bool": "boolean",
     "datetime": "timestamp", "timestamptz": "timestamp", "time": "timestamp", "object": "json", "struct": "json",
     "array": "json", "map": "json", "list": "json", "dict": "json",

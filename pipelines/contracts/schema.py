@@ -23,6 +23,7 @@ _SIMPLE = {
     ColumnType.BOOLEAN: pa.bool_(),
     ColumnType.INT: pa.int32(),
     ColumnType.BIGINT: pa.int64(),
+    ColumnType.FLOAT: pa.float32(),
     ColumnType.DOUBLE: pa.float64(),
     ColumnType.DATE: pa.date32(),
     ColumnType.TIMESTAMP: pa.timestamp("us", tz="UTC"),

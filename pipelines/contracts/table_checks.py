@@ -10,7 +10,7 @@ __all__ = ["MAX_BUCKETS", "check_table"]
 
 MAX_BUCKETS = 10_000
 # What has no total order, no equality to rely on, or no place in a path.
-_NO_KEY = frozenset({ColumnType.DOUBLE, ColumnType.JSON})
+_NO_KEY = frozenset({ColumnType.FLOAT, ColumnType.DOUBLE, ColumnType.JSON})
 _NO_BUCKET = _NO_KEY | {ColumnType.BOOLEAN}
 _TIMES = frozenset({ColumnType.DATE, ColumnType.TIMESTAMP})
 
@@ -43,7 +43,7 @@ def _primary_key(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
             yield Problem(
                 path,
                 f"{name}, a column of type {column.type}",
-                "a type that compares exactly (not double or json)",
+                "a type that compares exactly (not float, double or json)",
                 "use decimal(p,s) or string, or choose another column",
             )
         seen.add(name)
@@ -151,13 +151,13 @@ def _partition_type(path: KeyPath, transform: str, name: str, column: Column) ->
             yield Problem(
                 path,
                 f"a bucket of a column of type {column.type}",
-                "a type that hashes exactly (not double, boolean or json)",
+                "a type that hashes exactly (not float, double, boolean or json)",
                 "choose another column",
             )
     elif kind in _NO_KEY:
         yield Problem(
             path,
             f"{name}, a column of type {column.type}",
-            "a type that compares exactly (not double or json)",
+            "a type that compares exactly (not float, double or json)",
             "choose another column",
         )

@@ -3,6 +3,7 @@
 What a file's cells hold is read by `pipelines/reading/`, in bulk; this is for the few values a contract or a key names.
 """
 
+import ctypes
 import math
 import re
 from datetime import UTC, date, datetime, time
@@ -36,6 +37,7 @@ class ColumnType(StrEnum):
     BOOLEAN = "boolean"
     INT = "int"
     BIGINT = "bigint"
+    FLOAT = "float"
     DOUBLE = "double"
     DECIMAL = "decimal"
     DATE = "date"
@@ -110,10 +112,13 @@ def typed_value(type_text: str, raw: Any, *, zone: str | None = None) -> TypedVa
             if not low <= raw <= high:
                 raise ValueError(f"{kind} holds {low} to {high}")
             return raw
-        case ColumnType.DOUBLE:
+        case ColumnType.FLOAT | ColumnType.DOUBLE:
             if isinstance(raw, bool) or not isinstance(raw, int | float | Decimal) or not math.isfinite(raw):
                 raise ValueError("a number is expected")
-            return float(raw)
+            raw = float(raw)
+            if kind is ColumnType.FLOAT and math.isinf(ctypes.c_float(raw).value):
+                raise ValueError("a float holds numbers up to 3.4028235e38: make the column a double")
+            return raw
         case ColumnType.DECIMAL:
             return _decimal(type_text, raw)
         case ColumnType.DATE:
@@ -151,7 +156,7 @@ def key_value(
             if not (found := find_zone(zone or "UTC")):
                 raise ValueError(f"{zone} is no time zone")
             return datetime.strptime(text, form).replace(tzinfo=found).astimezone(UTC)
-        case ColumnType.BOOLEAN | ColumnType.DOUBLE | ColumnType.JSON:
+        case ColumnType.BOOLEAN | ColumnType.FLOAT | ColumnType.DOUBLE | ColumnType.JSON:
             raise ValueError(f"a {kind} cannot be taken from a key")
 
 

@@ -4,7 +4,7 @@ Arrow's casts are fast and lax (or worse) in places. So a cast counts only toget
 these very texts it says what `values.py` says. Where the proof fails the column is halved until at most `_LEAF` texts
 are left, which are read one by one: a bad cell costs its neighbourhood, not its block.
 
-What was found in pyarrow 25 and is guarded here: ints accept `0x1F`; doubles accept `inf`, `nan`, and make `1e400` infinite
+What was found in pyarrow 25 and is guarded here: ints accept `0x1F`; floats and doubles accept `inf`, `nan`, and make `1e400` infinite
 and `1e-400` zero; decimals wrap around silently beyond 38 digits and crash the process on `1e-999999999`; timestamps
 accept a bare date or hour; dates accept the year 0; local times from 2038 on (with some zone files from 2007 on) know no
 summer time, because the rule at the end of a zone file is not read.
@@ -126,8 +126,9 @@ def _proof(column: Column) -> Proof | None:
         case ColumnType.INT | ColumnType.BIGINT:
             kind = arrow_type(column)
             return lambda texts: _integers(texts, kind)
-        case ColumnType.DOUBLE:
-            return _doubles
+        case ColumnType.FLOAT | ColumnType.DOUBLE:
+            kind = arrow_type(column)
+            return lambda texts: _floats(texts, kind)
         case ColumnType.DECIMAL:
             kind, room = arrow_type(column), 38 - column.decimal_digits[1]
             return lambda texts: _decimals(texts, kind, room)
@@ -174,8 +175,8 @@ def _integers(texts: pa.StringArray, kind: pa.DataType) -> pa.Array | None:
     return _cast(texts, kind) if _plain(texts) else None
 
 
-def _doubles(texts: pa.StringArray) -> pa.Array | None:
-    values = _cast(texts, pa.float64())
+def _floats(texts: pa.StringArray, kind: pa.DataType) -> pa.Array | None:
+    values = _cast(texts, kind)
     if values is None or pc.all(pc.is_finite(values)).as_py() is False:
         return None
     zeros = pc.equal(values, 0.0)

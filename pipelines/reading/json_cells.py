@@ -26,7 +26,7 @@ def taker(column: Column) -> Taker:
             return _documents
         case ColumnType.BOOLEAN:
             return _booleans
-        case ColumnType.INT | ColumnType.BIGINT | ColumnType.DOUBLE:
+        case ColumnType.INT | ColumnType.BIGINT | ColumnType.FLOAT | ColumnType.DOUBLE:
             return lambda values: _texts(values, (Number,))
         case ColumnType.DECIMAL:
             return lambda values: _texts(values, (Number, str))

@@ -176,6 +176,8 @@ def _length(low: int | None, high: int | None) -> _Check:
 
 
 def _written(scalar: pa.Scalar) -> str:
+    if pa.types.is_float32(scalar.type):
+        return str(scalar.cast(pa.string()).as_py())  # the shortest text that means it, not that of a double
     value = scalar.as_py()
     return value.isoformat() if isinstance(value, date | datetime) else str(value)
 
@@ -197,7 +199,7 @@ def typed_value(column: Column, raw: Any) -> pa.Scalar | Misfit:
     try:
         if kind is ColumnType.DECIMAL and not isinstance(raw, Decimal):
             raw = Decimal(str(raw))
-        elif kind is ColumnType.DOUBLE:
+        elif kind in (ColumnType.FLOAT, ColumnType.DOUBLE):
             raw = float(raw)
         elif kind in (ColumnType.INT, ColumnType.BIGINT) and (isinstance(raw, bool) or int(raw) != raw):
             return Misfit(Rule.TYPE)

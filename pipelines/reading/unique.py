@@ -238,7 +238,7 @@ def _words(column: pa.Array) -> Iterator[_Hashes]:
         yield column.cast(pa.int8()).to_numpy().astype(np.uint64)
     elif pa.types.is_floating(kind):
         # -0.0 equals 0.0, and so must their words.
-        yield (column.to_numpy() + 0.0).view(np.uint64)
+        yield (column.cast(pa.float64()).to_numpy() + 0.0).view(np.uint64)
     else:
         wide = column.cast(pa.int32()).cast(pa.int64()) if kind.bit_width == 32 else column.cast(pa.int64())
         yield wide.to_numpy().view(np.uint64)

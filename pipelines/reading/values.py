@@ -3,12 +3,15 @@
 `conversion.py` does the same for whole columns and comes here for the few texts that its vectorised proof does not cover;
 what this module says is the grammar. No rounding, no trimming, no guessing:
 
-    int, bigint   [+-]digits                         double   decimal or exponent form; never inf or nan
+    int, bigint   [+-]digits                         float, double  decimal or exponent form; never inf or nan
     decimal       decimal or exponent form, exact    boolean  the column's true_values and false_values
     date          YYYY-MM-DD, or a strptime pattern  timestamp  date, `T` or space, time, offset; epoch; strptime
 """
 
+import ctypes
+import math
 import re
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -69,6 +72,8 @@ def value_reader(column: Column) -> ValueReader:
         case ColumnType.INT | ColumnType.BIGINT:
             low, high = INT_RANGES[column.kind]
             return lambda text: _integer(text, low, high)
+        case ColumnType.FLOAT:
+            return _float
         case ColumnType.DOUBLE:
             return _double
         case ColumnType.DECIMAL:
@@ -94,7 +99,7 @@ def describe(column: Column) -> str:
             return "a whole number of 32 bits, in digits only"
         case ColumnType.BIGINT:
             return "a whole number of 64 bits, in digits only"
-        case ColumnType.DOUBLE:
+        case ColumnType.FLOAT | ColumnType.DOUBLE:
             return "a number"
         case ColumnType.DECIMAL:
             precision, scale = column.decimal_digits
@@ -141,14 +146,36 @@ def _integer(text: str, low: int, high: int) -> Value | Misfit:
 
 
 def _double(text: str) -> Value | Misfit:
+    return _floating(text, float, "double")
+
+
+def _float(text: str) -> Value | Misfit:
+    return _floating(text, _nearest_float32, "float")
+
+
+def _floating(text: str, nearest: Callable[[str], float], kind: str) -> Value | Misfit:
     if not _NUMBER.fullmatch(text):
         return _NOT_OF_TYPE
-    number = float(text)
+    number = nearest(text)
     if number in (float("inf"), float("-inf")):
-        return Misfit(Rule.NUMBER_RANGE, "It is larger than a double can be.")
+        return Misfit(Rule.NUMBER_RANGE, f"It is larger than a {kind} can be.")
     if number == 0 and re.search("[1-9]", re.split("[eE]", text)[0]):
-        return Misfit(Rule.NUMBER_RANGE, "It is so small that a double would make it 0.")
+        return Misfit(Rule.NUMBER_RANGE, f"It is so small that a {kind} would make it 0.")
     return number
+
+
+def _nearest_float32(text: str) -> float:
+    """The number of 32 bits nearest to a decimal text, in a Python float; infinite beyond the largest.
+
+    Rounding to 64 bits and then to 32 may go the wrong way. It does not when the first step is rounded to odd: where the text is
+    between two doubles, the one whose last bit is set (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums").
+    """
+    double = float(text)
+    if double and math.isfinite(double):
+        exact = Decimal(text)
+        if exact != Decimal(double) and not struct.unpack("<q", struct.pack("<d", double))[0] & 1:
+            double = math.nextafter(double, math.inf if exact > Decimal(double) else -math.inf)
+    return ctypes.c_float(double).value
 
 
 def _decimal(text: str, precision: int, scale: int) -> Value | Misfit:

@@ -27,6 +27,7 @@ COLUMNS = {
     "at": {"type": "timestamp"},
     "ok": {"type": "boolean"},
     "score": {"type": "double"},
+    "share": {"type": "float"},
     "stops": {"type": "int"},
     "extra": {"type": "json"},
 }
@@ -61,6 +62,7 @@ def row(number: int, day: date = date(2024, 1, 1), **values: Any) -> dict[str, A
         "at": datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=number, microseconds=number),
         "ok": [True, False, None][number % 3],
         "score": number / 7,
+        "share": number / 8,
         "stops": None if number % 4 == 0 else number,
         "extra": f'{{"n": {number}}}',
         "_source_line": number + 2,

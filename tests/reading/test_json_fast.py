@@ -19,6 +19,7 @@ CONTRACT = dataset(
         "a": {"type": "int", "min": -5},
         "b": {"type": "bigint", "nullable": False},
         "d": {"type": "double"},
+        "g": {"type": "float", "max": 1e9},
         "m": {"type": "decimal(10,2)", "max": 1000},
         "s": {"type": "string", "pattern": "[^z]*"},
         "t": {"type": "timestamp", "aliases": ["when"]},
@@ -27,15 +28,15 @@ CONTRACT = dataset(
     "jsonl",
 )
 NUMBERS = ["0", "-0", "1", "-7", "2.0", "1e3", "1e-2", "1e-77", "1e-999999999", "1E400", "-1e-400", "1.7976931348623159e308",
-           "0." + "0" * 400 + "1", "1" * 40, "2147483648", "9223372036854775807", "9223372036854775808", "01", "+1", ".5", "1.",
+           "0." + "0" * 400 + "1", "0." + "0" * 45 + "1", "1e39", "-0.1", "1" * 40, "2147483648", "9223372036854775807", "9223372036854775808", "01", "+1", ".5", "1.",
            "NaN", "-Infinity", "1.234", "999.99", "5000", "123456789", "-99999999.99"]  # fmt: skip
 TEXTS = ['"x"', '""', '"1.5"', '"\\u00e9"', '"\\ud800"', '"\\ud83d\\ude00"', '"é"', '"a\tb"', '"\\u0000"', '"2024-01-01T00:00:00Z"',
          '"2024-02-30T00:00:00Z"', '"blue-12"', '"zz"', '"{}"', '"b"', '"1e-99"']  # fmt: skip
 OTHERS = ["null", "true", "false", "[]", "{}", "[1]", '{"a": 1}', "nul", "TRUE"]
-KEYS = ['"a"', '"b"', '"d"', '"m"', '"s"', '"t"', '"f"', '"when"', '"x"', '"\\u0061"', '"A"']
+KEYS = ['"a"', '"b"', '"d"', '"g"', '"m"', '"s"', '"t"', '"f"', '"when"', '"x"', '"\\u0061"', '"A"']
 VALUES = st.sampled_from(NUMBERS + TEXTS + OTHERS)
 MEMBERS = st.tuples(st.sampled_from(KEYS), VALUES).map(": ".join)
-GOOD = {"a": "1", "b": "2", "d": "1.5", "m": "1.25", "s": '"x"', "t": '"2024-01-01T00:00:00Z"', "f": "true"}
+GOOD = {"a": "1", "b": "2", "d": "1.5", "g": "0.1", "m": "1.25", "s": '"x"', "t": '"2024-01-01T00:00:00Z"', "f": "true"}
 RECORDS = st.one_of(
     st.lists(MEMBERS, max_size=4).map(lambda members: "{" + ", ".join(members) + "}"),
     st.dictionaries(st.sampled_from(list(GOOD)), VALUES, max_size=2).map(

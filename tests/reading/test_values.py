@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -22,12 +24,13 @@ TIMES = st.from_regex(
 )
 ODD = st.sampled_from(
     ["", " 1", "1 ", "0x1F", "inf", "-inf", "NaN", "nan", "Infinity", "1_0", "١", "1.", ".5", "-", "+", ".", "1e", "1d", "true",
-     "1e-999999999", "1" * 500, "1." + "1" * 500, "0." + "0" * 400 + "1", "1e400", "1e-400", "0e999999999999", "-0", "+0.0",
+     "1e-999999999", "1" * 500, "1." + "1" * 500, "0." + "0" * 400 + "1", "1e400", "1e-400", "1e39", "-1e-46", "3.4028235677973366e38", "3.4028235677973367e38", "1e-45", "0e999999999999", "-0", "+0.0",
      "2024-02-30", "2024-1-1", "2024-01-01T24:00:00Z", "2024-01-01T05+01", "\x00", "1\x00"]
 )  # fmt: skip
 COLUMNS = [
     {"type": "int"},
     {"type": "bigint"},
+    {"type": "float"},
     {"type": "double"},
     {"type": "decimal(10,2)"},
     {"type": "decimal(38,0)"},
@@ -71,3 +74,28 @@ def test_one_text_alone_is_converted_as_the_reference_does(said: dict[str, Any],
     converted = Converter(column).convert(pa.array([text], pa.string()))
     assert bool(converted.misfits.by_kind) is isinstance(value, Misfit)
     assert converted.values[0].as_py() == (None if isinstance(value, Misfit) else value)
+
+
+FLOAT = value_reader(Column.model_validate({"type": "float"}))
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    bits=st.integers(1, 0x7F7F_FFFE),
+    sign=st.sampled_from(["", "-"]),
+    nudge=st.sampled_from([Fraction(0), Fraction(1, 2), Fraction(1, 3), Fraction(2, 3)]),
+    hair=st.integers(-1, 1),
+)
+def test_a_float_is_the_nearest_of_the_two_around_it(bits: int, sign: str, nudge: Fraction, hair: int) -> None:
+    """Texts at, and a hair beside, the middle of two floats: where rounding to a double first goes the wrong way."""
+    low, high = (Fraction(float(np.uint32(b).view(np.float32))) for b in (bits, bits + 1))
+    exact = low + (high - low) * nudge + hair * (high - low) / 10**30
+    digits = 230
+    scaled = round(exact * 10**digits)
+    text = f"{sign}{scaled // 10**digits}.{scaled % 10**digits:0{digits}}"
+    value = FLOAT(text)
+    assert isinstance(value, float)
+    distance = {Fraction(abs(value)): abs(Fraction(scaled, 10**digits) - Fraction(abs(value)))}
+    best = min(abs(Fraction(scaled, 10**digits) - end) for end in (low, high))
+    assert distance[Fraction(abs(value))] == best
+    assert Converter(Column.model_validate({"type": "float"})).convert(pa.array([text])).values[0].as_py() == value

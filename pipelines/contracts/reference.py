@@ -69,10 +69,14 @@ limits: {partitions: 400}
 """
 """The page's worked example; a test loads it."""
 
+_CONTAINERS = (
+    "Files may be compressed with gzip, bzip2, xz or zstd, or be the only file of a zip archive: told by their first bytes, "
+    "never by their name."
+)
 _SECTIONS: tuple[tuple[str, str, type[BaseModel], str], ...] = (
     ("landing", "landing", Landing, "Where files land and what their keys say."),
-    ("format (csv, tsv)", "format", CsvFormat, "Delimited text. Files may be gzipped (`.gz`)."),
-    ("format (json, jsonl)", "format", JsonFormat, "JSON. Files may be gzipped (`.gz`)."),
+    ("format (csv, tsv)", "format", CsvFormat, f"Delimited text. {_CONTAINERS}"),
+    ("format (json, jsonl)", "format", JsonFormat, f"JSON. {_CONTAINERS}"),
     (
         "columns",
         "columns.<name>",

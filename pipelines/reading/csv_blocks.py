@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.reading.decompression import StreamFault
+from pipelines.reading.stream_fault import StreamFault
 
 __all__ = ["BLOCK_BYTES", "CsvBlock", "Positions", "QuoteFaults", "Structure", "line_ends", "slices", "split"]
 

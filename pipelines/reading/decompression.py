@@ -1,119 +1,22 @@
-"""From the object's bytes to its content: what compression it has is told by its first bytes, never by its name.
+"""From the object's bytes to its content: what holds it is told by its first bytes (`magics.py`), never by its name.
 
-A decoder is added by writing one class and one line in `_DECODERS`. Sizes and ratio are checked while streaming, so a
-bomb is refused after a few mebibytes. Knows nothing of text.
+Exactly one container is taken off; what then is no text either is refused by what it is. Sizes and ratio are checked while
+streaming, so a bomb is refused after a few mebibytes. Knows nothing of text.
 """
 
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterable, Iterator
+from typing import assert_never
 
+from pipelines.reading.decoders import bunzip2, gunzip, unxz, unzstd
 from pipelines.reading.limits import BOMB_FLOOR_BYTES, Limits
+from pipelines.reading.magics import HEAD_BYTES, Container, container_of, foreign_kind
+from pipelines.reading.stream_fault import StreamFault
 from pipelines.reading.violations import Rule
+from pipelines.reading.zip_archive import unzip
 
-__all__ = ["Content", "StreamFault"]
+__all__ = ["Content"]
 
-_PIECE_BYTES = 1 << 20
-
-
-class StreamFault(Exception):  # noqa: N818 - bad data is an outcome; this carries it to the reader's door
-    """The stream cannot be read beyond this point. `byte_offset` and `line` are in the content, where known."""
-
-    def __init__(
-        self,
-        rule: Rule,
-        found: str,
-        expected: str,
-        *,
-        byte_offset: int | None = None,
-        line: int | None = None,
-        detail: str | None = None,
-    ) -> None:
-        """Say which rule is broken, by what, and where."""
-        super().__init__(f"{rule}: {found}")
-        self.rule = rule
-        self.found = found
-        self.expected = expected
-        self.byte_offset = byte_offset
-        self.line = line
-        self.detail = detail
-
-
-class _Decoder(Protocol):
-    def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Decompress one piece into pieces of bounded size. Raises StreamFault."""
-        ...
-
-    def finish(self) -> None:
-        """Raises StreamFault when the stream is cut short."""
-        ...
-
-
-class _Gzip:
-    """RFC 1952, members one after another; whatever follows the last member is a fault."""
-
-    def __init__(self) -> None:
-        self._member: zlib._Decompress | None = zlib.decompressobj(wbits=31)  # pyright: ignore[reportPrivateUsage]
-        self._fed_bytes = 0
-
-    def feed(self, piece: bytes) -> Iterator[bytes]:
-        position = self._fed_bytes
-        self._fed_bytes += len(piece)
-        while piece:
-            if self._member is None:
-                if piece[:1] != b"\x1f":
-                    at = position
-                    raise StreamFault(
-                        Rule.COMPRESSION,
-                        f"{piece[:16].hex(' ')} after the end of the gzip stream, at compressed byte {at:,}",
-                        "the end of the file, or another gzip member",
-                    )
-                self._member = zlib.decompressobj(wbits=31)
-            try:
-                out = self._member.decompress(piece, _PIECE_BYTES)
-            except zlib.error as error:
-                raise StreamFault(
-                    Rule.COMPRESSION, f"{error} (near compressed byte {position:,})", "an undamaged gzip stream"
-                ) from None
-            if out:
-                yield out
-            if self._member.eof:
-                rest = self._member.unused_data
-                self._member = None
-            else:
-                rest = self._member.unconsumed_tail
-                if not rest and len(out) == _PIECE_BYTES:
-                    yield from self._drain()
-            position += len(piece) - len(rest)
-            piece = rest
-
-    def _drain(self) -> Iterator[bytes]:
-        # All input is consumed, but zlib may hold more output than one piece.
-        while self._member is not None and not self._member.eof:
-            out = self._member.decompress(b"", _PIECE_BYTES)
-            if not out:
-                return
-            yield out
-
-    def finish(self) -> None:
-        if self._member is not None:
-            raise StreamFault(
-                Rule.COMPRESSION,
-                f"the end of the file after {self._fed_bytes:,} compressed bytes, in the middle of the gzip stream",
-                "a whole gzip stream",
-                detail="The file looks cut short, as after an upload that broke off.",
-            )
-
-
-_DECODERS: tuple[tuple[bytes, str, Callable[[], _Decoder]], ...] = ((b"\x1f\x8b", "gzip", _Gzip),)
-_UNSUPPORTED = (
-    (b"PK\x03\x04", "a zip archive (or an Excel file)"),
-    (b"BZh", "bzip2"),
-    (b"\xfd7zXZ\x00", "xz"),
-    (b"\x28\xb5\x2f\xfd", "zstd"),
-    (b"PAR1\x15", "Parquet"),  # the magic and the first page's header: PAR1 alone may be a column's name
-)
-_MAGIC_BYTES = 10
+_READABLE = "plain text, alone or compressed with gzip, bzip2, xz, zstd or zip"
 
 
 class Content:
@@ -129,37 +32,38 @@ class Content:
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the content in pieces. Raises StreamFault at a fault, and whatever the chunks raise."""
-        head = b""
-        for chunk in self._chunks:
-            head += self._count(chunk)
-            if len(head) >= _MAGIC_BYTES:
-                break
-        decoder = self._decoder(head)
-        if decoder is None:
-            if head:
-                yield self._emit(head)
-            for chunk in self._chunks:
-                if chunk:
-                    yield self._emit(self._count(chunk))
-            return
-        for piece in decoder.feed(head):
-            yield self._emit(piece)
-        for chunk in self._chunks:
-            for piece in decoder.feed(self._count(chunk)):
-                yield self._emit(piece)
-        decoder.finish()
-
-    def _decoder(self, head: bytes) -> _Decoder | None:
-        for magic, name, build in _DECODERS:
-            if head.startswith(magic):
-                self.compression = name
-                return build()
-        for magic, name in _UNSUPPORTED:
-            if head.startswith(magic) and (magic != b"BZh" or head[4:10] == b"1AY&SY"):
+        head, pieces = _with_head(self._count(chunk) for chunk in self._chunks)
+        container = container_of(head)
+        if container is not None:
+            self.compression = container.value
+            head, pieces = _with_head(self._opened(container, pieces))
+            inner = container_of(head)
+            if inner is not None:
                 raise StreamFault(
-                    Rule.COMPRESSION, f"the first bytes of {name}", "plain text or gzip", byte_offset=0, line=1
+                    Rule.ARCHIVE, f"{inner} inside {container}", "a text file, compressed once", byte_offset=0, line=1
                 )
-        return None
+        foreign = foreign_kind(head)
+        if foreign is not None:
+            inside = f" inside {container}" if container else ""
+            raise StreamFault(Rule.COMPRESSION, f"{foreign}{inside}", _READABLE, byte_offset=0, line=1)
+        for piece in pieces:
+            if piece:
+                yield self._emit(piece)
+
+    def _opened(self, container: Container, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        match container:
+            case Container.GZIP:
+                return gunzip(pieces)
+            case Container.BZIP2:
+                return bunzip2(pieces)
+            case Container.XZ:
+                return unxz(pieces)
+            case Container.ZSTD:
+                return unzstd(pieces)
+            case Container.ZIP:
+                return unzip(pieces, self._limits.decompressed_bytes)
+            case _ as never:
+                assert_never(never)
 
     def _count(self, chunk: bytes) -> bytes:
         self.compressed_bytes += len(chunk)
@@ -185,3 +89,27 @@ class Content:
                 f"at most {limits.compression_ratio} bytes of content for a compressed byte",
             )
         return piece
+
+
+def _with_head(pieces: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first HEAD_BYTES, and all pieces from the start; a fault of the pieces is raised where it stood."""
+    source = iter(pieces)
+    held: list[bytes] = []
+    size = 0
+    fault: StreamFault | None = None
+    try:
+        for piece in source:
+            held.append(piece)
+            size += len(piece)
+            if size >= HEAD_BYTES:
+                break
+    except StreamFault as stop:
+        fault = stop
+
+    def again() -> Iterator[bytes]:
+        yield from held
+        if fault is not None:
+            raise fault
+        yield from source
+
+    return b"".join(held)[:HEAD_BYTES], again()

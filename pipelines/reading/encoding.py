@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.errors import ConfigurationError
-from pipelines.reading.decompression import StreamFault
+from pipelines.reading.stream_fault import StreamFault
 from pipelines.reading.violations import Rule
 
 __all__ = ["Text", "is_utf8", "likely_encoding", "utf8_faults"]

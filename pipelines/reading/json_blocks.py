@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.reading.csv_blocks import Positions, line_ends, slices
-from pipelines.reading.decompression import StreamFault
+from pipelines.reading.stream_fault import StreamFault
 
 __all__ = ["ArrayFault", "JsonBlock", "split_array", "split_lines"]
 

@@ -12,10 +12,11 @@ from pipelines.contracts.model import CsvFormat, Dataset
 from pipelines.reading.collector import Collector, StopReading
 from pipelines.reading.csv_blocks import BLOCK_BYTES
 from pipelines.reading.csv_reader import CsvReader
-from pipelines.reading.decompression import Content, StreamFault
+from pipelines.reading.decompression import Content
 from pipelines.reading.encoding import Text
 from pipelines.reading.json_reader import JsonArrayReader, JsonLinesReader
 from pipelines.reading.rows import Plan, RowJudge
+from pipelines.reading.stream_fault import StreamFault
 from pipelines.reading.summary import ChunkSource, ReadRequest, ReadSummary, RowSink
 from pipelines.reading.violations import Rule, Sample
 

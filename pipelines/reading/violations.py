@@ -37,13 +37,13 @@ class Rule(StrEnum):
     )
     COMPRESSION = (
         "compression",
-        "the compressed stream is damaged or cut short",
-        "compress the file again and send it whole",
+        "the file is no text and no compressed stream that can be read: damaged, cut short, or of another format",
+        "send text, or compress it again (gzip, bzip2, xz, zstd, or zip with one file) and send it whole",
     )
     ARCHIVE = (
         "archive",
-        "the archive does not hold exactly one readable file",
-        "send one file in each archive, without a password",
+        "the archive does not hold exactly one readable text file",
+        "send one text file in each archive, compressed once and without a password",
     )
     OBJECT_SIZE = "object_size", "the object is larger than the limit", "split the file, or raise limits.object_bytes"
     DECOMPRESSED_SIZE = (

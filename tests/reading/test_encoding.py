@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipelines.reading.decompression import StreamFault
 from pipelines.reading.encoding import Text
+from pipelines.reading.stream_fault import StreamFault
 
 
 def cut(content: bytes, size: int) -> Iterator[bytes]:

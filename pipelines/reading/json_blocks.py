@@ -29,7 +29,7 @@ class JsonBlock:
     """Records of one block: `starts` and `ends` delimit each; `line_ends` are the block's own.
 
     `byte_offset` and `first_line` say where the block starts in the text. `oversized` marks a single record that was cut off
-    because it is larger than the limit.
+    because it is larger than the limit, `cut_short` one that the text ends in.
     """
 
     content: bytes
@@ -39,6 +39,7 @@ class JsonBlock:
     ends: Positions
     line_ends: Positions
     oversized: bool = False
+    cut_short: bool = False
 
     def line_of(self, position: int) -> int:
         """The line a position of the block lies on, as an editor counts."""
@@ -164,10 +165,13 @@ def split_array(
             commas = commas[commas < end]
         elif not len(commas):
             if buffer.at_end:
-                here = line + len(line_ends(octets, content, len(content)))
+                lines = line_ends(octets, content, len(content))
+                if content.strip(WHITESPACE):
+                    whole = np.array([len(content)])
+                    yield JsonBlock(content, offset, line, np.zeros(1, np.int64), whole, lines, cut_short=True)
                 yield ArrayFault(
                     offset + len(content),
-                    here,
+                    line + len(lines),
                     "the end of the file",
                     "the array's closing bracket; the file looks cut short",
                 )
@@ -186,13 +190,16 @@ def split_array(
         starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
         block = content[: stop + 1]
         lines = line_ends(octets[: stop + 1], block, len(block))
-        empty = end is not None and first and len(ends) == 1 and not content[:end].strip(WHITESPACE)
-        if not empty:
+        is_empty = end is not None and first and len(ends) == 1 and not content[:end].strip(WHITESPACE)
+        if not is_empty:
             yield JsonBlock(block, offset, line, starts, ends, lines)
         first = False
         offset += stop + 1
         line += len(lines)
         buffer.content, wanted = content[stop + 1 :], block_bytes
+        if end is not None and content[end : end + 1] == b"}":
+            yield ArrayFault(offset - 1, line, "}", "a comma or the array's closing bracket")
+            return
         if end is not None:
             yield from _behind(buffer, offset, line)
             return

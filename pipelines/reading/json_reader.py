@@ -82,6 +82,7 @@ class _JsonReader:
         objects: list[dict[str, JsonValue]] = []
         places: list[int] = []
         spans: list[tuple[int, int]] = []
+        is_over = False
         for record in records:
             start, end = int(block.starts[record]), int(block.ends[record])
             raw = block.content[start:end]
@@ -94,7 +95,9 @@ class _JsonReader:
                 continue
             value = parse_record(raw, limits.depth)
             if isinstance(value, JsonFault):
-                self._syntax_fault(block, start, value)
+                if self._syntax_fault(block, start, value):
+                    is_over = True
+                    break
             elif not isinstance(value, dict):
                 self._refuse(block, place, Rule.JSON_SHAPE, written(value)[:300], "an object")
             elif len(value) > limits.columns:
@@ -110,13 +113,17 @@ class _JsonReader:
                     objects, places, spans = [], [], []
         if objects:
             self._judge_objects(block, objects, places, spans)
+        if is_over:
+            raise StopReading
 
     def _refuse(self, block: JsonBlock, place: int, rule: Rule, found: str, expected: str) -> None:
         self.rows_broken += 1
         self._broken(block, place, rule, found, expected)
 
-    def _syntax_fault(self, block: JsonBlock, start: int, fault: JsonFault) -> None:
+    def _syntax_fault(self, block: JsonBlock, start: int, fault: JsonFault) -> bool:
+        """Report it; whether nothing behind it can be aligned."""
         self._refuse(block, start + fault.position, fault.rule, fault.found, fault.expected)
+        return False
 
     def _encoding_faults(self, block: JsonBlock) -> frozenset[int]:
         if is_utf8(block.content):
@@ -310,11 +317,11 @@ class JsonLinesReader(_JsonReader):
         self._judge.judge(RowBlock(rows, lines, cells, locate, records, block.starts + self._offset(block, 0)))
         return True
 
-    def _syntax_fault(self, block: JsonBlock, start: int, fault: JsonFault) -> None:
+    def _syntax_fault(self, block: JsonBlock, start: int, fault: JsonFault) -> bool:
         line_end = block.content.find(b"\n", start)
         if 0 <= line_end < start + fault.position:  # what is missing is missing on this line, not on the next
             fault = replace(fault, position=line_end - start)
-        super()._syntax_fault(block, start, fault)
+        return super()._syntax_fault(block, start, fault)
 
     def _first_keys(self, block: JsonBlock) -> dict[str, str]:
         """By which key the file's first record names each column."""
@@ -374,7 +381,16 @@ class JsonArrayReader(_JsonReader):
             raise StopReading
         self._finish()
 
-    def _syntax_fault(self, block: JsonBlock, start: int, fault: JsonFault) -> None:
+    def _syntax_fault(self, block: JsonBlock, start: int, fault: JsonFault) -> bool:
+        if block.cut_short and fault.rule is Rule.JSON_SYNTAX and _is_behind(fault, block.content):
+            return False  # as far as it goes the record is right: the fault is that the text ends
         super()._syntax_fault(block, start, fault)
-        if fault.rule is Rule.JSON_SYNTAX:
-            raise StopReading
+        return fault.rule is Rule.JSON_SYNTAX
+
+
+def _is_behind(fault: JsonFault, record: bytes) -> bool:
+    """Whether a fault of syntax says no more than that the record's text ends too soon: in a string, a word or between them."""
+    rest = record[fault.position :].strip(_WHITESPACE)
+    if rest.startswith(b'"'):
+        return b"\n" not in rest and b"\r" not in rest
+    return any(word.startswith(rest) for word in (b"true", b"false", b"null", b"-"))

@@ -291,6 +291,7 @@ _EXAMPLES: dict[Rule, tuple[int | None, str | None, str, str]] = {
     Rule.HEADER_SIZE: (1, None, "a header of more than 256 KiB", "at most 256 KiB"),
     Rule.HEADER_MISSING: (1, None, "no header", "a row of column names"),
     Rule.HEADER_BLANK: (1, None, "an empty name for column 3", "a name for every column"),
+    Rule.HEADER_REPEATED: (343, None, "19 fields: year,month,day,dep_time,…", "the header in line 1 only"),
     Rule.HEADER_DUPLICATE: (1, "origin", "origin in columns 13 and 14", "every name once"),
     Rule.JSON_SYNTAX: (3, None, "NaN", "a JSON value"),
     Rule.JSON_SHAPE: (1, None, "an object", "an array of objects"),

@@ -5,6 +5,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -153,6 +155,20 @@ class CellParser:
                 texts = [None if not f.quoted and f.text in nulls else f.text for f in fields]
                 columns[position] = pa.array(texts, pa.string())
         return columns
+
+    def repeats_header(self, columns: Sequence[pa.Array]) -> "npt.NDArray[np.bool_] | None":
+        """Which rows hold the header's names in every column that is read; None when none does, or one column alone is read."""
+        read = [(name, column) for name, column in zip(self._names, columns, strict=True) if len(column)]
+        if len(read) < 2:
+            return None
+        repeated: npt.NDArray[np.bool_] | None = None
+        for name, column in read:
+            same = pc.fill_null(pc.equal(column, name), False)
+            if not pc.any(same).as_py():
+                return None
+            here = same.to_numpy(zero_copy_only=False)
+            repeated = here if repeated is None else repeated & here
+        return repeated if repeated is not None and repeated.any() else None
 
     def matched(self, columns: Sequence[pa.Array], *, has_quotes: bool) -> dict[str, Cells]:
         """The cells of each column of the contract that the file has."""

@@ -147,6 +147,7 @@ class CsvReader:
                 records = self._ragged(block, records)
                 columns = self._parse_again(block, records) if len(records) else None
             if columns is not None:
+                columns, records = self._repeated_headers(block, columns, records)
                 columns, records = self._oversized_cells(block, columns, records)
                 self._judge.judge(self._row_block(block, columns, records))
         if block.oversized or (block.unclosed and block.is_last):
@@ -211,6 +212,23 @@ class CsvReader:
             f"{fields} field{'' if fields == 1 else 's'}: {text}",
         )
 
+    def _repeated_headers(
+        self, block: CsvBlock, columns: list[pa.Array], records: Positions
+    ) -> tuple[list[pa.Array], Positions]:
+        """Report rows that are the header once more, as in files joined into one; returns the rows without them."""
+        parser = self._parser
+        assert parser is not None  # noqa: S101 - the header has been read
+        repeated = parser.repeats_header(columns)
+        if repeated is None:
+            return columns, records
+        rows = np.flatnonzero(repeated)
+        room = self._collector.wanted(Rule.HEADER_REPEATED, None)
+        samples = [self._row_sample(block, int(records[r]), parser.width) for r in rows[:room]]
+        self._collector.add(Rule.HEADER_REPEATED, None, samples, "the header in line 1 only", count=len(rows))
+        self.rows_broken += len(rows)
+        keep = pa.array(~repeated)
+        return [c.filter(keep) if len(c) else c for c in columns], records[~repeated]
+
     def _oversized_cells(
         self, block: CsvBlock, columns: list[pa.Array], records: Positions
     ) -> tuple[list[pa.Array], Positions]:
@@ -237,7 +255,7 @@ class CsvReader:
             return columns, records
         self.rows_broken += int(wrong.sum())
         keep = pa.array(~wrong)
-        return [c.filter(keep) for c in columns], records[~wrong]
+        return [c.filter(keep) if len(c) else c for c in columns], records[~wrong]
 
 
 def _blank(block: CsvBlock) -> Mask | None:

@@ -120,6 +120,11 @@ class Rule(StrEnum):
     HEADER_MISSING = "header_missing", "the file has no header row", "the first row must name the columns"
     HEADER_BLANK = "header_blank", "a column name in the header is empty", "name every column"
     HEADER_DUPLICATE = "header_duplicate", "two columns of the file have the same name", "name every column once"
+    HEADER_REPEATED = (
+        "header_repeated",
+        "a row repeats the header",
+        "send the header once, as the first line; of files joined into one, drop the others' headers",
+    )
     # JSON
     JSON_SYNTAX = (
         "json_syntax",

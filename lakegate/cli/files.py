@@ -12,7 +12,7 @@ from lakegate.cli.output import Exit, JsonOption, console, counted, print_json, 
 from pipelines.contracts.model import Dataset
 from pipelines.errors import ConfigurationError, ObjectGoneError
 from pipelines.intake.routing import event_day
-from pipelines.reading.violations import Violation
+from pipelines.reading.violations import Sample, Violation
 from pipelines.reports import BatchReport, FileEnding, FileReport
 
 __all__ = ["add_to", "landing_key", "landing_keys"]
@@ -186,9 +186,14 @@ def _violation(violation: Violation) -> dict[str, Any]:
         "found": _text(violation.found),
         "expected": _text(violation.expected),
         "count": violation.count,
-        "samples": [{"line": s.line, "byte_offset": s.byte_offset, "found": _text(s.found)} for s in violation.samples],
+        "samples": [_sample(s) for s in violation.samples],
         "message": _text(violation.message),
     }
+
+
+def _sample(sample: Sample) -> dict[str, Any]:
+    said = {"line": sample.line, "byte_offset": sample.byte_offset, "found": _text(sample.found)}
+    return said if sample.raw is None else said | {"raw": _text(sample.raw)}
 
 
 def _text(text: str) -> str:

@@ -40,11 +40,12 @@ class _Model(BaseModel):
 
 
 class ReportedSample(_Model):
-    """One place where a rule was broken."""
+    """One place where a rule was broken; `raw` is the record it stands in, capped, where there is one."""
 
     line: int | None
     byte_offset: int | None
     found: str
+    raw: str | None = None
 
 
 class ReportedViolation(_Model):
@@ -177,6 +178,8 @@ def report_lines(report: QuarantineReport, *, markdown: bool = False) -> list[st
         place = ":".join([name, *([str(violation.line)] if violation.line is not None else [])])
         where = f"{place}:{show(violation.column)}" if violation.column else place
         lines.append(f"{where}: {show(violation.message)} [{show(violation.rule)}]")
+        if violation.samples and violation.samples[0].raw:
+            lines.append(f"{where}: the record: {show(violation.samples[0].raw)}")
     hidden = report.violations_total - sum(v.count for v in report.violations)
     if hidden > 0:
         lines.append(f"{name}: {hidden:,} more are not listed")
@@ -201,7 +204,8 @@ def _reported(violation: Violation) -> ReportedViolation:
 
 
 def _sample(sample: Sample) -> ReportedSample:
-    return ReportedSample(line=sample.line, byte_offset=sample.byte_offset, found=_encodable(sample.found))
+    raw = None if sample.raw is None else _encodable(sample.raw)
+    return ReportedSample(line=sample.line, byte_offset=sample.byte_offset, found=_encodable(sample.found), raw=raw)
 
 
 def _encodable(text: str) -> str:

@@ -6,21 +6,25 @@ from dataclasses import dataclass, field
 
 from pipelines.reading.violations import MAX_SAMPLES, MAX_VIOLATIONS, Rule, Sample, Violation
 
-__all__ = ["MAX_FOUND", "Collector", "StopReading", "capped", "shown"]
+__all__ = ["MAX_FOUND", "MAX_RAW", "Collector", "StopReading", "capped", "shown"]
 
 MAX_FOUND = 256
 """Characters of found text that a violation or sample keeps."""
+MAX_RAW = 1_000
+"""Characters of a record's raw text that a sample keeps."""
 _MAX_SHOWN = 80
 _MAX_KINDS = 10_000
+_MAX_RAW_KINDS = 1_000
+"""Kinds of breaches whose samples keep raw text: many more than are listed, and few enough to hold."""
 
 
 class StopReading(Exception):  # noqa: N818 - it is no error: the fault is already among the violations
     """Reading cannot go on behind a fault that has been collected: the file's alignment or its limits are gone."""
 
 
-def capped(text: str) -> str:
-    """At most MAX_FOUND characters of a text, an ellipsis in place of the rest."""
-    return text if len(text) <= MAX_FOUND else text[: MAX_FOUND - 1] + "…"
+def capped(text: str, most: int = MAX_FOUND) -> str:
+    """At most `most` characters of a text, an ellipsis in place of the rest."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def shown(text: str) -> str:
@@ -88,9 +92,13 @@ class Collector:
         elif samples and _place(samples[0]) < _place(breaches.first):
             breaches.first, breaches.expected, breaches.detail = samples[0], expected, detail
         breaches.count += number
-        breaches.samples += [Sample(s.line, s.byte_offset, capped(s.found)) for s in samples[:MAX_SAMPLES]]
+        breaches.samples += [self._kept(s) for s in samples[:MAX_SAMPLES]]
         breaches.samples.sort(key=_place)
         del breaches.samples[MAX_SAMPLES:]
+
+    def _kept(self, sample: Sample) -> Sample:
+        raw = capped(sample.raw, MAX_RAW) if sample.raw and len(self._kinds) <= _MAX_RAW_KINDS else None
+        return Sample(sample.line, sample.byte_offset, capped(sample.found), raw)
 
     def room(self, rule: Rule, column: str | None, severity: str = "reject", expectation: str | None = None) -> int:
         """How many more samples this kind of breach would keep; where it is 0, `add` needs a count only."""

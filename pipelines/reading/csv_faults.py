@@ -14,6 +14,7 @@ from pipelines.reading.csv_blocks import CsvBlock, Positions
 from pipelines.reading.csv_cells import CellParser
 from pipelines.reading.encoding import Text, is_utf8, likely_encoding, utf8_faults
 from pipelines.reading.limits import Limits
+from pipelines.reading.raw import raw_text
 from pipelines.reading.violations import Rule, Sample
 
 __all__ = ["CsvFaults", "Mask"]
@@ -65,8 +66,13 @@ class CsvFaults:
         self, block: CsvBlock, place: int, rule: Rule, found: str, expected: str, detail: str | None = None
     ) -> None:
         """Report one fault of the file or a record at a position of the block."""
-        sample = Sample(block.line_of(place), self.offset(block, place), found)
-        self._collector.add(rule, None, [sample], expected, detail=detail)
+        self._collector.add(rule, None, [self.sample(block, place, found)], expected, detail=detail)
+
+    def sample(self, block: CsvBlock, place: int, found: str) -> Sample:
+        """A sample at a position of the block, with the record it stands in."""
+        record = int(np.searchsorted(block.ends, place, side="right"))
+        raw = raw_text(block.content, int(block.starts[record]), int(block.ends[record]))
+        return Sample(block.line_of(place), self.offset(block, place), found, raw)
 
     # ---- bytes ----------------------------------------------------------------------------------------------------
 
@@ -101,9 +107,7 @@ class CsvFaults:
         records, firsts = np.unique(records, return_index=True)
         bad[records] = True
         room = self._collector.wanted(rule, None)
-        samples = [
-            Sample(block.line_of(p), self.offset(block, p), found(p)) for p in (int(places[i]) for i in firsts[:room])
-        ]
+        samples = [self.sample(block, p, found(p)) for p in (int(places[i]) for i in firsts[:room])]
         self._collector.add(rule, None, samples, expected, count=len(records), detail=detail)
 
     # ---- structure ------------------------------------------------------------------------------------------------
@@ -152,9 +156,7 @@ class CsvFaults:
             column = None if parser is None or field < 0 else parser.column_name(field)
             chosen = places[(fields == field) & (is_bare == bool(kind & 1))]
             room = self._collector.wanted(rule, column)
-            samples = [
-                Sample(block.line_of(p), self.offset(block, p), self._snippet(block, p)) for p in chosen[:room].tolist()
-            ]
+            samples = [self.sample(block, p, self._snippet(block, p)) for p in chosen[:room].tolist()]
             detail = self._spread(block, int(chosen[0]))
             self._collector.add(rule, column, samples, _QUOTE_EXPECTED[rule], count=len(chosen), detail=detail)
 

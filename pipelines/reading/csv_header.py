@@ -6,7 +6,7 @@ from pipelines.reading.csv_cells import CellParser, split_record
 from pipelines.reading.csv_faults import CsvFaults
 from pipelines.reading.headers import Matching, likely_delimiter, likely_name, match_columns
 from pipelines.reading.rows import Plan
-from pipelines.reading.violations import Rule, Sample
+from pipelines.reading.violations import Rule
 
 __all__ = ["CsvHeader", "is_broken"]
 
@@ -71,7 +71,7 @@ class CsvHeader:
         seen: dict[str, int] = {}
         fatal = False
         for position, name in enumerate(self.names):
-            sample = Sample(1, self._faults.offset(block, min(starts[position], len(raw))), name)
+            sample = self._faults.sample(block, min(starts[position], len(raw) - 1), name)
             if not name.strip():
                 fatal = True
                 self._collector.add(
@@ -90,17 +90,17 @@ class CsvHeader:
         dataset, text = self._plan.dataset, raw.decode("utf-8", "replace").rstrip("\r\n")
         extra = [self.names[p] for p in matching.extra]
         for fault in matching.collisions:
-            place = self._faults.offset(block, starts[fault.position or 0])
-            self._collector.add(Rule.HEADER_DUPLICATE, fault.column, [Sample(1, place, fault.found)], fault.expected)
+            sample = self._faults.sample(block, min(starts[fault.position or 0], len(raw) - 1), fault.found)
+            self._collector.add(Rule.HEADER_DUPLICATE, fault.column, [sample], fault.expected)
         delimiter = likely_delimiter(text, self._delimiter, dataset) if matching.missing else None
         for name in matching.missing:
             if not self._allowed_to_miss(name):
                 detail = delimiter or likely_name(name, dataset, extra)
-                self._collector.add(Rule.COLUMN_MISSING, name, [Sample(1, self._faults.offset(block, 0), text)],
+                self._collector.add(Rule.COLUMN_MISSING, name, [self._faults.sample(block, 0, text)],
                                     f"a column {name} in the header", detail=detail)  # fmt: skip
         if dataset.schema_.new_columns == "reject":
             for position in matching.extra:
-                sample = Sample(1, self._faults.offset(block, starts[position]), self.names[position])
+                sample = self._faults.sample(block, min(starts[position], len(raw) - 1), self.names[position])
                 self._collector.add(Rule.COLUMN_UNEXPECTED, self.names[position], [sample],
                                     "only columns that the contract knows", detail=delimiter)  # fmt: skip
 

@@ -109,9 +109,7 @@ class CsvReader:
 
     def _short_blank(self, block: CsvBlock, records: Positions) -> None:
         room = self._collector.wanted(Rule.SHORT_ROW, None)
-        samples = [
-            Sample(int(block.lines[r]), self._faults.offset(block, int(block.starts[r])), "") for r in records[:room]
-        ]  # fmt: skip
+        samples = [self._faults.sample(block, int(block.starts[r]), "") for r in records[:room]]
         self._collector.add(
             Rule.SHORT_ROW, None, samples, f"{len(self._header.names)} fields; the line is blank", count=len(records)
         )
@@ -206,11 +204,7 @@ class CsvReader:
     def _row_sample(self, block: CsvBlock, record: int, fields: int) -> Sample:
         start, end = int(block.starts[record]), int(block.ends[record])
         text = block.content[start : min(end, start + 1_000)].decode("utf-8", "replace").rstrip("\r\n")
-        return Sample(
-            int(block.lines[record]),
-            self._faults.offset(block, start),
-            f"{fields} field{'' if fields == 1 else 's'}: {text}",
-        )
+        return self._faults.sample(block, start, f"{fields} field{'' if fields == 1 else 's'}: {text}")
 
     def _repeated_headers(
         self, block: CsvBlock, columns: list[pa.Array], records: Positions
@@ -245,8 +239,7 @@ class CsvReader:
             if len(rows):
                 wrong[rows] = True
                 samples = [
-                    Sample(int(block.lines[records[r]]), self._faults.offset(block, int(block.starts[records[r]])),
-                           f"{int(offsets[r + 1] - offsets[r]):,} bytes")
+                    self._faults.sample(block, int(block.starts[records[r]]), f"{int(offsets[r + 1] - offsets[r]):,} bytes")
                     for r in rows[:10]
                 ]  # fmt: skip
                 self._collector.add(Rule.CELL_SIZE, parser.column_name(index), samples, f"at most {limit:,} bytes a cell",

@@ -18,7 +18,7 @@ from pipelines.reading.json_blocks import ArrayFault, JsonBlock, split_array, sp
 from pipelines.reading.json_cells import taker
 from pipelines.reading.json_fast import FastLines
 from pipelines.reading.json_objects import JsonFault, JsonValue, parse_record, value_positions, written
-from pipelines.reading.raw import RawRecords
+from pipelines.reading.raw import RawRecords, raw_text
 from pipelines.reading.rows import Plan, RowBlock, RowJudge
 from pipelines.reading.violations import Rule, Sample
 
@@ -66,7 +66,9 @@ class _JsonReader:
         return self._text.bom_bytes + block.byte_offset + position
 
     def _sample(self, block: JsonBlock, position: int, found: str) -> Sample:
-        return Sample(block.line_of(position), self._offset(block, position), found)
+        record = min(int(np.searchsorted(block.ends, position, side="right")), len(block.ends) - 1)
+        raw = raw_text(block.content, int(block.starts[record]), int(block.ends[record])).strip()
+        return Sample(block.line_of(position), self._offset(block, position), found, raw)
 
     def _broken(self, block: JsonBlock, position: int, rule: Rule, found: str, expected: str) -> None:
         # Records come in file order: once the samples are there, the number is all that is left to know.

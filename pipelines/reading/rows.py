@@ -196,8 +196,8 @@ class RowJudge:
         severity = breach.severity if breach.severity in ("warn", "block") else "reject"
         room = self._collector.wanted(breach.rule, breach.column, severity, breach.expectation)
         samples = [
-            Sample(int(block.lines[row]), block.locate(int(row), breach.column), text_of(int(row)))
-            for row in breach.rows[:room]
+            Sample(int(block.lines[row]), block.locate(row, breach.column), text_of(row), block.raw(row))
+            for row in breach.rows[:room].tolist()
         ]
         self._collector.add(
             breach.rule,

@@ -106,8 +106,8 @@ def test_the_json_has_exactly_the_documented_shape(here: Path) -> None:
                         "expected": expected,
                         "count": 2,
                         "samples": [
-                            {"line": 3, "byte_offset": 26, "found": "much"},
-                            {"line": 4, "byte_offset": 35, "found": "more"},
+                            {"line": 3, "byte_offset": 26, "found": "much", "raw": "2,much,b"},
+                            {"line": 4, "byte_offset": 35, "found": "more", "raw": "3,more,c"},
                         ],
                         "message": answer.json["files"][1]["violations"][0]["message"],
                     }

@@ -148,3 +148,11 @@ def test_every_rule_has_a_likely_cause(rule: Rule) -> None:
 def test_the_structural_fault_explains_the_others() -> None:
     made = report(violation(Rule.TYPE), violation(Rule.COLUMN_MISSING, "x", 1))
     assert "header" in made.likely_cause
+
+
+def test_the_record_is_shown_behind_its_fault_and_commands_nothing() -> None:
+    hostile = violation(samples=(Sample(7, 120, "abc", 'abc,"\x1b[2J\n"'), Sample(8, 130, "abd", "abd,1")))
+    made = report(hostile)
+    assert report_lines(made)[1] == r'landing/flights/2026-11-01.csv:7:dep_time: the record: abc,"\x1b[2J\n"'
+    assert [s.raw for s in made.violations[0].samples] == ['abc,"\x1b[2J\n"', "abd,1"]
+    assert QuarantineReport.model_validate_json(made.model_dump_json()) == made

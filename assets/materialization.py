@@ -5,6 +5,7 @@ backfill, a schedule) makes the files of its days due again, on purpose, and tak
 what this run may touch: what another live run holds is left to it.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import cast
@@ -161,6 +162,13 @@ def _day_metadata(reports: Sequence[BatchReport], rows_in_table: int) -> dict[st
     if partitions:
         shown = ", ".join(partitions[:20]) + (" …" if len(partitions) > 20 else "")
         metadata["partitions"] = dg.MetadataValue.text(shown)
+    rescued: Counter[str] = Counter()
+    for report in reports:
+        rescued.update(report.rescued)
+    if rescued:
+        metadata["values rescued"] = dg.MetadataValue.int(rescued.total())
+        columns = [dg.TableRecord({"column in the file": n, "values": c}) for n, c in rescued.most_common(_FILES_SHOWN)]
+        metadata["values rescued by column"] = dg.MetadataValue.table(columns)
     snapshots = [str(r.committed.snapshot_id) for r in reports if r.committed]
     if snapshots:
         metadata["snapshot id"] = dg.MetadataValue.text(snapshots[-1])

@@ -171,6 +171,7 @@ class _Work:
             rows_read=summary.rows_read,
             read_complete=summary.read_complete,
             warnings=summary.warnings,
+            rescued=summary.rescued,
             partitions=stage.partition_paths,
             seconds=seconds,
         )

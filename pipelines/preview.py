@@ -74,6 +74,7 @@ def preview(
         rows_read=summary.rows_read,
         read_complete=summary.read_complete,
         warnings=summary.warnings,
+        rescued=summary.rescued,
         partitions=tally.paths,
         seconds=summary.seconds,
     )

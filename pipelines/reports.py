@@ -1,5 +1,6 @@
 """What a batch came to, as values: what Dagster shows as metadata, the CLI prints and the tests assert on."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -33,7 +34,10 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
-    """One file's story in one batch. Rows are counts; `seconds` is reading time; `error` is set for RETRY alone."""
+    """One file's story in one batch. Rows are counts; `seconds` is reading time; `error` is set for RETRY alone.
+
+    `rescued` counts the values that went to `_rescued`, by the column's name in the file.
+    """
 
     key: str
     version_id: str
@@ -45,6 +49,7 @@ class FileReport:
     violations: tuple[Violation, ...] = ()
     violations_total: int = 0
     warnings: tuple[Violation, ...] = ()
+    rescued: Mapping[str, int] = field(default_factory=dict[str, int])
     partitions: tuple[str, ...] = ()
     quarantine_id: str | None = None
     report_key: str | None = None
@@ -55,7 +60,8 @@ class FileReport:
         """One line for the log: what happened to the file, without any of its content."""
         match self.outcome:
             case FileEnding.LOADED:
-                return f"{self.key!r}: loaded {self.rows_loaded:,} rows in {self.seconds * 1000:.0f} ms"
+                rescued = f", {sum(self.rescued.values()):,} values rescued" if self.rescued else ""
+                return f"{self.key!r}: loaded {self.rows_loaded:,} rows in {self.seconds * 1000:.0f} ms{rescued}"
             case FileEnding.QUARANTINED:
                 first = self.violations[0] if self.violations else None
                 where = f", first at line {first.line}" if first is not None and first.line is not None else ""
@@ -99,6 +105,15 @@ class BatchReport:
     def rows_loaded(self) -> int:
         """Rows that are in the table now because of this batch."""
         return sum(f.rows_loaded for f in self.files)
+
+    @property
+    def rescued(self) -> Mapping[str, int]:
+        """Values in `_rescued` because of this batch, by the column's name in the files."""
+        counts: Counter[str] = Counter()
+        for file in self.files:
+            if file.outcome is FileEnding.LOADED:
+                counts.update(file.rescued)
+        return counts
 
     @property
     def bytes_in(self) -> int:

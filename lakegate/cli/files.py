@@ -173,6 +173,11 @@ def _document(path: Path, report: FileReport) -> dict[str, Any]:
         "violations_total": report.violations_total,
         "violations": [_violation(v) for v in report.violations],
         **({"warnings": [_violation(v) for v in report.warnings]} if report.warnings else {}),
+        **(
+            {"values_rescued": {_text(name): n for name, n in report.rescued.items()}}
+            if report.rescued and accepted
+            else {}
+        ),
         **({"error": report.error or "the file went away"} if verdict == "failed" else {}),
     }
 
@@ -209,6 +214,9 @@ def _print(path: Path, report: FileReport) -> None:
                 f"[green]accepted[/green]  {safe(path)}: {counted(report.rows_read, 'row')}"
                 + (f" in {safe(where)}" if where else "")
             )
+            if report.rescued:
+                columns = ", ".join(f"{safe(name)} {n:,}" for name, n in list(report.rescued.items())[:10])
+                console.print(f"          {counted(sum(report.rescued.values()), 'value')} rescued: {columns}")
         case FileEnding.EMPTY:
             console.print(f"[yellow]empty[/yellow]     {safe(path)}: no row; what its key has in the table stays")
         case FileEnding.QUARANTINED:

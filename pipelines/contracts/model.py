@@ -160,15 +160,29 @@ class SchemaPolicy(ContractModel):
 
     new_columns: Literal["add", "rescue", "reject"] = Field(
         default="reject",
-        description="A column the contract does not know: `reject` the file, `rescue` it into `_rescued`, or `add` it to the table.",
+        description="A column the contract does not know: `reject` the file, `rescue` its values into `_rescued`, or `add` it to "
+        "the table as text.",
     )
     missing_columns: Literal["allow", "reject"] = Field(
         default="reject",
         description="A column of the contract that the file lacks: `reject` the file, or `allow` nulls.",
     )
-    type_changes: Literal["widen", "rescue", "reject"] = Field(
-        default="reject", description="A value that does not have the column's type: `reject`, `rescue` or `widen`."
+    type_changes: Literal["widen", "widen_or_rescue", "rescue", "reject"] = Field(
+        default="reject",
+        description="A value that does not have the column's type: `reject` the file; `rescue` the value into `_rescued`, with null "
+        "in its column where null is allowed; `widen` the column where Iceberg can (int to bigint, float to double, decimal "
+        "to more digits before the point), else reject; `widen_or_rescue`.",
     )
+
+    @property
+    def rescues_values(self) -> bool:
+        """Whether a value that is no value of its column goes to `_rescued`."""
+        return self.type_changes in ("rescue", "widen_or_rescue")
+
+    @property
+    def rescues(self) -> bool:
+        """Whether the table has the column `_rescued`."""
+        return self.rescues_values or self.new_columns == "rescue"
 
 
 class RowPolicy(ContractModel):

@@ -43,7 +43,7 @@ def _fields(dataset: Dataset) -> list[pa.Field]:
         pa.field(name, arrow_type(column), nullable=column.nullable and name not in required)
         for name, column in dataset.columns.items()
     ]
-    if "rescue" in (dataset.schema_.new_columns, dataset.schema_.type_changes):
+    if dataset.schema_.rescues:
         fields.append(pa.field(RESCUED, pa.string()))
     return fields
 

@@ -118,7 +118,7 @@ def _policies(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
     # What is in the grammar and not carried out yet is refused: a promise that nobody keeps is worse than none.
     for path, value, later, instead in (
         (("schema", "new_columns"), dataset.schema_.new_columns, ("add",), "reject"),
-        (("schema", "type_changes"), dataset.schema_.type_changes, ("widen", "rescue"), "reject"),
+        (("schema", "type_changes"), dataset.schema_.type_changes, ("widen", "widen_or_rescue"), "reject"),
         (
             ("rows", "on_bad"),
             dataset.rows.on_bad.value,

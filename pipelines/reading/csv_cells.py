@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pv
 
 from pipelines.contracts.model import ColumnType, CsvFormat
 from pipelines.reading.headers import Matching
+from pipelines.reading.rescue import Rescued
 from pipelines.reading.rows import Cells, Plan
 from pipelines.reading.values import Misfit, value_reader
 
@@ -183,13 +183,18 @@ class CellParser:
         """The same for a file of one column."""
         return self.matched([column] * self.width, has_quotes=has_quotes)
 
-    def rescued(self, columns: Sequence[pa.Array]) -> pa.Array | None:
-        """The `_rescued` column: JSON of the columns that the contract does not know, as text; None where there are none."""
+    def rescued(self, columns: Sequence[pa.Array]) -> Rescued | None:
+        """The cells of columns that the contract does not know; None where there are none."""
         if not self._extra:
             return None
-        names = [self._names[p] for p in self._extra]
-        rows = zip(*(columns[p].to_pylist() for p in self._extra), strict=True)
-        return pa.array([orjson.dumps(dict(zip(names, row, strict=True))).decode() for row in rows], pa.string())
+        rescued = Rescued(len(columns[self._extra[0]]))
+        for position in self._extra:
+            rescued.add_texts(self._names[position], columns[position])
+        return rescued
+
+    def name_of(self, _row: int, column: str) -> str:
+        """What the header calls a column of the contract that the file has."""
+        return self._names[self._columns[column]]
 
 
 class _LateNulls:

@@ -182,6 +182,7 @@ class CsvReader:
             RawRecords(block.content, block.starts[records], block.ends[records]),
             offsets,
             parser.rescued(columns),
+            parser.name_of,
         )
 
     def _ragged(self, block: CsvBlock, records: Positions) -> Positions:

@@ -38,17 +38,19 @@ def taker(column: Column) -> Taker:
 def _texts(values: list[JsonValue], kinds: tuple[type, ...]) -> Cells:
     wanted = frozenset((*kinds, type(None)))
     if all(type(value) in wanted for value in values):
-        return Cells(pa.array(values, pa.string()))
+        return Cells(pa.array(values, pa.string()), written=lambda row: written(values[row]))
     found = {row: written(value) for row, value in enumerate(values) if type(value) not in wanted}
     texts = [value if type(value) in wanted else None for value in values]
-    return Cells(pa.array(texts, pa.string()), None, np.array(list(found), np.int64), found)
+    rows = np.array(list(found), np.int64)
+    return Cells(pa.array(texts, pa.string()), None, rows, found, written=lambda row: written(values[row]))
 
 
 def _booleans(values: list[JsonValue]) -> Cells:
     found = {row: written(value) for row, value in enumerate(values) if value is not None and type(value) is not bool}
     typed = pa.array([value if type(value) is bool else None for value in values], pa.bool_())
     texts = typed.cast(pa.string())
-    return Cells(texts, typed, np.array(list(found), np.int64) if found else _NO_ROWS, found)
+    rows = np.array(list(found), np.int64) if found else _NO_ROWS
+    return Cells(texts, typed, rows, found, written=lambda row: written(values[row]))
 
 
 def _documents(values: list[JsonValue]) -> Cells:

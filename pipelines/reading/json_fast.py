@@ -62,7 +62,7 @@ class FastLines:
     def build(plan: Plan, keys: Mapping[str, str]) -> "FastLines | None":
         """The fast way for a dataset, if there is one. `keys` are the keys by which the file names columns, where known."""
         dataset = plan.dataset
-        if dataset.schema_.new_columns != "reject" or plan.limits.columns < len(dataset.file_columns):
+        if plan.limits.columns < len(dataset.file_columns):
             return None
         scales: list[int] = []
         wanted: dict[str, str] = {}

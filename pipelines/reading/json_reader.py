@@ -4,11 +4,10 @@ A JSON value's own kind counts: text is a string, a number is a number, and noth
 a text then means, and which rules it breaks, is decided as for CSV (`rows.py`).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 
 from pipelines.reading.collector import Collector, StopReading
 from pipelines.reading.csv_blocks import BLOCK_BYTES
@@ -19,6 +18,7 @@ from pipelines.reading.json_cells import taker
 from pipelines.reading.json_fast import FastLines
 from pipelines.reading.json_objects import JsonFault, JsonValue, parse_record, value_positions, written
 from pipelines.reading.raw import RawRecords, raw_text
+from pipelines.reading.rescue import NEW_COLUMN, Rescued
 from pipelines.reading.rows import Plan, RowBlock, RowJudge
 from pipelines.reading.violations import Rule, Sample
 
@@ -174,7 +174,7 @@ class _JsonReader:
         columns: dict[str, list[JsonValue]] = {name: [None] * count for name in self._plan.dataset.file_columns}
         keys: dict[str, list[str | None]] = {}
         rescue = self._plan.dataset.schema_.new_columns == "rescue"
-        rescued: list[str | None] = [None] * count
+        unknown: dict[str, list[tuple[int, JsonValue]]] = {}
         refused: set[int] = set()
         for row, members in enumerate(objects):
             extra: dict[str, JsonValue] = {}
@@ -193,7 +193,8 @@ class _JsonReader:
                         keys.setdefault(name, [None] * count)[row] = key
             if extra:
                 if rescue:
-                    rescued[row] = written(extra)
+                    for key, value in extra.items():
+                        unknown.setdefault(key, []).append((row, value))
                 else:
                     self._unexpected(block, spans[row], extra)
         kept = [row for row in range(count) if row not in refused]
@@ -216,11 +217,16 @@ class _JsonReader:
             return self._offset(block, places[kept[row]])
 
         lines = block.first_line + np.searchsorted(block.line_ends, starts)
-        texts = pa.array([rescued[row] for row in kept], pa.string()) if rescue else None
+
+        def name_of(row: int, column: str) -> str:
+            return (keys[column][kept[row]] if column in keys else None) or column
+
+        rescued = _rescued(unknown, kept) if unknown else None
         self._rows += len(kept)
         ends = np.array([spans[row][1] for row in kept], np.int64)
         raw = RawRecords(block.content, starts, ends)
-        self._judge.judge(RowBlock(len(kept), lines, cells, locate, raw, starts + self._offset(block, 0), texts))
+        offsets = starts + self._offset(block, 0)
+        self._judge.judge(RowBlock(len(kept), lines, cells, locate, raw, offsets, rescued, name_of))
 
     def _collision(self, block: JsonBlock, span: tuple[int, int], key: str, name: str) -> None:
         place = span[0] + value_positions(block.content[span[0] : span[1]]).get(key, 0)
@@ -251,6 +257,16 @@ class _JsonReader:
                 self._collector.withdraw(rule, name)
             sample = Sample(None, None, ", ".join(sorted(self._seen)[:20]))
             self._collector.add(Rule.COLUMN_MISSING, name, [sample], f"a key {name} in some record")
+
+
+def _rescued(unknown: Mapping[str, Sequence[tuple[int, JsonValue]]], kept: Sequence[int]) -> Rescued:
+    """The members under keys that the contract does not know, of the rows kept."""
+    rescued = Rescued(len(kept))
+    places = {row: place for place, row in enumerate(kept)}
+    for key, members in unknown.items():
+        values = ((places[row], written(v)) for row, v in members if row in places)
+        rescued.add(key, None, NEW_COLUMN, values)
+    return rescued
 
 
 class JsonLinesReader(_JsonReader):
@@ -316,7 +332,9 @@ class JsonLinesReader(_JsonReader):
 
         lines = block.first_line + np.searchsorted(block.line_ends, block.starts)
         records = RawRecords(block.content, block.starts, block.ends)
-        self._judge.judge(RowBlock(rows, lines, cells, locate, records, block.starts + self._offset(block, 0)))
+        offsets = block.starts + self._offset(block, 0)
+        judged = RowBlock(rows, lines, cells, locate, records, offsets, name_of=lambda _row, column: keys[column])
+        self._judge.judge(judged)
         return True
 
     def _syntax_fault(self, block: JsonBlock, start: int, fault: JsonFault) -> bool:

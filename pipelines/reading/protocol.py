@@ -86,6 +86,7 @@ def encode_summary(summary: ReadSummary) -> bytes:
     said["violations"] = [_violation(v) for v in summary.violations]
     said["warnings"] = [_violation(v) for v in summary.warnings]
     said["null_counts"] = dict(summary.null_counts)
+    said["rescued"] = dict(summary.rescued)
     return json.dumps(said).encode()
 
 

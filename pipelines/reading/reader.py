@@ -126,6 +126,7 @@ def _summary(
         source_columns=() if reader is None else reader.source_columns,
         null_counts=dict(nulls),
         seconds=time.perf_counter() - started,
+        rescued={} if judge is None else judge.rescued.by_column,
     )
 
 

@@ -4,7 +4,7 @@ Both formats end here: what a cell means and which rules it breaks is decided on
 dataset (converters, compiled rules, schema) is built once and used for every file.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from pipelines.reading.csv_blocks import Positions
 from pipelines.reading.expectations import FileExpectations, NativeExpectations
 from pipelines.reading.limits import Limits, limits_of
 from pipelines.reading.partitions import PartitionCount
+from pipelines.reading.rescue import Rescued, RescuedCounts, json_text
 from pipelines.reading.rules import Breach, ColumnRules, typed_value
 from pipelines.reading.unique import KeyIndex, shown_key
 from pipelines.reading.values import Misfit, describe
@@ -43,6 +44,9 @@ class Plan:
         self.expected = {name: describe(column) for name, column in dataset.columns.items()}
         self.rules = {name: ColumnRules(dataset, name) for name in dataset.columns}
         self.expectations = NativeExpectations(dataset)
+        rescue = dataset.schema_.rescues_values
+        # A value that is no value of its column goes to `_rescued`, where the column may hold null instead.
+        self.rescuable = frozenset(n for n, rules in self.rules.items() if rescue and rules.required_rule is None)
         # What the CSV reader has worked out about a header without a fault, for the next file that begins with the same bytes.
         self.headers: dict[bytes, tuple[tuple[str, ...], Any]] = {}
 
@@ -54,7 +58,7 @@ class Cells:
     `values` is set when the texts are typed already. `misfits` are cells whose form alone rules the type out (a JSON
     string for a number): their text is null, `found` says what stood there. `late_nulls` makes texts null that are no value of
     the type, such as a quoted empty cell in a column of numbers; where all texts convert there is none. With `found_text`, `texts` are the
-    values themselves and a cell's own text is asked for.
+    values themselves and a cell's own text is asked for. `written` gives a cell as JSON; without it, it is the text.
     """
 
     texts: pa.Array
@@ -63,6 +67,7 @@ class Cells:
     found: Mapping[int, str] = field(default_factory=dict[int, str])
     late_nulls: Callable[[pa.Array], pa.Array] | None = None
     found_text: Callable[[int], str] | None = None
+    written: Callable[[int], str] | None = None
 
 
 @dataclass(slots=True)
@@ -71,7 +76,7 @@ class RowBlock:
 
     `locate` gives the byte offset of a row's cell (of the row when the column is None) in the content; `raw` a row's record
     as it stands in the file, capped (`raw.py`). `offsets` are the byte offsets of all rows, where they are cheap to tell.
-    `rescued` is the `_rescued` column where the contract asks for one.
+    `rescued` holds what goes to `_rescued`, if there is anything yet; `name_of` is what the file calls a column in a row.
     """
 
     rows: int
@@ -80,7 +85,8 @@ class RowBlock:
     locate: Callable[[int, str | None], int | None]
     raw: Callable[[int], str]
     offsets: Positions | None = None
-    rescued: pa.Array | None = None
+    rescued: Rescued | None = None
+    name_of: Callable[[int, str], str] = lambda _row, column: column
 
 
 class RowOut(Protocol):
@@ -103,6 +109,7 @@ class RowJudge:
         self.rows_bad = 0
         self.null_counts: dict[str, int] = dict.fromkeys(plan.dataset.columns, 0)
         self.bad_lines: set[int] = set()
+        self.rescued = RescuedCounts()
         self._key_scalars = self._key(key_values)
         self._unique = KeyIndex(plan.dataset.primary_key) if plan.dataset.primary_key else None
         self._partitions = PartitionCount(plan.dataset, plan.limits.partitions) if plan.dataset.partition_by else None
@@ -150,6 +157,8 @@ class RowJudge:
         self.rows_bad += newly_bad
         if newly_bad and self._unique is not None and len(self.bad_lines) < _MAX_BAD_LINES:
             self.bad_lines.update(block.lines[np.flatnonzero(bad)].tolist())
+        if block.rescued is not None:
+            self.rescued.add(block.rescued.counts)
         if not self._collector.rejecting:
             self._emit(block, values)
         return bad
@@ -170,9 +179,14 @@ class RowJudge:
             converted = converter.convert(cells.texts)
             values = converted.values
             for misfit, rows in converted.misfits.by_kind.items():
+                if name in self._plan.rescuable:
+                    self._rescue(name, misfit.rule, rows, cells, block)
+                    continue
                 breach = Breach(misfit.rule, name, np.array(rows, np.int64), expected, misfit.reason)
                 self._report(breach, block, text_of, bad)
-        if len(cells.misfits):
+        if len(cells.misfits) and name in self._plan.rescuable:
+            self._rescue(name, Rule.TYPE, cells.misfits.tolist(), cells, block)
+        elif len(cells.misfits):
             self._report(Breach(Rule.TYPE, name, cells.misfits, expected), block, lambda row: cells.found[row], bad)
         self.null_counts[name] += cells.texts.null_count - len(cells.misfits)
         for breach in self._plan.rules[name].check(cells.texts, values):
@@ -183,6 +197,18 @@ class RowJudge:
                 breach = Breach(breach.rule, breach.column, rows, breach.expected)
             self._report(breach, block, text_of, bad)
         return values
+
+    def _rescue(self, name: str, rule: Rule, rows: Sequence[int], cells: Cells, block: RowBlock) -> None:
+        """Keep cells in `_rescued` that are no value of their column, which holds null in their place."""
+        if block.rescued is None:
+            block.rescued = Rescued(block.rows)
+        written = cells.written or (lambda row: json_text(cells.texts[row].as_py()))
+        by_name: dict[str, list[int]] = {}
+        for row in rows:
+            by_name.setdefault(block.name_of(row, name), []).append(row)
+        for spelling, chosen in by_name.items():
+            values = ((row, written(row)) for row in chosen)
+            block.rescued.add(spelling, self._plan.dataset.columns[name].type, rule, values)
 
     def _report(
         self,
@@ -216,7 +242,7 @@ class RowJudge:
             if schema_field.name == SOURCE_LINE:
                 columns.append(pa.array(block.lines))
             elif schema_field.name == RESCUED:
-                columns.append(pa.nulls(block.rows, pa.string()) if block.rescued is None else block.rescued)
+                columns.append(pa.nulls(block.rows, pa.string()) if block.rescued is None else block.rescued.column())
             else:
                 columns.append(values[schema_field.name])
         self._out(pa.RecordBatch.from_arrays(columns, schema=self._plan.schema))

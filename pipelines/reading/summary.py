@@ -49,7 +49,7 @@ class ReadSummary:
     with at least one violation. `violations` is sorted by first line, at most MAX_VIOLATIONS; `violations_total`
     counts all breaches. `warnings` are breaches of expectations with severity `warn`: they never reject.
     `null_counts` is per table column, over all rows read. `likely_causes` are sentences about what lies behind the violations,
-    each with its evidence, the likeliest first.
+    each with its evidence, the likeliest first. `rescued` counts the values that went to `_rescued`, by the column's name in the file.
     """
 
     rows_read: int
@@ -65,6 +65,7 @@ class ReadSummary:
     null_counts: Mapping[str, int]
     seconds: float
     likely_causes: tuple[str, ...] = field(default=())
+    rescued: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 class RowSink(Protocol):

@@ -98,7 +98,7 @@ def test_columns_of_a_later_era_are_rescued_whole() -> None:
     path = files("csse_daily/us", "*.csv")[-1]
     rows, _ = read(CSSE, path.read_bytes())
     for row, record in zip(rows, records(path), strict=True):
-        rescued = json.loads(row["_rescued"])
+        rescued = {entry["column"]: entry["value"] for entry in json.loads(row["_rescued"])}
         assert {name: text or "" for name, text in rescued.items()} == {name: record[name] for name in rescued}
         assert set(rescued) >= {"FIPS", "UID", "ISO3", "Active"}
 
@@ -216,4 +216,4 @@ def test_nested_events_are_kept_as_their_json() -> None:
             for name in nested:
                 assert (None if row[name] is None else json.loads(row[name])) == event.get(name)
             rest = {k: v for k, v in event.items() if k not in {"id", "event", "created_at", *nested}}
-            assert json.loads(row["_rescued"]) == rest
+            assert {entry["column"]: entry["value"] for entry in json.loads(row["_rescued"])} == rest

@@ -6,10 +6,11 @@
 | rows_reconciled     | rows read and rows in the table differ                  | ERROR, blocking   |
 | expectations        | an expectation with severity `warn` does not hold       | WARN              |
 | expectations_block  | an expectation with severity `block` does not hold      | ERROR, blocking   |
+| rules               | a row breaks a rule with severity `warn`                | WARN              |
+| rules_block         | a row breaks a rule with severity `block`               | ERROR, blocking   |
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 import dagster as dg
@@ -18,14 +19,15 @@ from assets.expectations import ExpectationResult, shown_arguments
 from assets.keys import counted, table_key
 from pipelines.contracts.expectations import identified, is_native
 from pipelines.contracts.model import Dataset, Severity
+from pipelines.reading.row_rules import identified_rules
 from pipelines.reports import BatchReport, FileEnding
 
 __all__ = ["check_results", "check_specs"]
 
 FILES_ACCEPTED = "files_accepted"
 ROWS_RECONCILED = "rows_reconciled"
-EXPECTATIONS = "expectations"
-EXPECTATIONS_BLOCK = "expectations_block"
+_EXPECTATIONS = (("expectations", Severity.WARN), ("expectations_block", Severity.BLOCK))
+_RULES = (("rules", Severity.WARN), ("rules_block", Severity.BLOCK))
 
 
 def check_specs(dataset: Dataset) -> list[dg.AssetCheckSpec]:
@@ -44,28 +46,23 @@ def check_specs(dataset: Dataset) -> list[dg.AssetCheckSpec]:
             description="Every row read from an accepted file is in the table, and no other.",
         ),
     ]
-    if _has(dataset, Severity.WARN):
-        specs.append(
-            dg.AssetCheckSpec(
-                EXPECTATIONS,
-                asset=key,
-                description="The contract's expectations with severity `warn`, on the rows just published.",
+    for name, severity in _EXPECTATIONS:
+        if any(e.severity is severity for e in dataset.expectations):
+            specs.append(_spec(key, name, severity, "The contract's expectations", "on the rows just published"))
+    for name, severity in _RULES:
+        if any(r.severity is severity for r in dataset.rules):
+            specs.append(
+                _spec(key, name, severity, "The contract's row rules", "on every row of the files just loaded")
             )
-        )
-    if _has(dataset, Severity.BLOCK):
-        specs.append(
-            dg.AssetCheckSpec(
-                EXPECTATIONS_BLOCK,
-                asset=key,
-                blocking=True,
-                description="The contract's expectations with severity `block`: what is downstream stops when one fails.",
-            )
-        )
     return specs
 
 
-def _has(dataset: Dataset, severity: Severity) -> bool:
-    return any(e.severity is severity for e in dataset.expectations)
+def _spec(key: dg.AssetKey, name: str, severity: Severity, what: str, where: str) -> dg.AssetCheckSpec:
+    blocks = severity is Severity.BLOCK
+    then = ": what is downstream stops when one fails." if blocks else f", {where}."
+    return dg.AssetCheckSpec(
+        name, asset=key, blocking=blocks, description=f"{what} with severity `{severity.value}`{then}"
+    )
 
 
 def check_results(
@@ -73,9 +70,18 @@ def check_results(
 ) -> list[dg.AssetCheckResult]:
     """Answer every declared check from the run's reports."""
     results = [_files_accepted(reports), _rows_reconciled(reports)]
-    for severity, name in ((Severity.WARN, EXPECTATIONS), (Severity.BLOCK, EXPECTATIONS_BLOCK)):
-        if _has(dataset, severity):
-            results.append(_expectations(dataset, name, severity, reports, expectations))
+    for name, severity in _EXPECTATIONS:
+        asked = [(i, e) for i, e in identified(dataset) if e.severity is severity]
+        if asked:
+            found = [(day, r) for day, told in expectations.items() for r in told if r.severity is severity]
+            for identity, e in asked:
+                found += _in_reports(e.name, shown_arguments(e), identity, severity, reports, is_native=is_native(e))
+            results.append(_judged(name, "expectation", severity, found))
+    for name, severity in _RULES:
+        asked_rules = [(i, r) for i, r in identified_rules(dataset) if r.severity is severity]
+        if asked_rules:
+            found = [t for i, r in asked_rules for t in _in_reports(r.rule, r.name or "", i, severity, reports)]
+            results.append(_judged(name, "rule", severity, found))
     return results
 
 
@@ -130,15 +136,9 @@ def _rows_reconciled(reports: Sequence[BatchReport]) -> dg.AssetCheckResult:
     )
 
 
-def _expectations(
-    dataset: Dataset,
-    name: str,
-    severity: Severity,
-    reports: Sequence[BatchReport],
-    by_day: Mapping[date, Sequence[ExpectationResult]],
+def _judged(
+    name: str, what: str, severity: Severity, results: list[tuple[date, ExpectationResult]]
 ) -> dg.AssetCheckResult:
-    results = [(day, r) for day, found in by_day.items() for r in found if r.severity is severity]
-    results += [(r.landing_day, result) for r in reports for result in _of_report(dataset, r, severity)]
     failed = sum(not result.success for _, result in results)
     results.sort(key=lambda found: (found[1].success, found[0]))
     metadata: dict[str, dg.MetadataValue] = {
@@ -146,13 +146,12 @@ def _expectations(
         "failed": dg.MetadataValue.int(failed),
     }
     if results:
-        metadata["expectations"] = dg.MetadataValue.table([_record(day.isoformat(), r) for day, r in results[:200]])
+        records = [_record(what, day.isoformat(), r) for day, r in results[:200]]
+        metadata[f"{what}s"] = dg.MetadataValue.table(records)
     if failed:
-        description = f"{failed} of {counted(len(results), 'expectation')} {'does' if failed == 1 else 'do'} not hold."
+        description = f"{failed} of {counted(len(results), what)} {'does' if failed == 1 else 'do'} not hold."
     else:
-        description = (
-            "All expectations hold." if results else "The run published no rows: there was nothing to evaluate."
-        )
+        description = f"All {what}s hold." if results else "The run published no rows: there was nothing to evaluate."
     return dg.AssetCheckResult(
         check_name=name,
         passed=failed == 0,
@@ -162,11 +161,11 @@ def _expectations(
     )
 
 
-def _record(day: str, result: ExpectationResult) -> dg.TableRecord:
+def _record(what: str, day: str, result: ExpectationResult) -> dg.TableRecord:
     return dg.TableRecord(
         {
-            "expectation": result.name,
-            "arguments": result.arguments,
+            what: result.name,
+            "arguments" if what == "expectation" else "name": result.arguments,
             "landing day": day,
             "holds": "yes" if result.success else "NO",
             "observed": result.observed,
@@ -174,22 +173,24 @@ def _record(day: str, result: ExpectationResult) -> dg.TableRecord:
     )
 
 
-def _of_report(dataset: Dataset, report: BatchReport, severity: Severity) -> list[ExpectationResult]:
+def _in_reports(
+    name: str,
+    arguments: str,
+    identity: str,
+    severity: Severity,
+    reports: Sequence[BatchReport],
+    *,
+    is_native: bool = True,
+) -> Iterator[tuple[date, ExpectationResult]]:
     """What the reader found on the files that were loaded; all that was missed when this run did not read them."""
-    loaded = [file for file in report.files if file.outcome is FileEnding.LOADED]
-    rows = sum(file.rows_read for file in loaded)
-    if not rows:
-        return []
-    broken = Counter[str]()
-    for warning in (w for file in loaded for w in file.warnings):
-        broken[warning.expectation or ""] += warning.count
-    results: list[ExpectationResult] = []
-    for identity, expectation in identified(dataset):
-        if expectation.severity is not severity or not (is_native(expectation) or report.recognised):
+    for report in reports:
+        loaded = [file for file in report.files if file.outcome is FileEnding.LOADED]
+        rows = sum(file.rows_read for file in loaded)
+        if not rows or not (is_native or report.recognised):
             continue
-        observed = f"{broken[identity]:,} of {rows:,} rows do not fit"
+        broken = sum(w.count for file in loaded for w in file.warnings if w.expectation == identity)
+        observed = f"{broken:,} of {rows:,} rows do not fit"
         if report.recognised:
             observed = "not evaluated: an attempt that died had published these rows; materialize the day again"
-        success = broken[identity] == 0 and not report.recognised
-        results.append(ExpectationResult(expectation.name, shown_arguments(expectation), severity, success, observed))
-    return results
+        success = not broken and not report.recognised
+        yield report.landing_day, ExpectationResult(name, arguments, severity, success, observed)

@@ -1,14 +1,14 @@
 """What would happen to a file: read and judged as the pipeline does, with nothing staged, published or written down."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import datetime
 from typing import assert_never
 
 import pyarrow as pa
 
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.schema import SOURCE_LINE, reading_schema
-from pipelines.intake.routing import BadKey, Outside, Routed, Unrouted, bad_key_violation, route
+from pipelines.intake.routing import BadKey, Outside, Routed, Unrouted, bad_key_violation, event_day, route
 from pipelines.publication.partitioning import Partitioner, PartitionKey, partition_path
 from pipelines.publication.staging import DEFAULT_MAX_PARTITIONS, too_many_partitions
 from pipelines.reading.summary import Accepted, ChunkSource, Empty, FileReader, ReadRequest, Rejected, judge
@@ -51,10 +51,11 @@ class _Tally:
 
 
 def preview(
-    reader: FileReader, dataset: Dataset, key: str, size_bytes: int, chunks: ChunkSource, today: date
+    reader: FileReader, dataset: Dataset, key: str, size_bytes: int, chunks: ChunkSource, landed_at: datetime
 ) -> FileReport:
-    """Read and judge one file as if it landed today under `key`; the report says what the pipeline would do."""
+    """Read and judge one file as if it landed now, at `landed_at`, under `key`; the report says what the pipeline would do."""
     report = FileReport(key, "", size_bytes, FileEnding.LOADED)
+    today = event_day(landed_at)
     match route(key, (dataset,), today, today):
         case BadKey() as bad:
             return _rejected(
@@ -64,7 +65,7 @@ def preview(
         case Unrouted() | Outside():
             raise ValueError(f"{key!r} is not a key of {dataset.name} ({dataset.landing.key})")
         case Routed() as routed:
-            request = ReadRequest(dataset, size_bytes, routed.key_values)
+            request = ReadRequest(dataset, size_bytes, routed.key_values, landed_at)
         case _ as never:
             assert_never(never)
     tally = _Tally(dataset)

@@ -2,6 +2,7 @@
 
 import stat
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,6 @@ from lakegate.cli.datasets import named_dataset
 from lakegate.cli.output import Exit, JsonOption, console, counted, print_json, safe
 from pipelines.contracts.model import Dataset
 from pipelines.errors import ConfigurationError, ObjectGoneError
-from pipelines.intake.routing import event_day
 from pipelines.reading.violations import Sample, Violation
 from pipelines.reports import BatchReport, FileEnding, FileReport
 
@@ -100,10 +100,10 @@ def validate(files: FilesArgument, dataset: DatasetOption, key: KeyOption = None
     with ChildReader() as reader:
         for file in sent:
             version = file.version
-            day = event_day(version.landed_at)
+            chunks = partial(store.read, version)
             try:
                 reports[file.path] = preview(
-                    reader, contract, version.key, version.size_bytes, lambda version=version: store.read(version), day
+                    reader, contract, version.key, version.size_bytes, chunks, version.landed_at
                 )
             except ObjectGoneError as error:
                 reports[file.path] = _failed(file.path, str(error))

@@ -37,6 +37,7 @@ __all__ = [
     "OnEmpty",
     "PartitionField",
     "RowPolicy",
+    "RowRule",
     "SchemaPolicy",
     "Severity",
 ]
@@ -50,7 +51,7 @@ _Limit = Annotated[int, Field(strict=True, gt=0)]
 
 
 class Severity(StrEnum):
-    """What a breach of an expectation leads to."""
+    """What a breach of an expectation or of a row rule leads to."""
 
     WARN = "warn"
     QUARANTINE_ROWS = "quarantine_rows"
@@ -241,6 +242,29 @@ class Expectation(ContractModel):
         return form
 
 
+class RowRule(ContractModel):
+    """One condition on the columns of each row."""
+
+    rule: str = Field(
+        description="The condition, such as `total = net + tax`. No row may contradict it; what null takes part in does not."
+    )
+    severity: Severity = Field(default=Severity.QUARANTINE_ROWS, description="What a row that breaks it leads to.")
+    name: str | None = Field(
+        default=None, description="What the rule says, in words for people; stands beside it in messages."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, raw: Any) -> Any:
+        """Turn the YAML's short form, the text alone, into the model's own."""
+        return {"rule": raw} if isinstance(raw, str) else raw
+
+    @property
+    def words(self) -> str:
+        """The rule as messages say it: its text, and its name where it has one."""
+        return self.rule if self.name is None else f"{self.rule} ({self.name})"
+
+
 class Freshness(ContractModel):
     """When the next file is due."""
 
@@ -316,6 +340,7 @@ class Dataset(ContractModel):
     expectations: tuple[Expectation, ...] = Field(
         default=(), description="Great Expectations expectations, by their own names."
     )
+    rules: tuple[RowRule, ...] = Field(default=(), description="Conditions on the columns of each row.")
     freshness: Freshness | None = Field(default=None, description="When files are expected.")
     limits: LimitOverrides = Field(default=LimitOverrides(), description="This dataset's limits on untrusted input.")
 

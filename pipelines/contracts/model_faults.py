@@ -20,6 +20,7 @@ from pipelines.contracts.model import (
     Landing,
     LimitOverrides,
     RowPolicy,
+    RowRule,
     SchemaPolicy,
 )
 
@@ -43,6 +44,7 @@ _MODELS: dict[tuple[str, ...], tuple[type[BaseModel], ...]] = {
     ("columns", "*"): (Column,),
     ("schema",): (SchemaPolicy,),
     ("rows",): (RowPolicy,),
+    ("rules", "0"): (RowRule,),
     ("freshness",): (Freshness,),
     ("limits",): (LimitOverrides,),
 }
@@ -58,6 +60,7 @@ _STAND_INS: dict[tuple[str, ...], Any] = {
     ("columns", "*"): {"type": "string"},
     ("columns", "*", "type"): "string",
     ("freshness", "expected_every"): "P1D",
+    ("rules", "0", "rule"): "unnamed is null",
 }
 _TYPES = "string, boolean, int, bigint, float, double, decimal(p,s), date, timestamp or json"
 _TYPE_SYNONYMS = {
@@ -84,6 +87,8 @@ _WORDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("columns", "*", "from"): ("key", "write from: key, or remove it: a column comes from the file by itself"),
     ("partition_by", "0"): ("col, day(col), month(col) or bucket(n, col)", "write for example day(time_hour)"),
     ("expectations", "0"): ("one `expect_…: {arguments}` and an optional severity", "write - {expect_column_values_to_not_be_null: {column: a}, severity: warn}"),
+    ("rules", "0"): ("a rule as text, or a mapping with rule", "write - total = net + tax"),
+    ("rules", "0", "rule"): ("a condition, as text", "write rule: total = net + tax"),
     ("rows", "max_bad"): ("a number of rows or a share", 'write 10 or "0.1%"'),
 }  # fmt: skip
 # How to write a required key that is missing.

@@ -28,6 +28,7 @@ from pipelines.contracts.model import (
     Landing,
     LimitOverrides,
     RowPolicy,
+    RowRule,
     SchemaPolicy,
 )
 from pipelines.reading.violations import MAX_SAMPLES, MAX_VIOLATIONS, Rule
@@ -59,6 +60,9 @@ columns:
 partition_by: [order_date, "bucket(8, store)"]
 primary_key: [store, order_id]
 schema: {missing_columns: allow}
+rules:
+  - ordered_at <= landed_at()
+  - {rule: status != 'paid' or amount > 0, severity: warn, name: what is paid costs something}
 expectations:
   - expect_column_value_lengths_to_be_between: {column: customer, max_value: 7}
     severity: quarantine_file
@@ -129,7 +133,7 @@ def dataset_page() -> str:
     ]
     for title, path, model, intro in _SECTIONS:
         out += [f"## {title}", intro, _table(model, path)]
-    out += [*_partitions(), *_expectations()]
+    out += [*_partitions(), *_rules(), *_expectations()]
     return "\n\n".join(out) + "\n"
 
 
@@ -169,6 +173,56 @@ def _partitions() -> Iterable[str]:
         ),
     )
     yield "In a list in brackets, `bucket` needs quotes because of its comma. A null in a partition column rejects the file."
+
+
+def _rules() -> Iterable[str]:
+    yield "## rules"
+    yield (
+        "Conditions on the columns of each row, carried out on every row while the file is read. A rule is its text alone, or a mapping:\n\n"
+        "```yaml\nrules:\n"
+        "  - total = net + tax\n"
+        "  - abs(total - net - tax) <= 0.01\n"
+        "  - order_date <= landed_on() + 1\n"
+        "  - status != 'closed' or closed_at is not null\n"
+        "  - {rule: \"day(time_hour, 'America/New_York') = flight_date\"}   # flight_date comes from the key\n"
+        "  - {rule: dep_time <= arr_time, severity: warn, name: departs before it arrives}\n```"
+    )
+    yield _table(RowRule, "rules[]")
+    yield (
+        "The severities are those of [expectations](#expectations). What null takes part in is unknown, and unknown breaks no rule: with "
+        "`total = net + tax` a row without `tax` is good. A cell that is no value of its type is told once (or rescued); no rule judges its row by it. "
+        "A violation is of the rule [`row_rule`](rules.md#row_rule), stands at the row (at the cell when the rule names one column only) and "
+        "shows the values of all columns of the rule."
+    )
+    yield _rows(
+        ("in a rule", "is", "goes with"),
+        (
+            ("`column`", "the row's value, whether it comes from the file or from the key", "all types but json"),
+            ("`12`, `-0.5`", "a number", "numbers"),
+            ("`'text'`", "text; a quote in it is written twice", "string"),
+            ("`true`, `false`", "a boolean", "boolean"),
+            ("`date '2013-01-01'`", "a day", "date"),
+            ("`timestamp '2013-01-01T10:00:00Z'`", "a moment, with its offset", "timestamp"),
+            ("`a + b`, `a - b`, `-a`", "a sum", "numbers; a date and whole days: `due = sent + 30`"),
+            ("`abs(a)`", "without its sign", "numbers"),
+            ("`day(t)`", "the UTC day of a timestamp", "date"),
+            ("`day(t, 'Europe/Berlin')`", "its day in a time zone", "date"),
+            ("`landed_at()`", "the moment the file landed (the time of its event)", "timestamp"),
+            ("`landed_on()`", "the UTC day of that moment", "date"),
+            (
+                "`=` `!=` `<` `<=` `>` `>=`",
+                "comparisons; text by its code points, booleans only `=` and `!=`",
+                "two of one type",
+            ),
+            ("`a is null`, `a is not null`", "whether a column has a value", "all types but json"),
+            ("`not c`, `c and d`, `c or d`, `(…)`", "conditions joined, in this order of precedence", "conditions"),
+        ),
+    )
+    yield (
+        "Numbers are exact: whole numbers and decimals keep every digit, however large a sum grows (up to 76 digits). X with numbers written in the rule and with `int` columns: what a double cannot hold exactly is refused at load. "
+        "Rules about the future measure by when the file landed, never by the clock of the day it is read: a verdict is the same whenever it is reached. "
+        "`landed_at()` of a local file (`lakegate validate`, `convert`) is now. A rule has at most 1,000 characters."
+    )
 
 
 def _expectations() -> Iterable[str]:
@@ -220,6 +274,7 @@ def _rows(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 _SHORT_FORMS = {
     "partition_by": "list of partitions",
     "expectations": "list of expectations",
+    "rules": "list of rules",
     "columns": "mapping of columns",
     "format": "mapping",
     "allowed": "list of the column's type",

@@ -28,7 +28,7 @@ from pipelines.contracts.model import Column, ColumnType
 from pipelines.contracts.schema import arrow_type
 from pipelines.reading.values import Misfit, Value, ValueReader, local_in_utc, value_reader
 
-__all__ = ["Converted", "Converter", "Misfits"]
+__all__ = ["Converted", "Converter", "Misfits", "trusted_years"]
 
 _LEAF = 48
 _NINE = 0x39
@@ -220,7 +220,7 @@ def _timestamp_proof(zone: str | None) -> Proof:
 def _local_to_utc(local: pa.Array, zone: str) -> pa.Array | None:
     if zone == "UTC":
         return local.cast(_UTC)
-    years = _trusted_years(zone)
+    years = trusted_years(zone)
     if years is None:
         return None
     low, high = (pa.scalar(datetime(year, 1, 1), _MICROSECONDS) for year in years)  # noqa: DTZ001 - local times
@@ -243,7 +243,7 @@ def _local_to_utc(local: pa.Array, zone: str) -> pa.Array | None:
 
 
 @functools.cache
-def _trusted_years(zone: str) -> tuple[int, int] | None:
+def trusted_years(zone: str) -> tuple[int, int] | None:
     """From which year on, and before which, Arrow and Python agree on a zone, looked at twice a month; None if nowhere."""
     rules = ZoneInfo(zone)
     first, last = _ZONE_YEARS

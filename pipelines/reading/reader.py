@@ -65,7 +65,7 @@ class InProcessReader:
                           f"at most {limit:,} bytes")  # fmt: skip
             return _summary(collector, None, None, None, complete=False, started=started)
         content = Content(chunks(), plan.limits)
-        judge = RowJudge(plan, request.key_values, collector, sink.write)
+        judge = RowJudge(plan, request.key_values, collector, sink.write, request.landed_at)
         reader = self._reader(plan, content, collector, judge)
         try:
             complete = _read(reader, collector)

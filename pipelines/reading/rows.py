@@ -4,8 +4,10 @@ Both formats end here: what a cell means and which rules it breaks is decided on
 dataset (converters, compiled rules, schema) is built once and used for every file.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +23,7 @@ from pipelines.reading.expectations import FileExpectations, NativeExpectations
 from pipelines.reading.limits import Limits, limits_of
 from pipelines.reading.partitions import PartitionCount
 from pipelines.reading.rescue import Rescued, RescuedCounts, json_text
+from pipelines.reading.row_rules import Landed, RowRules
 from pipelines.reading.rules import Breach, ColumnRules, typed_value
 from pipelines.reading.unique import KeyIndex, shown_key
 from pipelines.reading.values import Misfit, describe
@@ -44,6 +47,7 @@ class Plan:
         self.expected = {name: describe(column) for name, column in dataset.columns.items()}
         self.rules = {name: ColumnRules(dataset, name) for name in dataset.columns}
         self.expectations = NativeExpectations(dataset)
+        self.row_rules = RowRules(dataset)
         rescue = dataset.schema_.rescues_values
         # A value that is no value of its column goes to `_rescued`, where the column may hold null instead.
         self.rescuable = frozenset(n for n, rules in self.rules.items() if rescue and rules.required_rule is None)
@@ -100,8 +104,18 @@ class RowOut(Protocol):
 class RowJudge:
     """The rows of one file, block by block, in file order."""
 
-    def __init__(self, plan: Plan, key_values: Mapping[str, KeyValue], collector: Collector, out: RowOut) -> None:
-        """Judge for one file whose key gave `key_values`; a value that does not fit its column is a KEY_VALUE breach."""
+    def __init__(
+        self,
+        plan: Plan,
+        key_values: Mapping[str, KeyValue],
+        collector: Collector,
+        out: RowOut,
+        landed_at: datetime | None = None,
+    ) -> None:
+        """Judge for one file whose key gave `key_values` and which landed at `landed_at`.
+
+        A value of the key that does not fit its column is a KEY_VALUE breach.
+        """
         self._plan = plan
         self._collector = collector
         self._out = out
@@ -114,6 +128,8 @@ class RowJudge:
         self._unique = KeyIndex(plan.dataset.primary_key) if plan.dataset.primary_key else None
         self._partitions = PartitionCount(plan.dataset, plan.limits.partitions) if plan.dataset.partition_by else None
         self._expectations = FileExpectations(plan.expectations)
+        self._landed = Landed.of(landed_at)
+        self._misfits = defaultdict[str, list[int]](list)  # the rows of the block at hand whose cell is no value
 
     def _key(self, key_values: Mapping[str, KeyValue]) -> dict[str, pa.Scalar]:
         scalars: dict[str, pa.Scalar] = {}
@@ -141,6 +157,7 @@ class RowJudge:
         bad = np.zeros(block.rows, np.bool_)
         self.rows_read += block.rows
         values: dict[str, pa.Array] = {}
+        self._misfits.clear()
         for name in plan.dataset.columns:
             scalar = self._key_scalars.get(name)
             if scalar is not None:
@@ -149,6 +166,8 @@ class RowJudge:
                 values[name] = self._column(name, block, bad)
         for breach in self._expectations.check(values):
             self._report(breach, block, _text_of(values[str(breach.column)]), bad)
+        for breach, text_of in plan.row_rules.check(values, self._misfits, self._landed):
+            self._report(breach, block, text_of, bad)
         if self._unique is not None:
             self._unique.add([values[name] for name in plan.dataset.primary_key], block.lines, block.offsets)
         if self._partitions is not None:
@@ -178,12 +197,14 @@ class RowJudge:
         if values is None:
             converted = converter.convert(cells.texts)
             values = converted.values
+            self._misfits[name].extend(row for rows in converted.misfits.by_kind.values() for row in rows)
             for misfit, rows in converted.misfits.by_kind.items():
                 if name in self._plan.rescuable:
                     self._rescue(name, misfit.rule, rows, cells, block)
                     continue
                 breach = Breach(misfit.rule, name, np.array(rows, np.int64), expected, misfit.reason)
                 self._report(breach, block, text_of, bad)
+        self._misfits[name].extend(cells.misfits.tolist())
         if len(cells.misfits) and name in self._plan.rescuable:
             self._rescue(name, Rule.TYPE, cells.misfits.tolist(), cells, block)
         elif len(cells.misfits):

@@ -166,3 +166,40 @@ def test_every_declared_check_gets_a_result_and_no_other() -> None:
     for text in (DEPARTURES, WITH_BLOCK, DEPARTURES.split("expectations:", maxsplit=1)[0]):
         of = dataset(text)
         assert {r.check_name for r in check_results(of, [report(file())], {})} == declared(of).keys()
+
+
+WITH_RULES = (
+    DEPARTURES
+    + """rules:
+  - flight > 0
+  - {rule: delay <= 600, severity: warn, name: no delay of ten hours}
+  - {rule: delay > -60, severity: warn}
+  - {rule: delay < 6000, severity: block}
+"""
+)
+
+
+def test_a_rule_that_warned_shows_as_failed_and_its_twin_as_held() -> None:
+    world = World(datasets=(dataset(WITH_RULES),))
+    world.put("landing/departures/2024-02-01/a.csv", b"flight,origin,delay\n1,EWR,700\n2,EWR,7000\n3,EWR,\n")
+    [told] = world.settle_down()
+    found = answers(told, of=WITH_RULES)
+    assert [tuple(r.values()) for r in shown(found["rules"], "rules")] == [
+        ("delay <= 600", "no delay of ten hours", told.landing_day.isoformat(), "NO", "2 of 3 rows do not fit"),
+        ("delay > -60", "", told.landing_day.isoformat(), "yes", "0 of 3 rows do not fit"),
+    ]
+    assert found["rules"].description == "1 of 2 rules does not hold."
+    assert (found["rules"].passed, found["rules"].severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert (found["rules_block"].passed, found["rules_block"].severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert "7000" not in str(found["rules_block"])
+
+
+def test_rules_have_checks_by_their_severity() -> None:
+    named = declared(dataset(WITH_RULES))
+    assert {name: blocks for name, blocks in named.items() if name.startswith("rules")} == {
+        "rules": False,
+        "rules_block": True,
+    }
+    only_quarantine = declared(dataset(DEPARTURES + "rules: [flight > 0]\n"))
+    assert not [name for name in only_quarantine if name.startswith("rules")]
+    assert {r.check_name for r in check_results(dataset(WITH_RULES), [report(file())], {})} == named.keys()

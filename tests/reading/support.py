@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,16 @@ def dataset(columns: dict[str, dict[str, Any]], form: str | dict[str, Any] = "cs
 
 
 def read(
-    contract: Dataset, content: bytes, *, block_bytes: int = 4 << 20, key_values: dict[str, Any] | None = None
+    contract: Dataset,
+    content: bytes,
+    *,
+    block_bytes: int = 4 << 20,
+    key_values: dict[str, Any] | None = None,
+    landed_at: datetime | None = None,
 ) -> tuple[list[dict[str, Any]], ReadSummary]:
     """Rows and summary of one content."""
     sink = RowList()
-    request = ReadRequest(contract, None, key_values or {})
+    request = ReadRequest(contract, None, key_values or {}, landed_at)
     summary = InProcessReader(block_bytes).read(request, lambda: [content], sink)
     return sink.rows, summary
 

@@ -45,8 +45,9 @@ from pipelines.ports import Committed
 from pipelines.prefetch import Fetched, fetch_ahead
 from pipelines.publication.publish import AcceptedFile, KnownVersion, publish, source_of
 from pipelines.publication.quarantine import make_report, quarantine
+from pipelines.publication.rejected import FileSink
 from pipelines.publication.staged import StagedFile
-from pipelines.publication.staging import FileStage, Staging
+from pipelines.publication.staging import Staging
 from pipelines.reading.summary import Accepted, Empty, FileReader, ReadRequest, ReadSummary, Rejected, Verdict, judge
 from pipelines.reports import BatchNotRun, BatchReport, FileEnding, FileReport, Stage
 
@@ -154,7 +155,7 @@ class _Work:
                 assert_never(never)
         request = ReadRequest(self.dataset, version.size_bytes, routed.key_values, version.landed_at)
         started = time.perf_counter()
-        stage = staging.open_file(source_of(version))
+        stage = FileSink(staging, None, source_of(version), entry.landing_day)
         try:
             summary = self.reader.read(request, fetched.open, stage)
             verdict = self._judge(stage, summary)
@@ -190,7 +191,7 @@ class _Work:
             case _ as never:
                 assert_never(never)
 
-    def _judge(self, stage: FileStage, summary: ReadSummary) -> Verdict:
+    def _judge(self, stage: FileSink, summary: ReadSummary) -> Verdict:
         verdict = judge(self.dataset, summary)
         breach = stage.breach()
         if breach is not None and isinstance(verdict, Accepted):

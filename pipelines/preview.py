@@ -34,6 +34,9 @@ class _Tally:
             if self._over is None and len(self._keys) > self._limit:
                 self._over = rows.column(rows.schema.get_field_index(SOURCE_LINE))[0].as_py(), key
 
+    def reject(self, batch: pa.RecordBatch) -> None:
+        """Rejected rows go to one partition, that of the landing day."""
+
     def restart(self) -> None:
         self._keys: set[PartitionKey] = set()
         self._over: tuple[int, PartitionKey] | None = None

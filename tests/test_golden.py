@@ -3,7 +3,8 @@
 contract.yaml   the dataset; `name`, `description` and `landing` may be left out
 input.*         the file, byte for byte
 request.json    optional: key_values (dates written YYYY-MM-DD), size_bytes, landed_at
-expected.json   verdict, rows_read, read_complete, rows (for accepted files, each value as text), violations; optional: messages
+expected.json   verdict, rows_read, read_complete, rows (for accepted files, each value as text), rejected (rows that were
+                left out of an accepted file), violations; optional: messages
 """
 
 from __future__ import annotations
@@ -52,6 +53,10 @@ def outcome(case: Path, block_bytes: int) -> dict[str, Any]:
     }
     if verdict == "accepted":
         said["rows"] = [{k: None if v is None else str(v) for k, v in row.items()} for row in sink.rows]
+        assert len(sink.rows) + len(sink.rejected) == summary.rows_read
+        assert len(sink.rejected) == summary.rows_bad
+        if sink.rejected:
+            said["rejected"] = sorted(map(rejected_row, sink.rejected), key=lambda row: row["line"])
     said["violations"] = [{name: getattr(v, name) for name in LISTED} for v in summary.violations]
     if summary.warnings:
         said["warnings"] = [{name: getattr(v, name) for name in LISTED} for v in summary.warnings]
@@ -60,6 +65,15 @@ def outcome(case: Path, block_bytes: int) -> dict[str, Any]:
         assert violation.message.startswith(violation.rule.meaning)
         assert len(violation.found) <= 256
     return json.loads(json.dumps(said))
+
+
+def rejected_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A rejected row with its reasons opened; the words of what was expected are the violations' own."""
+    reasons = json.loads(row["reasons"])
+    assert row["rules"].split(",") == list(dict.fromkeys(reason["rule"] for reason in reasons))
+    told = [{name: reason[name] for name in ("rule", "column", "found")} for reason in reasons]
+    assert all(reason["expected"] for reason in reasons)
+    return {"line": row["_source_line"], "raw": row["raw"], "reasons": told}
 
 
 @pytest.mark.parametrize("block_bytes", [4 << 20, 7], ids=["one-block", "tiny-blocks"])

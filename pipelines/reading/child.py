@@ -24,6 +24,7 @@ import pyarrow as pa
 
 import pipelines
 from pipelines.contracts.model import Dataset
+from pipelines.contracts.rejected import REJECTED_READING, bad_row_limit
 from pipelines.contracts.schema import reading_schema
 from pipelines.errors import ConfigurationError
 from pipelines.reading.keeper import Keeper
@@ -63,6 +64,7 @@ class _Contract:
     dataset: Dataset
     schema: pa.Schema
     limits: Limits
+    rejects_rows: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,15 +218,19 @@ class ChildReader:
                     self._kill()
                     return None
                 kind, payload = frame
-                if kind is Frame.BATCH:
-                    batch = _checked(payload, contract.schema)
-                    if batch is None:
+                if kind is Frame.BATCH or kind is Frame.REJECTED:
+                    is_good = kind is Frame.BATCH
+                    batch = _checked(payload, contract.schema if is_good else REJECTED_READING)
+                    if batch is None or (not is_good and not contract.rejects_rows):
                         self._death = _Death(
                             Rule.READER_CRASH, "rows that are not of the contract's types", "valid rows"
                         )
                         self._kill()
                         return None
-                    file.sink.write(batch)
+                    if is_good:
+                        file.sink.write(batch)
+                    else:
+                        file.sink.reject(batch)
                 elif kind is Frame.SUMMARY:
                     try:
                         return decode_summary(payload)
@@ -305,7 +311,8 @@ class ChildReader:
         contract = self._contracts.get(id(dataset))
         if contract is None:
             number = len(self._contracts)
-            contract = _Contract(number, dataset, reading_schema(dataset), limits_of(dataset))
+            rejects_rows = bad_row_limit(dataset) is not None
+            contract = _Contract(number, dataset, reading_schema(dataset), limits_of(dataset), rejects_rows)
             self._contracts[id(dataset)] = contract
         return contract
 

@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 
 from pipelines.reading.violations import MAX_SAMPLES, MAX_VIOLATIONS, Rule, Sample, Violation
 
-__all__ = ["MAX_FOUND", "MAX_RAW", "Collector", "StopReading", "capped", "shown"]
+__all__ = ["MAX_FOUND", "MAX_RAW", "REJECT", "REJECT_ROW", "Collector", "StopReading", "capped", "shown"]
 
+REJECT, REJECT_ROW = "reject", "reject_row"
+"""Severities of breaches that reject the file, or only the row they are in."""
+_REJECTING = (REJECT, REJECT_ROW)
 MAX_FOUND = 256
 """Characters of found text that a violation or sample keeps."""
 MAX_RAW = 1_000
@@ -53,15 +56,22 @@ _Kind = tuple[Rule, str | None, str | None, str]
 class Collector:
     """The violations of one file while it is read."""
 
-    def __init__(self) -> None:
-        """Begin with nothing wrong."""
+    def __init__(self, *, rows_apart: bool = False) -> None:
+        """Begin with nothing wrong. `rows_apart`: a bad row is rejected by itself, and its file goes on."""
         self._kinds: dict[_Kind, _Breaches] = {}
-        self._rejecting = 0
+        self._rejecting: dict[str, int] = dict.fromkeys(_REJECTING, 0)
+        self.row_severity = REJECT_ROW if rows_apart else REJECT
+        """The severity of what is wrong with a single row."""
 
     @property
     def rejecting(self) -> int:
         """How many breaches reject the file: 0 as long as its rows may be emitted."""
-        return self._rejecting
+        return self._rejecting[REJECT]
+
+    @property
+    def rejecting_rows(self) -> int:
+        """How many breaches reject no more than their row."""
+        return self._rejecting[REJECT_ROW]
 
     def add(
         self,
@@ -72,17 +82,17 @@ class Collector:
         *,
         count: int | None = None,
         detail: str | None = None,
-        severity: str = "reject",
+        severity: str = REJECT,
         expectation: str | None = None,
     ) -> None:
         """Add `count` breaches (by default one a sample) of which `samples` are the first, in file order.
 
         `detail` is a sentence about the likely cause, kept from the first breach. With `severity` `warn` or `block`
-        the breach never rejects.
+        the breach never rejects; with `reject_row` it rejects its row and not the file.
         """
         number = len(samples) if count is None else count
-        if severity == "reject":
-            self._rejecting += number
+        if severity in self._rejecting:
+            self._rejecting[severity] += number
         kind = (rule, column, expectation, severity)
         breaches = self._kinds.get(kind)
         if breaches is None:
@@ -100,22 +110,22 @@ class Collector:
         raw = capped(sample.raw, MAX_RAW) if sample.raw and len(self._kinds) <= _MAX_RAW_KINDS else None
         return Sample(sample.line, sample.byte_offset, capped(sample.found), raw)
 
-    def room(self, rule: Rule, column: str | None, severity: str = "reject", expectation: str | None = None) -> int:
+    def room(self, rule: Rule, column: str | None, severity: str = REJECT, expectation: str | None = None) -> int:
         """How many more samples this kind of breach would keep; where it is 0, `add` needs a count only."""
         breaches = self._kinds.get((rule, column, expectation, severity))
         return MAX_SAMPLES if breaches is None else MAX_SAMPLES - len(breaches.samples)
 
-    def wanted(self, rule: Rule, column: str | None, severity: str = "reject", expectation: str | None = None) -> int:
+    def wanted(self, rule: Rule, column: str | None, severity: str = REJECT, expectation: str | None = None) -> int:
         """How many samples to give for a block: at least one, because a breach found later may stand earlier in the block."""
         return max(1, self.room(rule, column, severity, expectation))
 
     def withdraw(self, rule: Rule, column: str) -> None:
         """Forget the breaches of a rule in a column: a better explanation is going to be added in their place."""
-        for kind in [k for k in self._kinds if k[0] is rule and k[1] == column and k[3] == "reject"]:
-            self._rejecting -= self._kinds.pop(kind).count
+        for kind in [k for k in self._kinds if k[0] is rule and k[1] == column and k[3] in _REJECTING]:
+            self._rejecting[kind[3]] -= self._kinds.pop(kind).count
 
     def violations(self) -> tuple[Violation, ...]:
-        """What rejects the file, by first line; at most MAX_VIOLATIONS."""
+        """What rejects the file or rows of it, by first line; at most MAX_VIOLATIONS."""
         return self._listed(rejecting=True)
 
     def warnings(self) -> tuple[Violation, ...]:
@@ -123,7 +133,7 @@ class Collector:
         return self._listed(rejecting=False)
 
     def _listed(self, *, rejecting: bool) -> tuple[Violation, ...]:
-        chosen = [(kind, b) for kind, b in self._kinds.items() if (kind[3] == "reject") is rejecting]
+        chosen = [(kind, b) for kind, b in self._kinds.items() if (kind[3] in _REJECTING) is rejecting]
         chosen.sort(key=lambda pair: _place(pair[1].first))
         return tuple(self._violation(kind, b) for kind, b in chosen[:MAX_VIOLATIONS])
 

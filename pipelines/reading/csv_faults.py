@@ -9,12 +9,13 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.reading.collector import Collector
+from pipelines.reading.collector import REJECT, Collector
 from pipelines.reading.csv_blocks import CsvBlock, Positions
 from pipelines.reading.csv_cells import CellParser
 from pipelines.reading.encoding import Text, is_utf8, likely_encoding, utf8_faults
 from pipelines.reading.limits import Limits
 from pipelines.reading.raw import raw_text
+from pipelines.reading.rejects import RowFaults
 from pipelines.reading.violations import Rule, Sample
 
 __all__ = ["CsvFaults", "Mask"]
@@ -40,11 +41,14 @@ class CsvFaults:
         self._limits = limits
         self._delimiter = delimiter
         self._start = 0
+        self.rows = RowFaults()
+        """What is wrong with single records of the block at hand, by their position in it."""
 
     # ---- places ---------------------------------------------------------------------------------------------------
 
     def begin(self, block: CsvBlock) -> None:
         """Take the next block, before anything is asked about it."""
+        self.rows = RowFaults()
         if block.byte_offset == 0:
             self._start = self._text.bom_bytes
 
@@ -63,10 +67,18 @@ class CsvFaults:
         return self._start + starts if self._text.is_utf8 else None
 
     def one(
-        self, block: CsvBlock, place: int, rule: Rule, found: str, expected: str, detail: str | None = None
+        self,
+        block: CsvBlock,
+        place: int,
+        rule: Rule,
+        found: str,
+        expected: str,
+        detail: str | None = None,
+        severity: str = REJECT,
     ) -> None:
         """Report one fault of the file or a record at a position of the block."""
-        self._collector.add(rule, None, [self.sample(block, place, found)], expected, detail=detail)
+        sample = self.sample(block, place, found)
+        self._collector.add(rule, None, [sample], expected, detail=detail, severity=severity)
 
     def sample(self, block: CsvBlock, place: int, found: str) -> Sample:
         """A sample at a position of the block, with the record it stands in."""
@@ -84,9 +96,13 @@ class CsvFaults:
             hit = np.flatnonzero(np.logical_or.reduceat(np.frombuffer(content, np.uint8) == 0, block.starts))
             places = np.array([content.index(b"\0", int(block.starts[r])) for r in hit[:_MAX_PLACED]], np.int64)
             self._record_faults(block, bad, Rule.NUL_BYTE, places, lambda _: "NUL", "text without NUL bytes")
-            if len(hit) > _MAX_PLACED:
-                bad[hit] = True
-                self._collector.add(Rule.NUL_BYTE, None, [], "text without NUL bytes", count=len(hit) - _MAX_PLACED)
+            if len(rest := hit[_MAX_PLACED:]):
+                bad[rest] = True
+                self.rows.note(Rule.NUL_BYTE, None, rest, "text without NUL bytes", lambda _: "NUL")
+                severity = self._collector.row_severity
+                self._collector.add(
+                    Rule.NUL_BYTE, None, [], "text without NUL bytes", count=len(rest), severity=severity
+                )
         if self._text.is_utf8 and not is_utf8(content):
             faults = utf8_faults(content, _MAX_UTF8_FAULTS)
             found = dict(faults)
@@ -106,9 +122,12 @@ class CsvFaults:
         records = np.searchsorted(block.ends, places, side="right")
         records, firsts = np.unique(records, return_index=True)
         bad[records] = True
-        room = self._collector.wanted(rule, None)
+        severity = self._collector.row_severity
+        room = self._collector.wanted(rule, None, severity)
         samples = [self.sample(block, p, found(p)) for p in (int(places[i]) for i in firsts[:room])]
-        self._collector.add(rule, None, samples, expected, count=len(records), detail=detail)
+        self._collector.add(rule, None, samples, expected, count=len(records), detail=detail, severity=severity)
+        at = places[firsts]
+        self.rows.note(rule, None, records, expected, lambda r: found(int(at[np.searchsorted(records, r)])), detail)
 
     # ---- structure ------------------------------------------------------------------------------------------------
 
@@ -129,8 +148,11 @@ class CsvFaults:
         if not block.oversized and int(sizes.max()) > limits.record_bytes:
             for record in np.flatnonzero(sizes > limits.record_bytes):
                 bad[record] = True
-                self.one(block, int(block.starts[record]), Rule.RECORD_SIZE, f"{int(sizes[record]):,} bytes",
-                         f"at most {limits.record_bytes:,} bytes a record")  # fmt: skip
+                said, expected = f"{int(sizes[record]):,} bytes", f"at most {limits.record_bytes:,} bytes a record"
+                is_header = record == 0 and block.byte_offset == 0
+                severity = REJECT if is_header else self._collector.row_severity
+                self.one(block, int(block.starts[record]), Rule.RECORD_SIZE, said, expected, severity=severity)
+                self.rows.note_one(Rule.RECORD_SIZE, None, int(record), expected, said)
         if len(block.structure.faults):
             self._quotes(block, bad, parser)
         if block.unclosed and block.is_last and not block.oversized:

@@ -5,7 +5,10 @@ pyarrow only cuts records into cells here, all of them as text; what a block's s
 (`csv_faults.py`) are left out of what pyarrow sees, and the number of rows it returns must be the number of records it was given.
 """
 
+from collections.abc import Callable
+
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.contracts.model import CsvFormat
@@ -16,6 +19,7 @@ from pipelines.reading.csv_faults import CsvFaults, Mask
 from pipelines.reading.csv_header import CsvHeader, is_broken
 from pipelines.reading.encoding import Text
 from pipelines.reading.raw import RawRecords
+from pipelines.reading.rejects import RowFaults, RowRejects
 from pipelines.reading.rows import Plan, RowBlock, RowJudge
 from pipelines.reading.violations import Rule, Sample
 
@@ -28,14 +32,23 @@ _BOM = b"\xef\xbb\xbf"
 class CsvReader:
     """Reads one CSV file into a judge. Use once."""
 
-    def __init__(self, plan: Plan, text: Text, collector: Collector, judge: RowJudge, block_bytes: int = BLOCK_BYTES):
-        """Read `text` under the plan's contract."""
+    def __init__(
+        self,
+        plan: Plan,
+        text: Text,
+        collector: Collector,
+        judge: RowJudge,
+        rejects: RowRejects,
+        block_bytes: int = BLOCK_BYTES,
+    ) -> None:
+        """Read `text` under the plan's contract. Whole rows go to the judge, broken ones to `rejects`."""
         form = plan.dataset.format
         assert isinstance(form, CsvFormat)  # noqa: S101 - the caller chose this reader by the format
         self._plan = plan
         self._text = text
         self._collector = collector
         self._judge = judge
+        self._rejects = rejects
         self._block_bytes = block_bytes
         self._delimiter = "\t" if form.type == "tsv" else form.delimiter
         self._faults = CsvFaults(text, collector, plan.limits, self._delimiter)
@@ -54,7 +67,14 @@ class CsvReader:
         for block in split(self._text, self._delimiter, self._plan.limits.record_bytes, self._block_bytes):
             self._faults.begin(block)
             self._read_block(block)
+            if self._rejects.active:
+                self._reject(block)
             self._faults.advance(block)
+
+    def _reject(self, block: CsvBlock) -> None:
+        """Hand over the broken records of the block."""
+        raw = RawRecords(block.content, block.starts, block.ends)
+        self._rejects.take(self._faults.rows, lambda record: int(block.lines[record]), raw)
 
     def _read_block(self, block: CsvBlock) -> None:
         bad: Mask = np.zeros(len(block.starts), np.bool_)
@@ -108,11 +128,12 @@ class CsvReader:
         return np.flatnonzero(good)
 
     def _short_blank(self, block: CsvBlock, records: Positions) -> None:
-        room = self._collector.wanted(Rule.SHORT_ROW, None)
+        severity = self._collector.row_severity
+        room = self._collector.wanted(Rule.SHORT_ROW, None, severity)
         samples = [self._faults.sample(block, int(block.starts[r]), "") for r in records[:room]]
-        self._collector.add(
-            Rule.SHORT_ROW, None, samples, f"{len(self._header.names)} fields; the line is blank", count=len(records)
-        )
+        expected = f"{len(self._header.names)} fields; the line is blank"
+        self._collector.add(Rule.SHORT_ROW, None, samples, expected, count=len(records), severity=severity)
+        self._faults.rows.note(Rule.SHORT_ROW, None, records, expected, lambda _: "")
 
     def _hold_blank(self, line: int, offset: int, count: int) -> None:
         held = self._blank
@@ -127,13 +148,25 @@ class CsvReader:
         if parser.width > 1:
             self.rows_broken += count
             expected = f"{len(self._header.names)} fields; the line is blank"
-            self._collector.add(Rule.SHORT_ROW, None, [Sample(line, offset, "")], expected, count=count)
+            severity = self._collector.row_severity
+            self._collector.add(
+                Rule.SHORT_ROW, None, [Sample(line, offset, "")], expected, count=count, severity=severity
+            )
+            if self._rejects.active:
+                self._reject_blank(line, count, expected)
             return
         for start in range(0, count, _BLANK_SLICE):
             rows = min(_BLANK_SLICE, count - start)
             lines = np.arange(line + start, line + start + rows, dtype=np.int64)
             cells = parser.cells(pa.nulls(rows, pa.string()), has_quotes=False)
             self._judge.judge(RowBlock(rows, lines, cells, lambda _row, _column: None, lambda _row: ""))
+
+    def _reject_blank(self, line: int, count: int, expected: str) -> None:
+        for start in range(0, count, _BLANK_SLICE):
+            faults = RowFaults()
+            rows = np.arange(min(_BLANK_SLICE, count - start), dtype=np.int64)
+            faults.note(Rule.SHORT_ROW, None, rows, expected, lambda _: "")
+            self._rejects.take(faults, lambda row, first=line + start: first + row, lambda _: "")
 
     def _rows(self, block: CsvBlock, records: Positions) -> None:
         parser = self._parser
@@ -196,16 +229,21 @@ class CsvReader:
             rows = np.flatnonzero(wrong)
             if not len(rows):
                 continue
-            room = self._collector.wanted(rule, None)
+            severity = self._collector.row_severity
+            room = self._collector.wanted(rule, None, severity)
             samples = [self._row_sample(block, int(records[r]), int(fields[r])) for r in rows[:room]]
-            self._collector.add(rule, None, samples, f"{width} fields, as in the header", count=len(rows))
+            expected = f"{width} fields, as in the header"
+            self._collector.add(rule, None, samples, expected, count=len(rows), severity=severity)
+            self._faults.rows.note(
+                rule, None, records[rows], expected, lambda r: _fields(int(fields[np.searchsorted(records, r)]))
+            )
             self.rows_broken += len(rows)
         return records[fields == width]
 
     def _row_sample(self, block: CsvBlock, record: int, fields: int) -> Sample:
         start, end = int(block.starts[record]), int(block.ends[record])
         text = block.content[start : min(end, start + 1_000)].decode("utf-8", "replace").rstrip("\r\n")
-        return self._faults.sample(block, start, f"{fields} field{'' if fields == 1 else 's'}: {text}")
+        return self._faults.sample(block, start, f"{_fields(fields)}: {text}")
 
     def _repeated_headers(
         self, block: CsvBlock, columns: list[pa.Array], records: Positions
@@ -217,9 +255,11 @@ class CsvReader:
         if repeated is None:
             return columns, records
         rows = np.flatnonzero(repeated)
-        room = self._collector.wanted(Rule.HEADER_REPEATED, None)
+        severity, expected = self._collector.row_severity, "the header in line 1 only"
+        room = self._collector.wanted(Rule.HEADER_REPEATED, None, severity)
         samples = [self._row_sample(block, int(records[r]), parser.width) for r in rows[:room]]
-        self._collector.add(Rule.HEADER_REPEATED, None, samples, "the header in line 1 only", count=len(rows))
+        self._collector.add(Rule.HEADER_REPEATED, None, samples, expected, count=len(rows), severity=severity)
+        self._faults.rows.note(Rule.HEADER_REPEATED, None, records[rows], expected, lambda _: "the header")
         self.rows_broken += len(rows)
         keep = pa.array(~repeated)
         return [c.filter(keep) if len(c) else c for c in columns], records[~repeated]
@@ -239,17 +279,33 @@ class CsvReader:
             rows = np.flatnonzero(np.diff(offsets) > limit)
             if len(rows):
                 wrong[rows] = True
+                severity, expected = self._collector.row_severity, f"at most {limit:,} bytes a cell"
                 samples = [
                     self._faults.sample(block, int(block.starts[records[r]]), f"{int(offsets[r + 1] - offsets[r]):,} bytes")
                     for r in rows[:10]
                 ]  # fmt: skip
-                self._collector.add(Rule.CELL_SIZE, parser.column_name(index), samples, f"at most {limit:,} bytes a cell",
-                                    count=len(rows))  # fmt: skip
+                name = parser.column_name(index)
+                self._collector.add(Rule.CELL_SIZE, name, samples, expected, count=len(rows), severity=severity)
+                self._faults.rows.note(
+                    Rule.CELL_SIZE,
+                    name,
+                    records[rows],
+                    expected,
+                    _sizes(records, np.diff(offsets)),
+                )
         if not wrong.any():
             return columns, records
         self.rows_broken += int(wrong.sum())
         keep = pa.array(~wrong)
         return [c.filter(keep) if len(c) else c for c in columns], records[~wrong]
+
+
+def _sizes(records: Positions, sizes: npt.NDArray[np.int32]) -> Callable[[int], str]:
+    return lambda record: f"{int(sizes[np.searchsorted(records, record)]):,} bytes"
+
+
+def _fields(count: int) -> str:
+    return f"{count} field{'' if count == 1 else 's'}"
 
 
 def _blank(block: CsvBlock) -> Mask | None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pipelines.reading.csv_blocks import Positions, line_ends, slices
 from pipelines.reading.stream_fault import StreamFault
 
-__all__ = ["ArrayFault", "JsonBlock", "split_array", "split_lines"]
+__all__ = ["WHITESPACE", "ArrayFault", "JsonBlock", "split_array", "split_lines"]
 
 WHITESPACE = b" \t\n\r"
 _QUOTE, _BACKSLASH = 0x22, 0x5C

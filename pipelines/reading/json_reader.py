@@ -1,46 +1,62 @@
-"""Reads JSON Lines and JSON arrays: records to text columns, every record accounted for.
+"""Reads JSON: records to text columns, every record accounted for; and one array of objects. Lines are `json_lines.py`.
 
 A JSON value's own kind counts: text is a string, a number is a number, and nothing is turned into the other. What
 a text then means, and which rules it breaks, is decided as for CSV (`rows.py`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.reading.collector import Collector, StopReading
+from pipelines.reading.collector import REJECT, Collector, StopReading
 from pipelines.reading.csv_blocks import BLOCK_BYTES
 from pipelines.reading.encoding import Text, is_utf8, likely_encoding, utf8_faults
 from pipelines.reading.headers import normalised
-from pipelines.reading.json_blocks import ArrayFault, JsonBlock, split_array, split_lines
+from pipelines.reading.json_blocks import WHITESPACE, ArrayFault, JsonBlock, split_array
 from pipelines.reading.json_cells import taker
-from pipelines.reading.json_fast import FastLines
 from pipelines.reading.json_objects import JsonFault, JsonValue, parse_record, value_positions, written
 from pipelines.reading.raw import RawRecords, raw_text
+from pipelines.reading.rejects import RowFaults, RowRejects
 from pipelines.reading.rescue import NEW_COLUMN, Rescued
 from pipelines.reading.rows import Plan, RowBlock, RowJudge
 from pipelines.reading.violations import Rule, Sample
 
-__all__ = ["JsonArrayReader", "JsonLinesReader"]
+__all__ = ["JsonArrayReader", "JsonReader"]
 
 _MAX_UTF8_FAULTS = 10_000
-_WHITESPACE = b" \t\n\r"
 _OBJECTS_AT_ONCE = 32_768
 """Objects of a block held as Python's at once: a block may hold a million of the smallest."""
-_PATIENCE = 3
-"""Blocks in a row that the fast way could not decide before it is not tried any more."""
+_KNOWN_KEYS = "only keys that the contract knows"
 
 
-class _JsonReader:
+class Span(NamedTuple):
+    """Which record of its block an object is, and where it lies there."""
+
+    record: int
+    start: int
+    end: int
+
+
+class JsonReader:
     """What JSON Lines and arrays share. Use once."""
 
-    def __init__(self, plan: Plan, text: Text, collector: Collector, judge: RowJudge, block_bytes: int = BLOCK_BYTES):
-        """Read `text` under the plan's contract."""
+    def __init__(
+        self,
+        plan: Plan,
+        text: Text,
+        collector: Collector,
+        judge: RowJudge,
+        rejects: RowRejects,
+        block_bytes: int = BLOCK_BYTES,
+    ) -> None:
+        """Read `text` under the plan's contract. Whole rows go to the judge, broken ones to `rejects`."""
         self._plan = plan
         self._text = text
         self._collector = collector
         self._judge = judge
+        self._rejects = rejects
+        self._broken_rows = RowFaults()
         self._block_bytes = block_bytes
         self._by_key: dict[str, str | None] = {}
         self._seen: dict[str, None] = {}
@@ -70,46 +86,60 @@ class _JsonReader:
         raw = raw_text(block.content, int(block.starts[record]), int(block.ends[record])).strip()
         return Sample(block.line_of(position), self._offset(block, position), found, raw)
 
-    def _broken(self, block: JsonBlock, position: int, rule: Rule, found: str, expected: str) -> None:
+    def _broken(
+        self, block: JsonBlock, position: int, rule: Rule, found: str, expected: str, severity: str = REJECT
+    ) -> None:
         # Records come in file order: once the samples are there, the number is all that is left to know.
-        samples = [self._sample(block, position, found)] if self._collector.room(rule, None) > 0 else []
-        self._collector.add(rule, None, samples, expected, count=1)
+        samples = [self._sample(block, position, found)] if self._collector.room(rule, None, severity) > 0 else []
+        self._collector.add(rule, None, samples, expected, count=1, severity=severity)
+
+    def _break(self, record: int, rule: Rule, column: str | None, found: str, expected: str) -> None:
+        """A record of the block at hand is no row."""
+        self.rows_broken += 1
+        if self._rejects.active:
+            self._broken_rows.note_one(rule, column, record, expected, found)
 
     # ---- a block --------------------------------------------------------------------------------------------------
 
     def _read_block(self, block: JsonBlock, records: Iterable[int]) -> None:
         """Read the records of a block, all of which are to hold something."""
         limits = self._plan.limits
+        self._broken_rows = RowFaults()
         not_utf8 = self._encoding_faults(block)
         objects: list[dict[str, JsonValue]] = []
         places: list[int] = []
-        spans: list[tuple[int, int]] = []
+        spans: list[Span] = []
         is_over = False
         for record in records:
             start, end = int(block.starts[record]), int(block.ends[record])
             raw = block.content[start:end]
-            place = start + len(raw) - len(raw.lstrip(_WHITESPACE))
+            place = start + len(raw) - len(raw.lstrip(WHITESPACE))
             if end - place > limits.record_bytes:
-                self._refuse(block, place, Rule.RECORD_SIZE, f"{end - place:,} bytes", f"at most {limits.record_bytes:,} bytes a record")  # fmt: skip
+                self._refuse(block, record, place, Rule.RECORD_SIZE, f"{end - place:,} bytes", f"at most {limits.record_bytes:,} bytes a record")  # fmt: skip
                 continue
             if record in not_utf8:
                 self.rows_broken += 1
                 continue
             value = parse_record(raw, limits.depth)
             if isinstance(value, JsonFault):
-                if self._syntax_fault(block, start, value):
+                if self._syntax_fault(block, record, value):
                     is_over = True
                     break
             elif not isinstance(value, dict):
-                self._refuse(block, place, Rule.JSON_SHAPE, written(value)[:300], "an object")
+                self._refuse(block, record, place, Rule.JSON_SHAPE, written(value)[:300], "an object")
             elif len(value) > limits.columns:
                 self._refuse(
-                    block, place, Rule.COLUMN_COUNT, f"{len(value):,} keys", f"at most {limits.columns:,} columns"
+                    block,
+                    record,
+                    place,
+                    Rule.COLUMN_COUNT,
+                    f"{len(value):,} keys",
+                    f"at most {limits.columns:,} columns",
                 )
-            elif len(raw) <= limits.cell_bytes or not self._has_large_cell(block, start, raw, value):
+            elif len(raw) <= limits.cell_bytes or not self._has_large_cell(block, record, raw, value):
                 objects.append(value)
                 places.append(place)
-                spans.append((start, start + len(raw.rstrip(_WHITESPACE))))
+                spans.append(Span(record, start, start + len(raw.rstrip(WHITESPACE))))
                 if len(objects) >= _OBJECTS_AT_ONCE:
                     self._judge_objects(block, objects, places, spans)
                     objects, places, spans = [], [], []
@@ -117,14 +147,30 @@ class _JsonReader:
             self._judge_objects(block, objects, places, spans)
         if is_over:
             raise StopReading
+        if self._rejects.active:
+            self._reject(block)
 
-    def _refuse(self, block: JsonBlock, place: int, rule: Rule, found: str, expected: str) -> None:
-        self.rows_broken += 1
-        self._broken(block, place, rule, found, expected)
+    def _reject(self, block: JsonBlock) -> None:
+        """Hand over the broken records of the block."""
 
-    def _syntax_fault(self, block: JsonBlock, start: int, fault: JsonFault) -> bool:
+        def span(record: int) -> tuple[int, int]:
+            start, end = int(block.starts[record]), int(block.ends[record])
+            whole = block.content[start:end]
+            return end - len(whole.lstrip(WHITESPACE)), start + len(whole.rstrip(WHITESPACE))
+
+        self._rejects.take(
+            self._broken_rows,
+            lambda record: block.line_of(span(record)[0]),
+            lambda record: raw_text(block.content, *span(record)),
+        )
+
+    def _refuse(self, block: JsonBlock, record: int, place: int, rule: Rule, found: str, expected: str) -> None:
+        self._broken(block, place, rule, found, expected, self._collector.row_severity)
+        self._break(record, rule, None, found, expected)
+
+    def _syntax_fault(self, block: JsonBlock, record: int, fault: JsonFault) -> bool:
         """Report it; whether nothing behind it can be aligned."""
-        self._refuse(block, start + fault.position, fault.rule, fault.found, fault.expected)
+        self._refuse(block, record, int(block.starts[record]) + fault.position, fault.rule, fault.found, fault.expected)
         return False
 
     def _encoding_faults(self, block: JsonBlock) -> frozenset[int]:
@@ -134,22 +180,37 @@ class _JsonReader:
         places = np.array([position for position, _ in faults], np.int64)
         records, firsts = np.unique(np.searchsorted(block.ends, places, side="right"), return_index=True)
         samples = [self._sample(block, faults[i][0], faults[i][1].hex(" ")) for i in firsts.tolist()[:10]]
-        self._collector.add(Rule.ENCODING, None, samples, "bytes in utf-8", count=len(records),
-                            detail=likely_encoding(faults[0][1]))  # fmt: skip
+        detail = likely_encoding(faults[0][1])
+        self._collector.add(Rule.ENCODING, None, samples, "bytes in utf-8", count=len(records), detail=detail,
+                            severity=self._collector.row_severity)  # fmt: skip
+        self._broken_rows.note(
+            Rule.ENCODING,
+            None,
+            records,
+            "bytes in utf-8",
+            lambda r: faults[int(firsts[np.searchsorted(records, r)])][1].hex(" "),
+            detail,
+        )
         if len(faults) >= _MAX_UTF8_FAULTS:
             raise StopReading
         return frozenset(records.tolist())
 
-    def _has_large_cell(self, block: JsonBlock, start: int, raw: bytes, members: dict[str, JsonValue]) -> bool:
+    def _has_large_cell(self, block: JsonBlock, record: int, raw: bytes, members: dict[str, JsonValue]) -> bool:
         limit = self._plan.limits.cell_bytes
         for key, value in members.items():
             size = len(value.encode("utf-8")) if isinstance(value, str) else len(written(value))
             if size > limit:
-                place = start + value_positions(raw).get(key, 0)
-                sample = self._sample(block, place, f"{size:,} bytes")
+                place = int(block.starts[record]) + value_positions(raw).get(key, 0)
+                said, expected = f"{size:,} bytes", f"at most {limit:,} bytes a cell"
                 name = self._column_of(key) or key
-                self._collector.add(Rule.CELL_SIZE, name, [sample], f"at most {limit:,} bytes a cell")
-                self.rows_broken += 1
+                self._collector.add(
+                    Rule.CELL_SIZE,
+                    name,
+                    [self._sample(block, place, said)],
+                    expected,
+                    severity=self._collector.row_severity,
+                )
+                self._break(record, Rule.CELL_SIZE, name, said, expected)
                 return True
         return False
 
@@ -168,7 +229,7 @@ class _JsonReader:
             return column
 
     def _judge_objects(
-        self, block: JsonBlock, objects: list[dict[str, JsonValue]], places: list[int], spans: list[tuple[int, int]]
+        self, block: JsonBlock, objects: list[dict[str, JsonValue]], places: list[int], spans: list[Span]
     ) -> None:
         count = len(objects)
         columns: dict[str, list[JsonValue]] = {name: [None] * count for name in self._plan.dataset.file_columns}
@@ -176,6 +237,7 @@ class _JsonReader:
         rescue = self._plan.dataset.schema_.new_columns == "rescue"
         unknown: dict[str, list[tuple[int, JsonValue]]] = {}
         refused: set[int] = set()
+        unexpected: list[tuple[int, dict[str, JsonValue]]] = []
         for row, members in enumerate(objects):
             extra: dict[str, JsonValue] = {}
             filled: set[str] = set()
@@ -197,6 +259,7 @@ class _JsonReader:
                         unknown.setdefault(key, []).append((row, value))
                 else:
                     self._unexpected(block, spans[row], extra)
+                    unexpected.append((row, extra))
         kept = [row for row in range(count) if row not in refused]
         self.rows_broken += len(refused)
         if not kept:
@@ -208,7 +271,7 @@ class _JsonReader:
         }
 
         def locate(row: int, column: str | None) -> int:
-            start, end = spans[kept[row]]
+            _, start, end = spans[kept[row]]
             if column is not None:
                 key = keys[column][kept[row]] if column in keys else None
                 position = value_positions(block.content[start:end]).get(key or column)
@@ -223,29 +286,47 @@ class _JsonReader:
 
         rescued = _rescued(unknown, kept) if unknown else None
         self._rows += len(kept)
-        ends = np.array([spans[row][1] for row in kept], np.int64)
+        ends = np.array([spans[row].end for row in kept], np.int64)
         raw = RawRecords(block.content, starts, ends)
+        faults = RowFaults()
+        if self._rejects.active and unexpected:
+            positions = {row: position for position, row in enumerate(kept)}
+            for row, extra in unexpected:
+                for key, value in extra.items():
+                    if row in positions:
+                        found = written(value)[:300]
+                        faults.note_one(Rule.COLUMN_UNEXPECTED, key, positions[row], _KNOWN_KEYS, found)
         offsets = starts + self._offset(block, 0)
-        self._judge.judge(RowBlock(len(kept), lines, cells, locate, raw, offsets, rescued, name_of))
+        self._judge.judge(RowBlock(len(kept), lines, cells, locate, raw, offsets, rescued, name_of, faults))
 
-    def _collision(self, block: JsonBlock, span: tuple[int, int], key: str, name: str) -> None:
-        place = span[0] + value_positions(block.content[span[0] : span[1]]).get(key, 0)
-        sample = self._sample(block, place, key)
-        self._collector.add(Rule.JSON_DUPLICATE_KEY, name, [sample], f"one key only that means the column {name}")
+    def _collision(self, block: JsonBlock, span: Span, key: str, name: str) -> None:
+        place = span.start + value_positions(block.content[span.start : span.end]).get(key, 0)
+        expected = f"one key only that means the column {name}"
+        self._collector.add(
+            Rule.JSON_DUPLICATE_KEY,
+            name,
+            [self._sample(block, place, key)],
+            expected,
+            severity=self._collector.row_severity,
+        )
+        if self._rejects.active:
+            self._broken_rows.note_one(Rule.JSON_DUPLICATE_KEY, name, span.record, expected, key)
 
-    def _unexpected(self, block: JsonBlock, span: tuple[int, int], extra: dict[str, JsonValue]) -> None:
+    def _unexpected(self, block: JsonBlock, span: Span, extra: dict[str, JsonValue]) -> None:
+        severity = self._collector.row_severity
         for key, value in extra.items():
             samples: list[Sample] = []
-            if self._collector.room(Rule.COLUMN_UNEXPECTED, key) > 0:
-                place = span[0] + value_positions(block.content[span[0] : span[1]]).get(key, 0)
+            if self._collector.room(Rule.COLUMN_UNEXPECTED, key, severity) > 0:
+                place = span.start + value_positions(block.content[span.start : span.end]).get(key, 0)
                 samples = [self._sample(block, place, written(value)[:300])]
-            self._collector.add(Rule.COLUMN_UNEXPECTED, key, samples, "only keys that the contract knows", count=1)
+            self._collector.add(Rule.COLUMN_UNEXPECTED, key, samples, _KNOWN_KEYS, count=1, severity=severity)
 
     # ---- the end --------------------------------------------------------------------------------------------------
 
     def _finish(self) -> None:
         """Keys that no record has: one fault of the file, instead of a null in each row."""
-        if not self._rows or self.rows_broken:  # the key may stand in a record that could not be read
+        # The key may stand in a record that could not be read; but if such records are left out, no row has it.
+        if not self._rows or (self.rows_broken and not self._rejects.active):
             return
         seen = {self._by_key[key] for key in self._seen}
         schema = self._plan.dataset.schema_
@@ -269,114 +350,7 @@ def _rescued(unknown: Mapping[str, Sequence[tuple[int, JsonValue]]], kept: Seque
     return rescued
 
 
-class JsonLinesReader(_JsonReader):
-    """One object a line; blank lines only at the end."""
-
-    _fast: FastLines | None = None
-    _fast_is_built = False
-    _slow_blocks = 0
-
-    def read(self) -> None:
-        """Read everything. Raises StopReading behind a fault that ends the file, StreamFault from the text."""
-        blank: tuple[int, int] | None = None
-        limits = self._plan.limits
-        for block in split_lines(self._text, limits.record_bytes, self._block_bytes):
-            if block.oversized:
-                self._broken(block, 0, Rule.RECORD_SIZE, f"more than {limits.record_bytes:,} bytes",
-                             f"at most {limits.record_bytes:,} bytes a line")  # fmt: skip
-                raise StopReading
-            records: list[int] = []
-            for record, (start, end) in enumerate(zip(block.starts.tolist(), block.ends.tolist(), strict=True)):
-                if end - start <= 64 and not block.content[start:end].strip(_WHITESPACE):
-                    blank = blank or (block.line_of(start), self._offset(block, start))
-                    continue
-                if blank is not None:
-                    self.rows_broken += 1
-                    self._collector.add(
-                        Rule.JSON_SHAPE, None, [Sample(*blank, "a blank line")], "an object on each line"
-                    )
-                    blank = None
-                records.append(record)
-            if len(records) < len(block.starts) or not self._read_fast(block):
-                self._read_block(block, records)
-        self._finish()
-
-    def _read_fast(self, block: JsonBlock) -> bool:
-        """Read a block of lines the fast way; False when the strict way has to."""
-        if (self._fast is None and self._fast_is_built) or self._slow_blocks > _PATIENCE or not is_utf8(block.content):
-            return False
-        if not self._fast_is_built:
-            self._fast_is_built = True
-            self._fast = FastLines.build(self._plan, self._first_keys(block))
-        if self._fast is None:
-            return False
-        found: set[str] = {name for name in map(self._by_key.get, self._seen) if name is not None}
-        cells = self._fast.parse(block, found)
-        if cells is None:
-            self._slow_blocks += 1
-            return False
-        self._slow_blocks = 0
-        keys = self._fast.keys
-        for name, column in cells.items():
-            if column.texts.null_count < len(block.starts):
-                self._column_of(keys[name])
-        rows = len(block.starts)
-        self._rows += rows
-        raw = _RawCells(block, keys)
-        for name, column in cells.items():
-            if column.values is not None:
-                column.found_text = raw.text_of(name)
-
-        def locate(row: int, column: str | None) -> int:
-            return self._offset(block, raw.position(row, column))
-
-        lines = block.first_line + np.searchsorted(block.line_ends, block.starts)
-        records = RawRecords(block.content, block.starts, block.ends)
-        offsets = block.starts + self._offset(block, 0)
-        judged = RowBlock(rows, lines, cells, locate, records, offsets, name_of=lambda _row, column: keys[column])
-        self._judge.judge(judged)
-        return True
-
-    def _syntax_fault(self, block: JsonBlock, start: int, fault: JsonFault) -> bool:
-        line_end = block.content.find(b"\n", start)
-        if 0 <= line_end < start + fault.position:  # what is missing is missing on this line, not on the next
-            fault = replace(fault, position=line_end - start)
-        return super()._syntax_fault(block, start, fault)
-
-    def _first_keys(self, block: JsonBlock) -> dict[str, str]:
-        """By which key the file's first record names each column."""
-        first = parse_record(block.content[block.starts[0] : block.ends[0]], self._plan.limits.depth)
-        if not isinstance(first, dict):
-            return {}
-        return {name: key for key in first if (name := self._exact.get(key) or self._loose.get(normalised(key)))}
-
-
-class _RawCells:
-    """The text of single cells of a block that was read the fast way, for messages."""
-
-    def __init__(self, block: JsonBlock, keys: Mapping[str, str]) -> None:
-        self._block = block
-        self._keys = keys
-
-    def _raw(self, row: int) -> bytes:
-        return self._block.content[self._block.starts[row] : self._block.ends[row]]
-
-    def position(self, row: int, column: str | None) -> int:
-        start = int(self._block.starts[row])
-        if column is None or column not in self._keys:
-            return start
-        return start + value_positions(self._raw(row)).get(self._keys[column], 0)
-
-    def text_of(self, column: str) -> Callable[[int], str]:
-        def text(row: int) -> str:
-            members = parse_record(self._raw(row), 1_000)
-            value = members.get(self._keys[column]) if isinstance(members, dict) else None
-            return "" if value is None else value if isinstance(value, str) else written(value)
-
-        return text
-
-
-class JsonArrayReader(_JsonReader):
+class JsonArrayReader(JsonReader):
     """One array of objects. Its first fault of syntax ends it: behind that nothing can be aligned."""
 
     def read(self) -> None:
@@ -401,16 +375,16 @@ class JsonArrayReader(_JsonReader):
             raise StopReading
         self._finish()
 
-    def _syntax_fault(self, block: JsonBlock, start: int, fault: JsonFault) -> bool:
+    def _syntax_fault(self, block: JsonBlock, record: int, fault: JsonFault) -> bool:
         if block.cut_short and fault.rule is Rule.JSON_SYNTAX and _is_behind(fault, block.content):
             return False  # as far as it goes the record is right: the fault is that the text ends
-        super()._syntax_fault(block, start, fault)
+        super()._syntax_fault(block, record, fault)
         return fault.rule is Rule.JSON_SYNTAX
 
 
 def _is_behind(fault: JsonFault, record: bytes) -> bool:
     """Whether a fault of syntax says no more than that the record's text ends too soon: in a string, a word or between them."""
-    rest = record[fault.position :].strip(_WHITESPACE)
+    rest = record[fault.position :].strip(WHITESPACE)
     if rest.startswith(b'"'):
         return b"\n" not in rest and b"\r" not in rest
     return any(word.startswith(rest) for word in (b"true", b"false", b"null", b"-"))

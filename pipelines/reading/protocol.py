@@ -1,9 +1,9 @@
 """What parent and child say to each other over two pipes: frames of a kind, a length and a payload; JSON and Arrow, no pickle.
 
     parent -> child   DATASET {number, dataset} · REQUEST {dataset, size_bytes, key_values, landed_at} · CHUNK bytes · END
-    child -> parent   BATCH an Arrow IPC record batch message · SUMMARY json · MISCONFIGURED text · FAILED {memory, text}
+    child -> parent   BATCH, REJECTED an Arrow IPC record batch message · SUMMARY json · MISCONFIGURED text · FAILED {memory, text}
 
-A file is one REQUEST, its CHUNKs and one END; its answer is any number of BATCHes and one SUMMARY. The parent may send the
+A file is one REQUEST, its CHUNKs and one END; its answer is any number of BATCHes and REJECTEDs and one SUMMARY. The parent may send the
 next file before the answer to the last one is there.
 """
 
@@ -45,6 +45,7 @@ class Frame(IntEnum):
     SUMMARY = 6
     MISCONFIGURED = 7
     FAILED = 8
+    REJECTED = 9
 
 
 def send(pipe: IO[bytes], kind: Frame, payload: "bytes | memoryview" = b"") -> None:

@@ -14,7 +14,9 @@ from pipelines.reading.csv_blocks import BLOCK_BYTES
 from pipelines.reading.csv_reader import CsvReader
 from pipelines.reading.decompression import Content
 from pipelines.reading.encoding import Text
-from pipelines.reading.json_reader import JsonArrayReader, JsonLinesReader
+from pipelines.reading.json_lines import JsonLinesReader
+from pipelines.reading.json_reader import JsonArrayReader
+from pipelines.reading.rejects import RowRejects
 from pipelines.reading.rows import Plan, RowJudge
 from pipelines.reading.stream_fault import StreamFault
 from pipelines.reading.summary import ChunkSource, ReadRequest, ReadSummary, RowSink
@@ -58,30 +60,35 @@ class InProcessReader:
         """
         started = time.perf_counter()
         plan = self.plan(request.dataset)
-        collector = Collector()
+        rejects = RowRejects(plan.dataset, sink.reject)
+        collector = Collector(rows_apart=rejects.active)
         limit = plan.limits.object_bytes
         if request.size_bytes is not None and request.size_bytes > limit:
             collector.add(Rule.OBJECT_SIZE, None, [Sample(None, None, f"{request.size_bytes:,} bytes")],
                           f"at most {limit:,} bytes")  # fmt: skip
             return _summary(collector, None, None, None, complete=False, started=started)
         content = Content(chunks(), plan.limits)
-        judge = RowJudge(plan, request.key_values, collector, sink.write, request.landed_at)
-        reader = self._reader(plan, content, collector, judge)
+        judge = RowJudge(plan, request.key_values, collector, sink.write, request.landed_at, rejects)
+        reader = self._reader(plan, content, collector, judge, rejects)
         try:
             complete = _read(reader, collector)
+            if complete:
+                rejects.finish(collector, judge.rows_read + reader.rows_broken)
             judge.finish()
             return _summary(collector, content, judge, reader, complete=complete, started=started)
         finally:
             judge.close()
 
-    def _reader(self, plan: Plan, content: Content, collector: Collector, judge: RowJudge) -> _FormatReader:
+    def _reader(
+        self, plan: Plan, content: Content, collector: Collector, judge: RowJudge, rejects: RowRejects
+    ) -> _FormatReader:
         form = plan.dataset.format
         text = Text(content, form.encoding)
         if isinstance(form, CsvFormat):
-            return CsvReader(plan, text, collector, judge, self._block_bytes)
+            return CsvReader(plan, text, collector, judge, rejects, self._block_bytes)
         if form.type == "jsonl":
-            return JsonLinesReader(plan, text, collector, judge, self._block_bytes)
-        return JsonArrayReader(plan, text, collector, judge, self._block_bytes)
+            return JsonLinesReader(plan, text, collector, judge, rejects, self._block_bytes)
+        return JsonArrayReader(plan, text, collector, judge, rejects, self._block_bytes)
 
 
 def _read(reader: _FormatReader, collector: Collector) -> bool:
@@ -118,7 +125,8 @@ def _summary(
         rows_bad=(0 if judge is None else judge.rows_bad) + broken,
         read_complete=complete,
         violations=collector.violations(),
-        violations_total=collector.rejecting,
+        violations_total=collector.rejecting + collector.rejecting_rows,
+        violations_of_rows=collector.rejecting_rows,
         warnings=collector.warnings(),
         compressed_bytes=0 if content is None else content.compressed_bytes,
         content_bytes=0 if content is None else content.content_bytes,

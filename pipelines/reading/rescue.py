@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 import orjson
 import pyarrow as pa
 
+from pipelines.reading.csv_blocks import Positions
+
 __all__ = ["NEW_COLUMN", "Rescued", "RescuedCounts", "json_text"]
 
 NEW_COLUMN = "new_column"
@@ -40,7 +42,7 @@ class Rescued:
     def __init__(self, rows: int) -> None:
         """Begin with none of `rows` rows."""
         self._rows = rows
-        self._entries: dict[int, list[str]] = {}
+        self._entries: dict[int, list[tuple[str, str]]] = {}
         self.counts: dict[str, int] = {}
 
     def add(self, column: str, wanted: str | None, reason: str, values: Iterable[tuple[int, str]]) -> None:
@@ -49,7 +51,7 @@ class Rescued:
         tail = f',"wanted":{"null" if wanted is None else orjson.dumps(wanted).decode()},"reason":"{reason}"}}'
         count = 0
         for row, value in values:
-            self._entries.setdefault(row, []).append(f"{head}{value}{tail}")
+            self._entries.setdefault(row, []).append((column, f"{head}{value}{tail}"))
             count += 1
         if count:
             self.counts[column] = self.counts.get(column, 0) + count
@@ -60,13 +62,23 @@ class Rescued:
             values = ((row, json_text(text)) for row, text in enumerate(texts.to_pylist()) if text is not None)
             self.add(column, None, NEW_COLUMN, values)
 
+    def only(self, rows: Positions) -> "Rescued":
+        """The values of these rows, which become the rows 0, 1, …"""
+        kept = Rescued(len(rows))
+        for place, row in enumerate(rows.tolist()):
+            if row in self._entries:
+                kept._entries[place] = entries = self._entries[row]
+                for column, _ in entries:
+                    kept.counts[column] = kept.counts.get(column, 0) + 1
+        return kept
+
     def column(self) -> pa.Array:
         """The `_rescued` column of the block."""
         if not self._entries:
             return pa.nulls(self._rows, pa.string())
         texts: list[str | None] = [None] * self._rows
         for row, entries in self._entries.items():
-            texts[row] = f"[{','.join(entries)}]"
+            texts[row] = f"[{','.join(text for _, text in entries)}]"
         return pa.array(texts, pa.string())
 
 

@@ -6,7 +6,7 @@ dataset (converters, compiled rules, schema) is built once and used for every fi
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -16,12 +16,13 @@ import pyarrow as pa
 
 from pipelines.contracts.model import Dataset, KeyValue
 from pipelines.contracts.schema import RESCUED, SOURCE_LINE, reading_schema
-from pipelines.reading.collector import Collector
+from pipelines.reading.collector import REJECT, REJECT_ROW, Collector
 from pipelines.reading.conversion import Converter
 from pipelines.reading.csv_blocks import Positions
 from pipelines.reading.expectations import FileExpectations, NativeExpectations
 from pipelines.reading.limits import Limits, limits_of
 from pipelines.reading.partitions import PartitionCount
+from pipelines.reading.rejects import RowFaults, RowRejects
 from pipelines.reading.rescue import Rescued, RescuedCounts, json_text
 from pipelines.reading.row_rules import Landed, RowRules
 from pipelines.reading.rules import Breach, ColumnRules, typed_value
@@ -81,6 +82,7 @@ class RowBlock:
     `locate` gives the byte offset of a row's cell (of the row when the column is None) in the content; `raw` a row's record
     as it stands in the file, capped (`raw.py`). `offsets` are the byte offsets of all rows, where they are cheap to tell.
     `rescued` holds what goes to `_rescued`, if there is anything yet; `name_of` is what the file calls a column in a row.
+    `faults` are what was found wrong with rows before their values were looked at.
     """
 
     rows: int
@@ -91,6 +93,7 @@ class RowBlock:
     offsets: Positions | None = None
     rescued: Rescued | None = None
     name_of: Callable[[int, str], str] = lambda _row, column: column
+    faults: RowFaults | None = None
 
 
 class RowOut(Protocol):
@@ -111,14 +114,17 @@ class RowJudge:
         collector: Collector,
         out: RowOut,
         landed_at: datetime | None = None,
+        rejects: RowRejects | None = None,
     ) -> None:
         """Judge for one file whose key gave `key_values` and which landed at `landed_at`.
 
-        A value of the key that does not fit its column is a KEY_VALUE breach.
+        A value of the key that does not fit its column is a KEY_VALUE breach. Bad rows go to `rejects` where it is active.
         """
         self._plan = plan
         self._collector = collector
         self._out = out
+        self._rejects = rejects if rejects is not None and rejects.active else None
+        self._faults = RowFaults()
         self.rows_read = 0
         self.rows_bad = 0
         self.null_counts: dict[str, int] = dict.fromkeys(plan.dataset.columns, 0)
@@ -154,7 +160,8 @@ class RowJudge:
     def judge(self, block: RowBlock) -> npt.NDArray[np.bool_]:
         """Judge one block; returns which of its rows are bad. Clean rows go out unless the file is rejected already."""
         plan = self._plan
-        bad = np.zeros(block.rows, np.bool_)
+        self._faults = block.faults or RowFaults()
+        bad = self._faults.mask(block.rows)
         self.rows_read += block.rows
         values: dict[str, pa.Array] = {}
         self._misfits.clear()
@@ -168,17 +175,26 @@ class RowJudge:
             self._report(breach, block, _text_of(values[str(breach.column)]), bad)
         for breach, text_of in plan.row_rules.check(values, self._misfits, self._landed):
             self._report(breach, block, text_of, bad)
-        if self._unique is not None:
-            self._unique.add([values[name] for name in plan.dataset.primary_key], block.lines, block.offsets)
-        if self._partitions is not None:
-            self._partitions.add(values)
         newly_bad = int(bad.sum())
         self.rows_bad += newly_bad
-        if newly_bad and self._unique is not None and len(self.bad_lines) < _MAX_BAD_LINES:
+        lines, offsets = block.lines, block.offsets
+        if newly_bad and self._rejects is not None:
+            self._rejects.take(self._faults, lambda row: int(block.lines[row]), block.raw)
+            # What is not loaded repeats no key and touches no partition.
+            good = pa.array(~bad)
+            values = {name: column.filter(good) for name, column in values.items()}
+            lines, offsets = lines[~bad], None if offsets is None else offsets[~bad]
+            rescued = None if block.rescued is None else block.rescued.only(np.flatnonzero(~bad))
+            block = replace(block, rows=len(lines), lines=lines, rescued=rescued)
+        elif newly_bad and self._unique is not None and len(self.bad_lines) < _MAX_BAD_LINES:
             self.bad_lines.update(block.lines[np.flatnonzero(bad)].tolist())
+        if self._unique is not None:
+            self._unique.add([values[name] for name in plan.dataset.primary_key], lines, offsets)
+        if self._partitions is not None:
+            self._partitions.add(values)
         if block.rescued is not None:
             self.rescued.add(block.rescued.counts)
-        if not self._collector.rejecting:
+        if block.rows and not self._collector.rejecting and not (self._rejects and self._rejects.hopeless):
             self._emit(block, values)
         return bad
 
@@ -238,9 +254,11 @@ class RowJudge:
         text_of: Callable[[int], str],
         bad: npt.NDArray[np.bool_],
     ) -> None:
-        if breach.severity in ("reject", "quarantine_rows", "quarantine_file"):
+        severity = self._severity(breach)
+        if severity not in ("warn", "block"):
             bad[breach.rows] = True
-        severity = breach.severity if breach.severity in ("warn", "block") else "reject"
+        if severity == REJECT_ROW:
+            self._faults.note(breach.rule, breach.column, breach.rows, breach.expected, text_of, breach.detail)
         room = self._collector.wanted(breach.rule, breach.column, severity, breach.expectation)
         samples = [
             Sample(int(block.lines[row]), block.locate(row, breach.column), text_of(row), block.raw(row))
@@ -256,6 +274,15 @@ class RowJudge:
             severity=severity,
             expectation=breach.expectation,
         )
+
+    def _severity(self, breach: Breach) -> str:
+        match breach.severity:
+            case "warn" | "block":
+                return breach.severity
+            case "quarantine_file":
+                return REJECT
+            case _:
+                return self._collector.row_severity
 
     def _emit(self, block: RowBlock, values: Mapping[str, pa.Array]) -> None:
         columns: list[pa.Array] = []

@@ -47,7 +47,7 @@ class ReadSummary:
 
     `rows_read` counts the records read, until the fault when `read_complete` is False. `rows_bad` counts distinct rows
     with at least one violation. `violations` is sorted by first line, at most MAX_VIOLATIONS; `violations_total`
-    counts all breaches. `warnings` are breaches of expectations with severity `warn`: they never reject.
+    counts all breaches, and `violations_of_rows` those among them that reject their row and not the file. `warnings` are breaches of expectations with severity `warn`: they never reject.
     `null_counts` is per table column, over all rows read. `likely_causes` are sentences about what lies behind the violations,
     each with its evidence, the likeliest first. `rescued` counts the values that went to `_rescued`, by the column's name in the file.
     """
@@ -66,6 +66,7 @@ class ReadSummary:
     seconds: float
     likely_causes: tuple[str, ...] = field(default=())
     rescued: Mapping[str, int] = field(default_factory=dict[str, int])
+    violations_of_rows: int = 0
 
 
 class RowSink(Protocol):
@@ -73,6 +74,10 @@ class RowSink(Protocol):
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Take one record batch; its columns are `reading_schema(dataset)`."""
+        ...
+
+    def reject(self, batch: pa.RecordBatch) -> None:
+        """Take rows that are rejected one by one (`REJECTED_READING`); only from files of a dataset that quarantines rows."""
         ...
 
     def restart(self) -> None:
@@ -87,7 +92,7 @@ class FileReader(Protocol):
         """Read all that `chunks()` yields; rows go to `sink`, faults into the summary.
 
         Bad input never raises. Rows given to the sink count only if the verdict on the summary accepts the file.
-        After the first violation of a file nothing more is written to the sink.
+        After the first violation that rejects the file nothing more is written to the sink.
         Raises whatever opening or iterating the chunks, or the sink, raises.
         """
         ...
@@ -95,9 +100,12 @@ class FileReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Every row read may be published."""
+    """The file's good rows, all but the `rejected` ones, may be published; `violations` are what is wrong with those."""
 
     rows: int
+    rejected: int = 0
+    violations: tuple[Violation, ...] = ()
+    violations_total: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +126,7 @@ Verdict = Accepted | Rejected | Empty
 
 def judge(dataset: Dataset, summary: ReadSummary) -> Verdict:
     """Decide what a file is worth, from its summary alone: never from what arrived before or after it."""
-    if summary.violations_total > 0 or not summary.read_complete:
+    if summary.violations_total > summary.violations_of_rows or not summary.read_complete:
         return Rejected(summary.violations, summary.violations_total)
     if summary.rows_read == 0:
         match dataset.on_empty:
@@ -128,4 +136,6 @@ def judge(dataset: Dataset, summary: ReadSummary) -> Verdict:
                 return Accepted(0)
             case _ as never:
                 assert_never(never)
-    return Accepted(summary.rows_read)
+    return Accepted(
+        summary.rows_read - summary.rows_bad, summary.rows_bad, summary.violations, summary.violations_total
+    )

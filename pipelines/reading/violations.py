@@ -222,7 +222,8 @@ class Violation:
     `line` (from 1, as an editor counts), `byte_offset` (from 0, in the decompressed content) and `found` are of
     the first breach; `count` is of all. `column` is the table's name for it (or the file's, for columns the contract
     does not know), None where a rule speaks of the whole row or file. `message` says what was found and expected, how often,
-    and what to do; the place is left to whoever shows it: `file:line:column:` stands before it. `severity` is "reject"; for the breach of an expectation it is the expectation's own, and
+    and what to do; the place is left to whoever shows it: `file:line:column:` stands before it. `severity` is "reject", or
+    "reject_row" where no more than the row is rejected; for the breach of an expectation it is the expectation's own, and
     `expectation` its identity in the contract (`contracts.expectations.identified`): `warn` and `block` stand in `ReadSummary.warnings` and never reject.
     """
 

@@ -176,6 +176,11 @@ class _Sink:
 
         send(self._outgoing, Frame.BATCH, memoryview(batch.serialize()))
 
+    def reject(self, batch: "pa.RecordBatch") -> None:
+        from pipelines.reading.protocol import Frame, send
+
+        send(self._outgoing, Frame.REJECTED, memoryview(batch.serialize()))
+
     def restart(self) -> None:
         """Never called here: a file is read once in one process."""
 

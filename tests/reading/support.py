@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.contracts.model import Dataset
+from pipelines.contracts.rejected import REJECTED_READING
 from pipelines.reading.reader import InProcessReader
 from pipelines.reading.summary import ReadRequest, ReadSummary
 
@@ -21,14 +22,21 @@ class RowList:
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
+        self.rejected: list[dict[str, Any]] = []
         self.restarts = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
         batch.validate(full=True)
         self.rows += batch.to_pylist()
 
+    def reject(self, batch: pa.RecordBatch) -> None:
+        batch.validate(full=True)
+        assert batch.schema.equals(REJECTED_READING)
+        self.rejected += batch.to_pylist()
+
     def restart(self) -> None:
         self.rows.clear()
+        self.rejected.clear()
         self.restarts += 1
 
 

@@ -10,8 +10,10 @@ from pipelines.reading.collector import Collector
 from pipelines.reading.csv_reader import CsvReader
 from pipelines.reading.decompression import Content
 from pipelines.reading.encoding import Text
-from pipelines.reading.json_reader import JsonArrayReader, JsonLinesReader
+from pipelines.reading.json_lines import JsonLinesReader
+from pipelines.reading.json_reader import JsonArrayReader
 from pipelines.reading.raw import RAW_CHARACTERS, raw_text
+from pipelines.reading.rejects import RowRejects
 from pipelines.reading.rows import Plan, RowBlock, RowJudge
 from tests.reading.support import dataset
 
@@ -20,7 +22,7 @@ class RawJudge(RowJudge):
     """Keeps line and raw text of each row it is given."""
 
     def __init__(self, plan: Plan, collector: Collector) -> None:
-        super().__init__(plan, {}, collector, lambda _batch: None)
+        super().__init__(plan, {}, collector, lambda batch: None)
         self.seen: list[tuple[int, str]] = []
 
     def judge(self, block: RowBlock) -> Any:
@@ -34,7 +36,7 @@ def raws(content: bytes, form: str, block_bytes: int, columns: dict[str, dict[st
     judge = RawJudge(plan, collector)
     text = Text(Content([content], plan.limits), plan.dataset.format.encoding)
     reader = {"csv": CsvReader, "jsonl": JsonLinesReader, "json": JsonArrayReader}[form]
-    reader(plan, text, collector, judge, block_bytes).read()
+    reader(plan, text, collector, judge, RowRejects(plan.dataset, lambda _: None), block_bytes).read()
     return judge.seen
 
 

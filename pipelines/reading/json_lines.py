@@ -1,0 +1,138 @@
+"""Reads JSON Lines: one object a line, by blocks the fast way where it is proven, line by line where not."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from pipelines.reading.collector import StopReading
+from pipelines.reading.encoding import is_utf8
+from pipelines.reading.headers import normalised
+from pipelines.reading.json_blocks import WHITESPACE, JsonBlock, split_lines
+from pipelines.reading.json_fast import FastLines
+from pipelines.reading.json_objects import JsonFault, parse_record, value_positions, written
+from pipelines.reading.json_reader import JsonReader
+from pipelines.reading.raw import RawRecords
+from pipelines.reading.rejects import RowFaults
+from pipelines.reading.rows import RowBlock
+from pipelines.reading.violations import Rule, Sample
+
+__all__ = ["JsonLinesReader"]
+
+_PATIENCE = 3
+"""Blocks in a row that the fast way could not decide before it is not tried any more."""
+
+
+class JsonLinesReader(JsonReader):
+    """One object a line; blank lines only at the end."""
+
+    _fast: FastLines | None = None
+    _fast_is_built = False
+    _slow_blocks = 0
+
+    def read(self) -> None:
+        """Read everything. Raises StopReading behind a fault that ends the file, StreamFault from the text."""
+        blank: tuple[int, int] | None = None
+        limits = self._plan.limits
+        for block in split_lines(self._text, limits.record_bytes, self._block_bytes):
+            if block.oversized:
+                self._broken(block, 0, Rule.RECORD_SIZE, f"more than {limits.record_bytes:,} bytes",
+                             f"at most {limits.record_bytes:,} bytes a line")  # fmt: skip
+                raise StopReading
+            records: list[int] = []
+            for record, (start, end) in enumerate(zip(block.starts.tolist(), block.ends.tolist(), strict=True)):
+                if end - start <= 64 and not block.content[start:end].strip(WHITESPACE):
+                    blank = blank or (block.line_of(start), self._offset(block, start))
+                    continue
+                if blank is not None:
+                    self._refuse_blank(*blank)
+                    blank = None
+                records.append(record)
+            if len(records) < len(block.starts) or not self._read_fast(block):
+                self._read_block(block, records)
+        self._finish()
+
+    def _read_fast(self, block: JsonBlock) -> bool:
+        """Read a block of lines the fast way; False when the strict way has to."""
+        if (self._fast is None and self._fast_is_built) or self._slow_blocks > _PATIENCE or not is_utf8(block.content):
+            return False
+        if not self._fast_is_built:
+            self._fast_is_built = True
+            self._fast = FastLines.build(self._plan, self._first_keys(block))
+        if self._fast is None:
+            return False
+        found: set[str] = {name for name in map(self._by_key.get, self._seen) if name is not None}
+        cells = self._fast.parse(block, found)
+        if cells is None:
+            self._slow_blocks += 1
+            return False
+        self._slow_blocks = 0
+        keys = self._fast.keys
+        for name, column in cells.items():
+            if column.texts.null_count < len(block.starts):
+                self._column_of(keys[name])
+        rows = len(block.starts)
+        self._rows += rows
+        raw = _RawCells(block, keys)
+        for name, column in cells.items():
+            if column.values is not None:
+                column.found_text = raw.text_of(name)
+
+        def locate(row: int, column: str | None) -> int:
+            return self._offset(block, raw.position(row, column))
+
+        lines = block.first_line + np.searchsorted(block.line_ends, block.starts)
+        records = RawRecords(block.content, block.starts, block.ends)
+        offsets = block.starts + self._offset(block, 0)
+        judged = RowBlock(rows, lines, cells, locate, records, offsets, name_of=lambda _row, column: keys[column])
+        self._judge.judge(judged)
+        return True
+
+    def _refuse_blank(self, line: int, offset: int) -> None:
+        self.rows_broken += 1
+        found, expected = "a blank line", "an object on each line"
+        severity = self._collector.row_severity
+        self._collector.add(Rule.JSON_SHAPE, None, [Sample(line, offset, found)], expected, severity=severity)
+        if self._rejects.active:
+            faults = RowFaults()
+            faults.note_one(Rule.JSON_SHAPE, None, 0, expected, found)
+            self._rejects.take(faults, lambda _: line, lambda _: "")
+
+    def _syntax_fault(self, block: JsonBlock, record: int, fault: JsonFault) -> bool:
+        start = int(block.starts[record])
+        line_end = block.content.find(b"\n", start)
+        if 0 <= line_end < start + fault.position:  # what is missing is missing on this line, not on the next
+            fault = replace(fault, position=line_end - start)
+        return super()._syntax_fault(block, record, fault)
+
+    def _first_keys(self, block: JsonBlock) -> dict[str, str]:
+        """By which key the file's first record names each column."""
+        first = parse_record(block.content[block.starts[0] : block.ends[0]], self._plan.limits.depth)
+        if not isinstance(first, dict):
+            return {}
+        return {name: key for key in first if (name := self._exact.get(key) or self._loose.get(normalised(key)))}
+
+
+class _RawCells:
+    """The text of single cells of a block that was read the fast way, for messages."""
+
+    def __init__(self, block: JsonBlock, keys: Mapping[str, str]) -> None:
+        self._block = block
+        self._keys = keys
+
+    def _raw(self, row: int) -> bytes:
+        return self._block.content[self._block.starts[row] : self._block.ends[row]]
+
+    def position(self, row: int, column: str | None) -> int:
+        start = int(self._block.starts[row])
+        if column is None or column not in self._keys:
+            return start
+        return start + value_positions(self._raw(row)).get(self._keys[column], 0)
+
+    def text_of(self, column: str) -> Callable[[int], str]:
+        def text(row: int) -> str:
+            members = parse_record(self._raw(row), 1_000)
+            value = members.get(self._keys[column]) if isinstance(members, dict) else None
+            return "" if value is None else value if isinstance(value, str) else written(value)
+
+        return text

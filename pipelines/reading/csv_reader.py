@@ -159,7 +159,9 @@ class CsvReader:
             rows = min(_BLANK_SLICE, count - start)
             lines = np.arange(line + start, line + start + rows, dtype=np.int64)
             cells = parser.cells(pa.nulls(rows, pa.string()), has_quotes=False)
-            self._judge.judge(RowBlock(rows, lines, cells, lambda _row, _column: None, lambda _row: ""))
+            self._judge.judge(
+                RowBlock(rows, lines, cells, lambda row, _column, lines=lines: (int(lines[row]), None), lambda _row: "")
+            )
 
     def _reject_blank(self, line: int, count: int, expected: str) -> None:
         for start in range(0, count, _BLANK_SLICE):
@@ -195,14 +197,12 @@ class CsvReader:
         parser = self._parser
         assert parser is not None  # noqa: S101 - the header has been read
 
-        def locate(row: int, column: str | None) -> int:
+        def locate(row: int, column: str | None) -> tuple[int, int]:
             start, end = int(block.starts[records[row]]), int(block.ends[records[row]])
-            index = parser.position(column)
-            if index is None:
-                return self._faults.offset(block, start)
-            return self._faults.offset(
-                block, start + split_record(block.content[start:end], self._delimiter)[index].start
-            )
+            index, place = parser.position(column), start
+            if index is not None:
+                place += split_record(block.content[start:end], self._delimiter)[index].start
+            return int(block.lines[records[row]]), self._faults.offset(block, place)
 
         has_quotes = len(block.structure.opens) > 0
         lines = block.lines[records] if len(records) != len(block.lines) else block.lines

@@ -78,8 +78,9 @@ class JsonLinesReader(JsonReader):
             if column.values is not None:
                 column.found_text = raw.text_of(name)
 
-        def locate(row: int, column: str | None) -> int:
-            return self._offset(block, raw.position(row, column))
+        def locate(row: int, column: str | None) -> tuple[int, int]:
+            place = raw.position(row, column)
+            return block.line_of(place), self._offset(block, place)
 
         lines = block.first_line + np.searchsorted(block.line_ends, block.starts)
         records = RawRecords(block.content, block.starts, block.ends)

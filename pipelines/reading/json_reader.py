@@ -270,14 +270,14 @@ class JsonReader:
             for name, values in columns.items()
         }
 
-        def locate(row: int, column: str | None) -> int:
+        def locate(row: int, column: str | None) -> tuple[int, int]:
             _, start, end = spans[kept[row]]
+            place = places[kept[row]]
             if column is not None:
                 key = keys[column][kept[row]] if column in keys else None
                 position = value_positions(block.content[start:end]).get(key or column)
-                if position is not None:
-                    return self._offset(block, start + position)
-            return self._offset(block, places[kept[row]])
+                place = place if position is None else start + position
+            return block.line_of(place), self._offset(block, place)
 
         lines = block.first_line + np.searchsorted(block.line_ends, starts)
 

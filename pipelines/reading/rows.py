@@ -79,7 +79,7 @@ class Cells:
 class RowBlock:
     """Rows that are whole: the cells of each column found in the file, and where each row starts.
 
-    `locate` gives the byte offset of a row's cell (of the row when the column is None) in the content; `raw` a row's record
+    `locate` gives line and byte offset of a row's cell (of the row when the column is None) in the content; `raw` a row's record
     as it stands in the file, capped (`raw.py`). `offsets` are the byte offsets of all rows, where they are cheap to tell.
     `rescued` holds what goes to `_rescued`, if there is anything yet; `name_of` is what the file calls a column in a row.
     `faults` are what was found wrong with rows before their values were looked at.
@@ -88,7 +88,7 @@ class RowBlock:
     rows: int
     lines: Positions
     cells: Mapping[str, Cells]
-    locate: Callable[[int, str | None], int | None]
+    locate: Callable[[int, str | None], tuple[int, int | None]]
     raw: Callable[[int], str]
     offsets: Positions | None = None
     rescued: Rescued | None = None
@@ -261,7 +261,7 @@ class RowJudge:
             self._faults.note(breach.rule, breach.column, breach.rows, breach.expected, text_of, breach.detail)
         room = self._collector.wanted(breach.rule, breach.column, severity, breach.expectation)
         samples = [
-            Sample(int(block.lines[row]), block.locate(row, breach.column), text_of(row), block.raw(row))
+            Sample(*block.locate(row, breach.column), text_of(row), block.raw(row))
             for row in breach.rows[:room].tolist()
         ]
         self._collector.add(

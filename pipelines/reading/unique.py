@@ -213,8 +213,8 @@ class KeyIndex:
     def _hash(self, batch: pa.RecordBatch) -> _Hashes:
         state = np.full(batch.num_rows, self._seed, np.uint64)
         for name in self._names:
-            for word in _words(batch[name]):
-                state = _mixed(state ^ word)
+            for rows, words in _words(batch[name]):
+                state[rows] = _mixed(state[rows] ^ words)
         return state
 
 
@@ -225,32 +225,42 @@ def _mixed(state: _Hashes) -> _Hashes:
     return state ^ (state >> _S31)
 
 
-def _words(column: pa.Array) -> Iterator[_Hashes]:
-    """A column's values as 64-bit words; equal values give equal words, and the words tell all values apart."""
+_Rows = Positions | slice
+_ALL = slice(None)
+
+
+def _words(column: pa.Array) -> Iterator[tuple[_Rows, _Hashes]]:
+    """A column's values as 64-bit words, one of each of the rows given; equal values give equal words, in whatever company.
+
+    The words tell all values apart.
+    """
     kind = column.type
     if pa.types.is_string(kind):
         yield from _text_words(column)
     elif pa.types.is_decimal(kind):
         words = np.frombuffer(column.buffers()[1], np.uint64)[2 * column.offset : 2 * (column.offset + len(column))]
-        yield words[0::2]
-        yield words[1::2]
+        yield _ALL, words[0::2]
+        yield _ALL, words[1::2]
     elif pa.types.is_boolean(kind):
-        yield column.cast(pa.int8()).to_numpy().astype(np.uint64)
+        yield _ALL, column.cast(pa.int8()).to_numpy().astype(np.uint64)
     elif pa.types.is_floating(kind):
         # -0.0 equals 0.0, and so must their words.
-        yield (column.cast(pa.float64()).to_numpy() + 0.0).view(np.uint64)
+        yield _ALL, (column.cast(pa.float64()).to_numpy() + 0.0).view(np.uint64)
     else:
         wide = column.cast(pa.int32()).cast(pa.int64()) if kind.bit_width == 32 else column.cast(pa.int64())
-        yield wide.to_numpy().view(np.uint64)
+        yield _ALL, wide.to_numpy().view(np.uint64)
 
 
-def _text_words(column: pa.Array) -> Iterator[_Hashes]:
-    """Texts as their length and then eight bytes at a time, the last ones padded with zeros."""
+def _text_words(column: pa.Array) -> Iterator[tuple[_Rows, _Hashes]]:
+    """Texts as their length and then eight bytes at a time, the last ones padded with zeros.
+
+    A text has as many words as it is long, however long the others are: the same key in another block has the same hash.
+    """
     offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1].astype(
         np.int64
     )
     lengths = np.diff(offsets)
-    yield lengths.view(np.uint64)
+    yield _ALL, lengths.view(np.uint64)
     longest = int(lengths.max()) if len(lengths) else 0
     if not longest:
         return
@@ -261,8 +271,7 @@ def _text_words(column: pa.Array) -> Iterator[_Hashes]:
     for start in range(0, longest, 8):
         rows = rows[lengths[rows] > start]
         left = lengths[rows] - start
-        word = np.zeros(len(lengths), np.uint64)
         keep = np.minimum(left, 8).astype(np.uint64) * np.uint64(8)
         mask = np.where(keep >= 64, np.uint64(2**64 - 1), (np.uint64(1) << (keep % np.uint64(64))) - np.uint64(1))
-        word[rows] = windows[offsets[:-1][rows] + start] & mask
-        yield word
+        words: _Hashes = windows[offsets[:-1][rows] + start] & mask
+        yield rows, words

@@ -110,3 +110,12 @@ def test_a_key_over_columns_of_the_file_and_of_its_name() -> None:
     (violation,) = summary.violations
     assert (violation.line, violation.byte_offset, violation.count) == (5, 16, 1)
     assert violation.found == "day=2024-01-05, a=x, b=2"
+
+
+def test_a_key_repeats_whatever_the_length_of_the_keys_in_its_block() -> None:
+    texts = ["", "a", "a" * 8, "b" * 9, "a" * 40, "", "c" * 17, "a", "a" * 8]
+    rows: list[Row] = [(text,) for text in texts]
+    for batch in (1, 2, 3, 9):
+        repeats = indexed(rows, [pa.string()], batch, 100, 1 << 20)
+        assert [(r.line, r.first_line, r.key) for r in repeats.first] == by_dictionary(rows)[1]
+        assert repeats.count == 3

@@ -273,5 +273,4 @@ def _text_words(column: pa.Array) -> Iterator[tuple[_Rows, _Hashes]]:
         left = lengths[rows] - start
         keep = np.minimum(left, 8).astype(np.uint64) * np.uint64(8)
         mask = np.where(keep >= 64, np.uint64(2**64 - 1), (np.uint64(1) << (keep % np.uint64(64))) - np.uint64(1))
-        words: _Hashes = windows[offsets[:-1][rows] + start] & mask
-        yield rows, words
+        yield rows, np.bitwise_and(windows[offsets[:-1][rows] + start], mask, dtype=np.uint64)

@@ -1,4 +1,7 @@
-"""A slow, obviously right reader of CSV, character by character: what the fast one is compared with."""
+"""A slow, obviously right reader of CSV, character by character: what the fast one is compared with.
+
+It reads bytes as the first 256 characters, one each: a position is a byte's, and the grammar's marks are what they are.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,48 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Record:
+class Field:
+    """A field's text without its quotes, whether it had some, and where it starts."""
+
+    text: str
+    quoted: bool
+    start: int
+
+
+@dataclass
+class WrongQuote:
+    """A quote that the grammar does not allow: the rule, its line, and the number of its field from 0."""
+
+    rule: str
     line: int
-    fields: list[tuple[str, bool]] = field(default_factory=list)  # text, and whether it was quoted
-    fault: tuple[str, int] | None = None  # the first wrong quote: rule and line
+    field: int
+
+
+@dataclass
+class Record:
+    """One record: its first line, where it starts and ends (line end included), what is in it and what is wrong with it."""
+
+    line: int
+    start: int
+    end: int = 0
+    fields: list[Field] = field(default_factory=list[Field])
+    fault: WrongQuote | None = None  # the first wrong quote
     unclosed: int | None = None  # the line of the quote that is never closed
 
     @property
     def is_blank(self) -> bool:
-        return self.fields == [("", False)] and self.fault is None
+        """Whether it is nothing but a line end."""
+        return len(self.fields) == 1 and not self.fields[0].text and not self.fields[0].quoted and self.fault is None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its quotes are right."""
+        return self.fault is None and self.unclosed is None
 
 
-def tokenize(text: str) -> list[Record]:
+def tokenize(content: bytes, delimiter: str = ",") -> list[Record]:
+    """The records of a file without its byte order mark."""
+    text = content.decode("latin-1")
     records: list[Record] = []
     position, line = 0, 1
     size = len(text)
@@ -29,17 +62,17 @@ def tokenize(text: str) -> list[Record]:
         return 1 if text[at : at + 1] in ("\n", "\r") else 0
 
     while position < size:
-        record = Record(line)
+        record = Record(line, position)
         records.append(record)
         while True:  # a field
-            value = ""
+            value, start = "", position
             quoted = text[position : position + 1] == '"'
             if quoted:
                 opened = line
                 position += 1
                 while True:
                     if position >= size:
-                        record.unclosed = opened
+                        record.unclosed, record.end = opened, size
                         return records
                     if text[position : position + 2] == '""':
                         value += '"'
@@ -52,20 +85,21 @@ def tokenize(text: str) -> list[Record]:
                         line += bool(ends)
                         value += text[position : position + max(ends, 1)]
                         position += max(ends, 1)
-                if position < size and text[position] != "," and not line_end(position):
-                    record.fault = record.fault or ("text_after_quote", line)
-            while position < size and text[position] != "," and not line_end(position):
+                if position < size and text[position] != delimiter and not line_end(position):
+                    record.fault = record.fault or WrongQuote("text_after_quote", line, len(record.fields))
+            while position < size and text[position] != delimiter and not line_end(position):
                 if text[position] == '"':
-                    record.fault = record.fault or ("bare_quote", line)
+                    record.fault = record.fault or WrongQuote("bare_quote", line, len(record.fields))
                 if not quoted:
                     value += text[position]
                 position += 1
-            record.fields.append((value, quoted))
-            if position < size and text[position] == ",":
+            record.fields.append(Field(value, quoted, start))
+            if position < size and text[position] == delimiter:
                 position += 1
                 continue
             break
         if position < size:
             position += line_end(position)
             line += 1
+        record.end = position
     return records

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from pipelines.contracts.rejected import REJECTED_READING
 from pipelines.reading.reader import InProcessReader
 from pipelines.reading.summary import ReadRequest, ReadSummary
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+SHARED = Path(os.environ.get("LAKEGATE_SHARED_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
+"""The data of others to test with: beside the checkout, or where LAKEGATE_SHARED_DATA says."""
 
 
 class RowList:

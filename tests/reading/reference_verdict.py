@@ -1,0 +1,379 @@
+"""The whole verdict on a file, slowly: rows, or every rule broken with its column and first line.
+
+Contracts as tests write them: UTF-8, columns by their own name, no rows beyond a file's. The rules are said again, cell by cell.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from pipelines.contracts.model import Column, Dataset
+from tests.reading import reference_values
+from tests.reading.reference_csv import Record, tokenize
+from tests.reading.reference_json import Document, NotJson, Number
+from tests.reading.reference_values import Wrong
+
+BOM = b"\xef\xbb\xbf"
+NULL = object()
+
+
+@dataclass
+class Said:
+    """What a file says. `faults`: (rule, column) to its first line. `is_certain` is False where only the verdict is compared."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    faults: dict[tuple[str, str | None], int] = field(default_factory=dict)
+    is_certain: bool = True
+
+    def add(self, rule: str, column: str | None, line: int) -> None:
+        """Note a breach."""
+        self.faults[rule, column] = min(line, self.faults.get((rule, column), line))
+
+
+def line_at(content: bytes, position: int) -> int:
+    """The line of a byte, as an editor counts: LF, CRLF and lone CR each end one."""
+    ends = len(re.findall(rb"\r\n|\n|\r", content[:position]))
+    return 1 + ends - (content[position - 1 : position + 1] == b"\r\n")
+
+
+def bad_bytes(content: bytes) -> list[int]:
+    """Where each sequence starts that is not UTF-8."""
+    places: list[int] = []
+    position = 0
+    while True:
+        try:
+            content[position:].decode("utf-8")
+        except UnicodeDecodeError as error:
+            places.append(position + error.start)
+            position += error.end
+        else:
+            return places
+
+
+# ---- CSV ------------------------------------------------------------------------------------------------------------
+
+
+def csv_says(contract: Dataset, content: bytes) -> Said:
+    """What a CSV file says under a contract that matches columns by their names, exactly."""
+    said = Said()
+    content = content.removeprefix(BOM)
+    records = tokenize(content)
+    if all(record.is_blank for record in records):
+        return said
+    header, *rest = records
+    bad = {p for p, byte in enumerate(content) if byte == 0} | set(bad_bytes(content))
+    if header.is_blank:
+        said.add("header_missing", None, 1)
+        return said
+    if not header.is_whole or any(p < header.end for p in bad):
+        said.add("the header is broken", None, 1)
+        said.is_certain = False
+        return said
+    names = [_text(f.text) for f in header.fields]
+    columns = _header(contract, names, said)
+    if columns is None:
+        return said
+    while rest and rest[-1].is_blank and rest[-1].unclosed is None:
+        rest.pop()
+    whole: list[tuple[int, dict[str, tuple[str, bool]]]] = []
+    for record in rest:
+        if _is_sound(record, columns, content, bad, said) and not _repeats(record, names, said):
+            cells = [(_text(f.text), f.quoted) for f in record.fields]
+            whole.append((record.line, dict(zip(columns, cells, strict=True))))
+    for line, texts in whole:
+        said.rows.append(
+            _row(
+                contract,
+                {n: _csv_cell(contract, n, texts.get(n)) for n in contract.file_columns},
+                lambda _, at=line: at,
+                said,
+            )
+        )
+        said.rows[-1]["_source_line"] = line
+    _keys(contract, said)
+    return said
+
+
+def _text(latin: str) -> str:
+    return latin.encode("latin-1").decode("utf-8")
+
+
+def _header(contract: Dataset, names: list[str], said: Said) -> list[str] | None:
+    """What messages call the file's columns: the contract's names for those it knows; None where no row can be read."""
+    for position, name in enumerate(names):
+        if not name.strip():
+            said.add("header_blank", None, 1)
+        elif name in names[:position]:
+            said.add("header_duplicate", name, 1)
+    if said.faults:
+        return None
+    known = [name if name in contract.file_columns else None for name in names]
+    for position, name in enumerate(names):
+        meant = next((c for c in contract.file_columns if _loose(c) == _loose(name)), None)
+        if known[position] is None and meant is not None:
+            if meant in known:
+                said.add("header_duplicate", meant, 1)
+            else:
+                known[position] = meant
+        elif known[position] is None:
+            said.add("column_unexpected", name, 1)
+    for name in contract.file_columns:
+        if name not in known:
+            said.add("column_missing", name, 1)
+    return (
+        [name if column is None else column for name, column in zip(names, known, strict=True)] if any(known) else None
+    )
+
+
+def _loose(name: str) -> str:
+    """A name as names are compared where they are not the same: composed, case-folded, runs of other characters one `_`."""
+    composed = unicodedata.normalize("NFC", name.strip().casefold())
+    return re.sub("_+", "_", "".join(c if c.isalnum() else "_" for c in composed))
+
+
+def _is_sound(record: Record, names: list[str], content: bytes, bad: set[int], said: Said) -> bool:
+    """Whether the record's cells can be looked at; what is wrong with it otherwise."""
+    width = len(names)
+    inside = sorted(p for p in bad if record.start <= p < record.end)
+    for place in inside:
+        said.add("nul_byte" if content[place] == 0 else "encoding", None, line_at(content, place))
+    if record.fault is not None and not inside:
+        number = record.fault.field
+        said.add(record.fault.rule, names[number] if number < width else f"field {width + 1}", record.fault.line)
+    if record.unclosed is not None:
+        said.add("unclosed_quote", None, record.unclosed)
+    if inside or not record.is_whole:
+        return False
+    if record.is_blank and width == 1:
+        return True
+    if len(record.fields) != width:
+        said.add("short_row" if len(record.fields) < width else "long_row", None, record.line)
+        return False
+    return True
+
+
+def _repeats(record: Record, names: list[str], said: Said) -> bool:
+    """Whether the record is the header once more."""
+    if len(names) < 2 or [_text(f.text) for f in record.fields] != names:
+        return False
+    said.add("header_repeated", None, record.line)
+    return True
+
+
+def _csv_cell(contract: Dataset, name: str, cell: tuple[str, bool] | None) -> Any:
+    """A cell's text, or NULL."""
+    column, form = contract.columns[name], contract.format
+    nulls = set(getattr(form, "null_values", ()) if column.null_values is None else column.null_values)
+    if cell is None:
+        return NULL
+    text, quoted = cell
+    if column.type in ("string", "json"):
+        return NULL if text in nulls and not quoted else text
+    return NULL if text in nulls or not text else text
+
+
+# ---- JSON -----------------------------------------------------------------------------------------------------------
+
+
+def jsonl_says(contract: Dataset, content: bytes) -> Said:
+    """What a JSON Lines file says."""
+    said = Said()
+    start = len(BOM) if content.startswith(BOM) else 0
+    body = content[start:]
+    lines = body.split(b"\n")
+    while lines and not lines[-1].strip(b" \t\r\n"):
+        lines.pop()
+    position = 0
+    records: list[tuple[Document, dict[str, Any], int]] = []
+    for raw in lines:
+        bad = bad_bytes(raw)
+        at = position + len(raw) - len(raw.lstrip(b" \t\r"))
+        if not raw.strip(b" \t\r"):
+            said.add("json_shape", None, line_at(body, position))
+        elif bad:
+            said.add("encoding", None, line_at(body, position + bad[0]))
+        else:
+            found = _element(raw.decode("utf-8"), contract)
+            if isinstance(found, NotJson):
+                place = position + len(raw.decode("utf-8")[: found.position].encode("utf-8"))
+                said.add(found.rule, None, line_at(body, min(place, position + len(raw))))
+            elif not isinstance(found.root, dict):
+                said.add("json_shape", None, line_at(body, at))
+            else:
+                records.append((found.document, found.root, position))
+        position += len(raw) + 1
+    _objects(contract, records, body, said)
+    return said
+
+
+@dataclass
+class _Element:
+    document: Document
+    root: Any
+
+
+def _element(text: str, contract: Dataset) -> _Element | NotJson:
+    document = Document(text, contract.limits.depth or 32)
+    try:
+        return _Element(document, document.read())
+    except NotJson as fault:
+        return fault
+
+
+def json_says(contract: Dataset, content: bytes) -> Said:
+    """What a file says that holds one array of objects."""
+    said = Said()
+    if not content:
+        return said
+    body = content.removeprefix(BOM)
+    if bad_bytes(body):
+        said.add("encoding", None, 1)
+        said.is_certain = False
+        return said
+    found = _element(body.decode("utf-8"), contract)
+    if isinstance(found, NotJson):
+        said.add(found.rule, None, line_at(body, len(body.decode("utf-8")[: found.position].encode("utf-8"))))
+        said.is_certain = False
+        return said
+    if not isinstance(found.root, list):
+        said.add("json_shape", None, 1)
+        said.is_certain = False
+        return said
+    document = found.document
+    records: list[tuple[Document, dict[str, Any], int]] = []
+    text = body.decode("utf-8")
+    for number, element in enumerate(found.root):
+        place = len(text[: document.places[(number,)]].encode("utf-8"))
+        if not isinstance(element, dict):
+            said.add("json_shape", None, line_at(body, place))
+            continue
+        inner = Document(text[document.places[(number,)] :], contract.limits.depth or 32)
+        inner.value(())
+        records.append((inner, element, place))
+    _objects(contract, records, body, said)
+    return said
+
+
+def _objects(contract: Dataset, records: list[tuple[Document, dict[str, Any], int]], body: bytes, said: Said) -> None:
+    is_broken, present = bool(said.faults), set[str]()
+    for document, members, start in records:
+
+        def line_of(key: str | None, document: Document = document, start: int = start) -> int:
+            place = document.places[()] if key is None else document.places[key,]
+            return line_at(body, start + len(document.text[:place].encode("utf-8")))
+
+        keys: dict[str, str] = {}
+        is_refused = False
+        for key in members:
+            name = _meant(contract, key)
+            if name is None:
+                said.add("column_unexpected", key, line_of(key))
+            elif name in keys:
+                said.add("json_duplicate_key", name, line_of(key))
+                is_refused = is_broken = True
+            else:
+                keys[name] = key
+        present.update(keys)
+        if is_refused:
+            continue
+        cells = {
+            name: _json_cell(contract.columns[name], members[keys[name]] if name in keys else None)
+            for name in contract.file_columns
+        }
+        said.rows.append(_row(contract, cells, lambda name, keys=keys, of=line_of: of(keys.get(name or "")), said))
+        said.rows[-1]["_source_line"] = line_of(None)
+    if said.rows and not is_broken:
+        for name in contract.file_columns:
+            if name not in present:
+                said.faults.pop(("null", name), None)
+                said.add("column_missing", name, 0)
+    _keys(contract, said)
+
+
+def _meant(contract: Dataset, key: str) -> str | None:
+    if key in contract.file_columns:
+        return key
+    return next((name for name in contract.file_columns if _loose(name) == _loose(key)), None)
+
+
+def _json_cell(column: Column, value: Any) -> Any:
+    """A text to be read as the column's type, a value, or what is of the wrong kind as Wrong."""
+    if value is None:
+        return NULL
+    if column.type == "boolean":
+        return ("true" if value else "false") if isinstance(value, bool) else Wrong()
+    if isinstance(value, Number):
+        fits = column.type in ("int", "bigint", "double") or column.type.startswith("decimal")
+        return str(value) if fits else Wrong()
+    if isinstance(value, str):
+        fits = column.type in ("string", "date", "timestamp") or column.type.startswith("decimal")
+        return value if fits else Wrong()
+    return Wrong()
+
+
+# ---- rows -----------------------------------------------------------------------------------------------------------
+
+
+def _row(
+    contract: Dataset, cells: Mapping[str, Any], line_of: Callable[[str | None], int], said: Said
+) -> dict[str, Any]:
+    """The row's values; breaches go to `said`."""
+    row: dict[str, Any] = {}
+    for name, cell in cells.items():
+        row[name] = None
+        if ("column_missing", name) in said.faults:
+            continue
+        column = contract.columns[name]
+        if cell is NULL:
+            if not column.nullable or name in contract.primary_key:
+                said.add("null", name, line_of(name))
+            continue
+        try:
+            if isinstance(cell, Wrong):
+                raise cell
+            row[name] = reference_values.read(column.type, cell, zone=column.zone)
+        except Wrong as wrong:
+            said.add(wrong.rule, name, line_of(name))
+            continue
+        for rule in _breaches(column, cell, row[name]):
+            said.add(rule, name, line_of(name))
+    return row
+
+
+def _breaches(column: Column, text: str, value: Any) -> Iterable[str]:
+    if column.pattern is not None and not re.fullmatch(column.pattern, text):
+        yield "pattern"
+    if column.min is not None and value < _bound(column, column.min):
+        yield "range"
+    if column.max is not None and value > _bound(column, column.max):
+        yield "range"
+    if column.allowed is not None and value not in [_bound(column, a) for a in column.allowed]:
+        yield "allowed"
+    if column.min_length is not None and len(text) < column.min_length:
+        yield "length"
+    if column.max_length is not None and len(text) > column.max_length:
+        yield "length"
+
+
+def _bound(column: Column, raw: Any) -> Any:
+    if column.type.startswith("decimal"):
+        return Decimal(str(raw))
+    return raw
+
+
+def _keys(contract: Dataset, said: Said) -> None:
+    """Rows whose key stood before."""
+    names = contract.primary_key
+    seen: set[tuple[Any, ...]] = set()
+    for row in said.rows if names else ():
+        key = tuple(row[name] for name in names)
+        if None in key:
+            continue
+        if key in seen:
+            said.add("primary_key", names[0] if len(names) == 1 else None, row["_source_line"])
+        seen.add(key)

@@ -1,0 +1,76 @@
+"""Nearly right files: the reader's verdict, its rows and its places are those of a slow and obviously right reading."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from pipelines.contracts.model import Dataset
+from pipelines.reading import csv_blocks
+from pipelines.reading.reader import InProcessReader
+from pipelines.reading.summary import ReadRequest, ReadSummary
+from tests.reading.nearly_right import CONTRACTS, contract, files
+from tests.reading.reference_verdict import Said, csv_says, json_says, jsonl_says
+from tests.reading.support import RowList
+
+READINGS = {"csv": csv_says, "json": json_says, "jsonl": jsonl_says}
+
+
+def read_in_pieces(dataset: Dataset, content: bytes, block: int, piece: int) -> tuple[RowList, ReadSummary]:
+    sink = RowList()
+    pieces = [content[at : at + piece] for at in range(0, len(content), piece)]
+    return sink, InProcessReader(block).read(ReadRequest(dataset, None, {}), lambda: pieces, sink)
+
+
+def check(dataset: Dataset, form: str, content: bytes, block: int, piece: int) -> None:
+    said: Said = READINGS[form](dataset, content)
+    sink, summary = read_in_pieces(dataset, content, block, piece)
+    faults = {(str(v.rule), v.column): v.line or 0 for v in summary.violations}
+    if not said.is_certain:
+        assert faults
+        return
+    assert faults == said.faults
+    assert summary.read_complete or faults
+    if not faults:
+        assert sink.rows == said.rows
+        assert [[type(v) for v in row.values()] for row in sink.rows] == [
+            [type(v) for v in r.values()] for r in said.rows
+        ]
+
+
+SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+BLOCKS = st.sampled_from([1, 2, 3, 5, 8, 64, 4 << 20])
+PIECES = st.sampled_from(
+    ['"', '"', '""', ",", "\n", "\r", "\r\n", "x", "é", "\ufeff", " ", "日本", '","', '"\n"', "a,b\n"]
+)
+TEXTS = st.lists(PIECES, max_size=24).map("".join)
+
+
+@settings(SLOW, max_examples=600)
+@given(file=files(), block=BLOCKS, piece=st.sampled_from([1, 3, 64, 1 << 20]))
+@example(file=(contract(0, "json"), "json", b'[{"a":"1"}}'), block=4 << 20, piece=64)
+@example(file=(contract(0, "csv"), "csv", b"a,b\nx,y\na,b\n"), block=4 << 20, piece=64)
+@example(file=(contract(2, "jsonl"), "jsonl", b'{"b":""}\n{"b":"123456789"}\n{"b":""}'), block=1, piece=64)
+def test_a_file_is_what_the_reference_says(file: tuple[Dataset, str, bytes], block: int, piece: int) -> None:
+    check(*file, block, piece)
+
+
+@settings(SLOW, max_examples=1000)
+@given(width=st.sampled_from([0, 0, 0, 1]), body=TEXTS, block=BLOCKS)
+@example(width=0, body='"a""\n', block=1)
+@example(width=0, body='x,"y\r\nz"\r\n\r\n', block=2)
+@example(width=0, body="\ufeffx,y\n", block=3)
+def test_quotes_and_line_ends_are_what_the_reference_says(width: int, body: str, block: int) -> None:
+    header = ",".join(CONTRACTS[width])
+    check(contract(width, "csv"), "csv", f"{header}\n{body}".encode(), block, 1 << 20)
+
+
+@settings(SLOW, max_examples=300)
+@given(body=TEXTS, window=st.integers(1, 12))
+def test_dense_text_cut_in_smaller_windows_is_read_the_same(body: str, window: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_blocks, "_DENSE_BYTES", window)
+        patch.setattr(csv_blocks, "_QUOTES_AT_ONCE", window)
+        patch.setattr(csv_blocks, "_is_dense", lambda buffer: len(buffer) > window)
+        check(contract(0, "csv"), "csv", f"a,b\n{body}".encode(), 4 << 20, 1 << 20)

@@ -15,7 +15,7 @@ from pipelines.errors import ConfigurationError, ObjectGoneError
 from pipelines.reading.violations import Sample, Violation
 from pipelines.reports import BatchReport, FileEnding, FileReport
 
-__all__ = ["add_to", "landing_key", "landing_keys"]
+__all__ = ["add_to", "check_file", "landing_key", "landing_keys", "violation_document", "violation_line"]
 
 _OWNER = "convert"
 """Who claims a conversion's batches. The folder is locked, so whoever claimed one before under this name is dead."""
@@ -68,7 +68,7 @@ def landing_keys(dataset: Dataset, files: Sequence[Path], key: str | None) -> di
         raise ConfigurationError("--key names one object: give one file with it")
     keys: dict[str, Path] = {}
     for path in files:
-        _check_file(path)
+        check_file(path)
         landed = landing_key(dataset, path, key)
         if landed in keys:
             raise ConfigurationError(f"{keys[landed]} and {path} would land under the same key {landed!r}")
@@ -76,7 +76,8 @@ def landing_keys(dataset: Dataset, files: Sequence[Path], key: str | None) -> di
     return keys
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Raise ConfigurationError for what is no file that has a size and can be read twice."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
@@ -171,8 +172,8 @@ def _document(path: Path, report: FileReport) -> dict[str, Any]:
         "rows_rejected": report.rows_read if verdict == "rejected" else 0,
         "partitions": list(report.partitions) if accepted else [],
         "violations_total": report.violations_total,
-        "violations": [_violation(v) for v in report.violations],
-        **({"warnings": [_violation(v) for v in report.warnings]} if report.warnings else {}),
+        "violations": [violation_document(v) for v in report.violations],
+        **({"warnings": [violation_document(v) for v in report.warnings]} if report.warnings else {}),
         **(
             {"values_rescued": {_text(name): n for name, n in report.rescued.items()}}
             if report.rescued and accepted
@@ -182,7 +183,8 @@ def _document(path: Path, report: FileReport) -> dict[str, Any]:
     }
 
 
-def _violation(violation: Violation) -> dict[str, Any]:
+def violation_document(violation: Violation) -> dict[str, Any]:
+    """One violation in the documented shape."""
     return {
         "rule": violation.rule.value,
         "column": violation.column,
@@ -223,16 +225,16 @@ def _print(path: Path, report: FileReport) -> None:
             read = f"{report.rows_read:,} rows read" + ("" if report.read_complete else ", not to the end")
             console.print(f"[red]rejected[/red]  {safe(path)}: {counted(report.violations_total, 'fault')} in {read}")
             for violation in report.violations:
-                console.print(f"          {_line(path, violation)}")
+                console.print(f"          {violation_line(path, violation)}")
             if hidden := report.violations_total - sum(v.count for v in report.violations):
                 console.print(f"          {safe(path)}: {hidden:,} more are not listed")
         case FileEnding.GONE | FileEnding.RETRY:
             console.print(f"[red]failed[/red]    {safe(path)}: {safe(report.error or 'the file went away')}")
     for warning in report.warnings:
-        console.print(f"          [yellow]warning[/yellow] {_line(path, warning)}")
+        console.print(f"          [yellow]warning[/yellow] {violation_line(path, warning)}")
 
 
-def _line(path: Path, violation: Violation) -> str:
+def violation_line(path: Path | str, violation: Violation) -> str:
     """`file:line:column: message [rule]`; the message says how often."""
     place = ":".join(str(part) for part in (path, violation.line, violation.column) if part is not None)
     return f"{safe(place)}: {safe(violation.message)} \\[{violation.rule.value}]"

@@ -12,10 +12,9 @@ from pipelines.contracts.names import plain_name
 from pipelines.contracts.values import ColumnType, strptime_directives
 from pipelines.intake.routing import LANDING_PREFIX
 
-__all__ = ["check_landing"]
+__all__ = ["RESERVED_NAMES", "check_landing"]
 
-# Names Dagster refuses for assets (`DISALLOWED_NAMES`): one of them would keep every dataset from loading.
-_RESERVED_NAMES = frozenset(
+RESERVED_NAMES = frozenset(
     [
         "and",
         "arg_dict",
@@ -66,6 +65,7 @@ _RESERVED_NAMES = frozenset(
         "yield",
     ]
 )
+"""Names Dagster refuses for assets (`DISALLOWED_NAMES`): one of them would keep every dataset from loading."""
 _TIMES = frozenset({ColumnType.DATE, ColumnType.TIMESTAMP})
 _FROM_KEY = frozenset(
     {ColumnType.STRING, ColumnType.INT, ColumnType.BIGINT, ColumnType.DECIMAL, ColumnType.DATE, ColumnType.TIMESTAMP}
@@ -84,7 +84,7 @@ def check_landing(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
 def _identity(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
     name, owner = dataset.name, dataset.owner
     if sound("name"):
-        if name in _RESERVED_NAMES:
+        if name in RESERVED_NAMES:
             yield Problem(
                 ("name",), f"{show(name)}, a reserved word", "another name", f"call it {name}_files, for example"
             )

@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from pipelines.contracts.model import ColumnType
 from pipelines.inference.columns import ColumnFacts
 from pipelines.inference.lexical import LexicalFacts, NumberFacts
 from pipelines.inference.time_forms import FormFacts, TimeForm

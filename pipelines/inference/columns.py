@@ -1,7 +1,7 @@
 """The columns of all files together: under which names they stand, and what their cells hold.
 
-A column is one wherever its name differs in spelling only (`contracts.names.plain_name`). Two names of one file that differ in
-spelling only are two columns all the same, and each is then known by its exact name.
+A column is one wherever its name differs in spelling only (`contracts.names.plain_name`). Two names of one file that the reader
+takes for one (`reading.headers.normalised`) cannot both be columns of a dataset, nor can a name without a letter or digit.
 """
 # pyright: reportAttributeAccessIssue=false
 # pyarrow.compute makes its functions when it is imported: the checker cannot see them.
@@ -18,9 +18,10 @@ import pyarrow.compute as pc
 from pipelines.contracts.column_checks import MAX_COLUMN_NAME
 from pipelines.contracts.names import plain_name
 from pipelines.inference.lexical import LexicalFacts
+from pipelines.reading.collector import shown
 from pipelines.reading.headers import normalised
 
-__all__ = ["ColumnFacts", "group_columns"]
+__all__ = ["ColumnFacts", "group_columns", "name_fault"]
 
 _KINDS = {'"': "text", "t": "boolean", "f": "boolean", "{": "object", "[": "array"}
 
@@ -117,6 +118,19 @@ def group_columns(names_by_file: Sequence[Iterable[str]]) -> tuple[list[ColumnFa
             found[name] = column
         by_file.append(found)
     return list(by_identity.values()), by_file
+
+
+def name_fault(names: Sequence[str]) -> str | None:
+    """Why these names of one file cannot all be columns of a dataset, if they cannot."""
+    seen: dict[str, str] = {}
+    for name in names:
+        same = normalised(name)
+        if not same.strip("_"):
+            return f"its column {shown(name)} has no letter and no digit in its name: give it one"
+        if same in seen:
+            return f"its columns {shown(seen[same])} and {shown(name)} are one name once case and punctuation are set aside: rename one"
+        seen[same] = name
+    return None
 
 
 def _identity(name: str) -> str:

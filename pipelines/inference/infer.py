@@ -25,7 +25,7 @@ from pipelines.contracts.model import Dataset
 from pipelines.contracts.schema import SOURCE_LINE
 from pipelines.errors import ConfigurationError
 from pipelines.inference.choice import Choice, choose, counted, text_choice
-from pipelines.inference.columns import ColumnFacts, group_columns
+from pipelines.inference.columns import ColumnFacts, group_columns, name_fault
 from pipelines.inference.document import Draft, scalar
 from pipelines.inference.landing import Landing, dataset_name, landing_of, landing_told
 from pipelines.inference.row_keys import KeyProbe
@@ -94,7 +94,7 @@ class _Inference:
 
     def run(self) -> Inferred | tuple[BrokenFile, ...]:
         heads = [look_at(file, self.options.encoding) for file in self.files]
-        self.form = self._one_form(heads)
+        self.form: FormatType = self._one_form(heads)
         self.delimiter = self._delimiter(heads)
         names = [self._names(file, head) for file, head in zip(self.files, heads, strict=True)]
         self.columns, self.by_file = group_columns([n or () for n in names])
@@ -111,7 +111,9 @@ class _Inference:
     # ---- look
 
     def _one_form(self, heads: Sequence[Head]) -> FormatType:
-        forms = {head.form: file.name for file, head in zip(self.files, heads, strict=True) if head.form is not None}
+        forms: dict[FormatType, str] = {
+            head.form: file.name for file, head in zip(self.files, heads, strict=True) if head.form is not None
+        }
         if len(forms) > 1:
             said = " and ".join(f"{name} is {form}" for form, name in forms.items())
             raise ConfigurationError(f"{said}: files of one dataset have one format; infer them apart")
@@ -181,6 +183,8 @@ class _Inference:
                 broken.append(BrokenFile(file.name, summary.violations))
             elif own is None:
                 why = f"its columns cannot be told, or are more than {Limits().columns:,}"
+                broken.append(BrokenFile(file.name, (), why))
+            elif (why := name_fault(own)) is not None:
                 broken.append(BrokenFile(file.name, (), why))
         return tuple(broken)
 
@@ -309,7 +313,7 @@ class _Inference:
 
     def _key_lines(self, probe: KeyProbe) -> Iterator[str]:
         files = "these files" if len(self.files) > 1 else "this file"
-        for key in probe.keys():
+        for key in probe.found():
             where = f"in all rows of {files}" if key.over_all else "within each file, but not over all files"
             yield f"primary_key: [{', '.join(key.columns)}]  - a promise you could make: never null and unique {where}"
 

@@ -11,6 +11,7 @@ from datetime import date, datetime
 from itertools import takewhile
 
 from pipelines.contracts.key_pattern import KeyPattern, KeyPatternError
+from pipelines.contracts.landing_checks import RESERVED_NAMES
 from pipelines.contracts.names import plain_name
 from pipelines.errors import ConfigurationError
 from pipelines.intake.routing import LANDING_PREFIX
@@ -66,7 +67,7 @@ _DATES = (
     ),
     _DateForm(
         "file_month",
-        re.compile(r"(?<![0-9])(?:19|20)[0-9]{2}([-_])[0-9]{2}(?![0-9])"),
+        re.compile(r"(?<![0-9])(?:19|20)[0-9]{2}([-_])[0-9]{2}(?![0-9]|[-_.][0-9])"),
         lambda m: (f"%Y{m[1]}%m",),
     ),
 )
@@ -81,8 +82,16 @@ def dataset_name(paths: Sequence[Sequence[str]]) -> str:
         parts[0] for parts in takewhile(lambda at: len(set(at)) == 1, zip(*(p[:-1] for p in paths), strict=False))
     ]
     folders = [plain_name(part) for part in reversed(shared)]
-    candidates = [stem, *folders]
-    return next((c for c in candidates if c not in _GENERIC and len(c) > 1), "dataset")[:90]
+    candidates = [stem or _shared_words(paths), *folders]
+    name = next((c for c in candidates if c not in _GENERIC and len(c) > 1), "dataset")[:80].rstrip("_")
+    return f"{name}_files" if name in RESERVED_NAMES or name.endswith("__rejected") else name
+
+
+def _shared_words(paths: Sequence[Sequence[str]]) -> str:
+    """`orders` of `orders-a.csv` and `orders-b.csv`: what all names begin with, up to a mark between words."""
+    start = _shared_start([parts[-1] for parts in paths])
+    found = re.match(r"(.*[^\W_])[\W_]", start)
+    return _words(found[1]) if found else ""
 
 
 def _words(stem: str) -> str:

@@ -40,7 +40,9 @@ class KeyProbe:
         pairs = [p for p in combinations(ordered[:_MAX_PAIRED], 2)
                  if _many(different[p[0]]) * _many(different[p[1]]) >= largest_file]  # fmt: skip
         place = list(different).index
-        self._candidates = single + [(a, b) if place(a) < place(b) else (b, a) for a, b in pairs]
+        self._candidates: list[tuple[str, ...]] = [*single] + [
+            (a, b) if place(a) < place(b) else (b, a) for a, b in pairs
+        ]
         self._many_files = many_files
         self._in_file: dict[tuple[str, ...], KeyIndex] = {}
         self._over_all: dict[tuple[str, ...], KeyIndex] = {}
@@ -62,9 +64,10 @@ class KeyProbe:
             if _repeats(columns):
                 self._drop(names)
                 continue
-            self._in_file.setdefault(names, KeyIndex(names)).add(columns, lines)
-            if self._many_files:
-                self._over_all.setdefault(names, KeyIndex(names)).add(columns, lines)
+            for indexes in (self._in_file, self._over_all) if self._many_files else (self._in_file,):
+                if names not in indexes:
+                    indexes[names] = KeyIndex(names)
+                indexes[names].add(columns, lines)
         if batch.num_rows >= _TELLING_ROWS and any(len(names) == 1 for names in self._candidates):
             for names in [n for n in self._candidates if len(n) > 1]:
                 self._drop(names)
@@ -82,7 +85,7 @@ class KeyProbe:
                     self._drop(names)
             self._in_file.pop(names, None)
 
-    def keys(self) -> tuple[RowKey, ...]:
+    def found(self) -> tuple[RowKey, ...]:
         """What is unique over all rows seen; pairs only where no single column is."""
         shortest = min(map(len, self._candidates), default=0)
         return tuple(

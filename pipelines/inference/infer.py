@@ -376,5 +376,8 @@ class _TextSink:
             else:
                 column.add_texts(cells, lines, self._file)
 
+    def reject(self, batch: pa.RecordBatch) -> None:
+        """Nothing is rejected row by row: the contract does not say so."""
+
     def restart(self) -> None:
         raise ConfigurationError(f"{self._file}: the reader died on it and had to begin again; infer without this file")

@@ -72,6 +72,9 @@ class KeyProbe:
             for names in [n for n in self._candidates if len(n) > 1]:
                 self._drop(names)
 
+    def reject(self, batch: pa.RecordBatch) -> None:
+        """Nothing is rejected row by row: the contract does not say so."""
+
     def restart(self) -> None:
         """The file at hand is read again: nothing more can be said about keys."""
         for names in list(self._candidates):

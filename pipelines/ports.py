@@ -334,9 +334,11 @@ class Tables(Protocol):
     """Iceberg tables in a catalog whose commit is a compare-and-set."""
 
     def ensure(self, dataset: Dataset) -> None:
-        """Create the dataset's table if there is none.
+        """Create the dataset's table if there is none; else change its columns to what the dataset describes. Repeatable.
 
-        Raises TableMismatchError when the one there has other columns, types or partitions than the contract.
+        Columns come and may become wider, are renamed by alias, and allow null; none goes. Two workers may do it at once.
+        Raises TableMismatchError, with every difference, when Iceberg cannot do it: nothing was changed then. Raises
+        CommitConflictError when other writers kept coming first.
         """
         ...
 
@@ -354,8 +356,18 @@ class Tables(Protocol):
         """Which of these versions have rows in that state of the table."""
         ...
 
+    def columns(self, dataset: Dataset) -> pa.Schema:
+        """The table's columns as they are now, in table order, each with its id in the catalog (`PARQUET:field_id`).
+
+        One whose name in files is another carries it as metadata (`evolution.SOURCE_NAME`).
+        """
+        ...
+
     def file_schema(self, dataset: Dataset) -> pa.Schema:
-        """The schema of the table's data files, each field with its id in the catalog (`PARQUET:field_id`)."""
+        """The schema to stage the dataset's files in, each field with its id in the catalog (`PARQUET:field_id`).
+
+        Raises TableMismatchError when the table lacks a column of the dataset: `ensure` was not called, or the table was made anew.
+        """
         ...
 
     def data_location(self, dataset: Dataset) -> tuple[str, str]:

@@ -24,13 +24,14 @@ from pipelines.errors import LakegateError, PermanentError, TableMismatchError, 
 from pipelines.ports import Committed, Conflict, ObjectStore, SourceInTable, SourceVersion, TableCommit, TableSnapshot
 from pipelines.publication.parquet_writer import file_schema
 from pipelines.publication.rewriting import copy_without, open_parquet
+from resources.iceberg_columns import change_columns, open_transaction
 from resources.iceberg_files import DataFileFactory, HeldFile, SourceIndex, partition_record
-from resources.iceberg_schema import differences, partition_spec, schema, table_properties
+from resources.iceberg_schema import arrow_schema, partition_spec, schema, table_properties
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.manifest import DataFile
-    from pyiceberg.table import Table, Transaction
+    from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
     from resources.environment import Deployment
@@ -98,22 +99,16 @@ class IcebergTables:
     # ---- the port ---------------------------------------------------------------------------------------------------
 
     def ensure(self, dataset: Dataset) -> None:
-        """Create the dataset's table if there is none; else compare it with the contract, once a process.
+        """Create the dataset's table if there is none; else change it to what the dataset describes, once a process.
 
-        Raises TableMismatchError, with every difference, when the table cannot hold what the contract describes.
+        Raises TableMismatchError, with every difference, when Iceberg cannot do that: nothing was changed then.
         """
         if (dataset.table, fingerprint(dataset)) in self._ensured:
             return
         with self._mapped(f"looking up the table {self._name(dataset)}"):
             table = self._load_or_create(dataset)
-        faults = differences(dataset, table.schema(), table.spec())
-        if faults:
-            listed = "".join(f"\n  - {fault}" for fault in faults)
-            raise TableMismatchError(
-                f"The table {self._name(dataset)} is not what the dataset {dataset.name} describes:{listed}\n"
-                "Take the change of the contract back, or give the dataset a new name and process its files again, or drop the "
-                "table and process them again."
-            )
+        with self._mapped(f"changing the columns of the table {self._name(dataset)}"):
+            change_columns(self.catalog, table, dataset)
         self._ensured.add((dataset.table, fingerprint(dataset)))
 
     def current(self, dataset: Dataset) -> TableSnapshot:
@@ -164,6 +159,10 @@ class IcebergTables:
                 return self._publish(table, change, added, removals)
 
     # ---- beyond the port --------------------------------------------------------------------------------------------
+
+    def columns(self, dataset: Dataset) -> pa.Schema:
+        """The table's columns as they are now, each with its id, and its name in files where that is another."""
+        return arrow_schema(self.load(dataset))
 
     def file_schema(self, dataset: Dataset) -> pa.Schema:
         """The schema to stage the dataset's files in: with the field ids the table has."""
@@ -269,9 +268,8 @@ class IcebergTables:
     ) -> _Removal:
         bucket, prefix = self.data_location(dataset)
         old = file.data_file
-        ids = {field.name: field.field_id for field in table.schema().fields}
         with table.io.new_input(old.file_path).open() as source, open_parquet(source) as parquet:  # pyright: ignore[reportArgumentType]  # pyiceberg opens Arrow files
-            copied = copy_without(parquet, frozenset(change.removes), path, file_schema(dataset, ids))
+            copied = copy_without(parquet, frozenset(change.removes), path, arrow_schema(table))
         # A name nobody else can take: a worker that woke up late plans against another state, and must not write here.
         name = f"{change.batch_id}-{change.base.snapshot_id}-{uuid.uuid4().hex[:12]}.parquet"
         location = self._store.uri(bucket, prefix) + "/"
@@ -305,7 +303,7 @@ class IcebergTables:
             SOURCES_PROPERTY: _say_sources(change.sources),
             **{_NUMBERS[name]: str(number) for name, number in numbers.items()},
         }
-        transaction = _open_transaction(table)
+        transaction = open_transaction(table)
         update = transaction.update_snapshot(snapshot_properties=summary)
         producer = update.overwrite() if removals else update.merge_append()
         for file in added:
@@ -354,22 +352,6 @@ def glue_tables(deployment: "Deployment", store: ObjectStore, scratch_dir: Path 
         return GlueCatalog("lakegate", client=client("glue"), **properties)
 
     return IcebergTables(catalog, store, deployment.glue_database, deployment.processed_bucket, scratch_dir=scratch_dir)
-
-
-def _open_transaction(table: "Table") -> "Transaction":
-    """A transaction that does not copy the table's metadata each time it looks at it.
-
-    PyIceberg's does, fourteen times a commit, and deeply: with a thousand snapshots that is most of the commit's time.
-    """
-    from pyiceberg.table import Transaction
-    from pyiceberg.table.metadata import TableMetadata
-
-    class LookingTransaction(Transaction):
-        @property
-        def table_metadata(self) -> TableMetadata:
-            return super().table_metadata if self._updates else self._table.metadata
-
-    return LookingTransaction(table)
 
 
 def _history(table: "Table") -> "Iterable[Snapshot]":

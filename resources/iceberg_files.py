@@ -8,17 +8,19 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.contracts.schema import SOURCE_FILE, SOURCE_VERSION
 from pipelines.errors import PermanentError, TableMismatchError
 from pipelines.ports import SourceVersion
-from pipelines.publication.parquet_writer import field_ids
 from pipelines.publication.rewriting import count_sources, open_parquet
 from pipelines.publication.staged import PartitionValue
 
 if TYPE_CHECKING:
+    from pyiceberg.io.pyarrow import StatisticsCollector
     from pyiceberg.manifest import DataFile, ManifestFile
+    from pyiceberg.schema import Schema
     from pyiceberg.table import Table
     from pyiceberg.typedef import Record
 
@@ -28,32 +30,37 @@ _PARALLEL_READS = 8
 _CACHED_FILES = 4096
 
 
+@dataclass(frozen=True, slots=True)
+class _StatisticsPlan:
+    """What PyIceberg needs to read a footer: how to gather each column's statistics, and the ids by Parquet path."""
+
+    columns: "dict[int, StatisticsCollector]"
+    ids: dict[str, int]
+
+
 class DataFileFactory:
-    """Makes the manifest entries of Parquet files on local disk, from their footers."""
+    """Makes the manifest entries of Parquet files on local disk, from their footers.
+
+    A file may be of an earlier schema of the table: Iceberg finds columns by id, gives null for those a file lacks, and widens.
+    """
 
     def __init__(self, table: "Table") -> None:
-        from pyiceberg.io.pyarrow import compute_statistics_plan, parquet_path_to_id_mapping
-
         self._table = table
-        self._ids = {field.name: field.field_id for field in table.schema().fields}
-        self._plan = compute_statistics_plan(table.schema(), table.metadata.properties)
-        self._mapping = parquet_path_to_id_mapping(table.schema())
+        self._fields = {field.field_id: field for field in table.schema().fields}
+        self._plans: dict[bytes, _StatisticsPlan] = {}
 
     def make(self, path: Path, uri: str, partition: "Record") -> "DataFile":
         """The entry for the file at `path`, to be found at `uri`.
 
-        Raises TableMismatchError when its field ids are not the table's: Iceberg would read other columns from it.
+        Raises TableMismatchError when the table lacks one of its columns, has it with a type that Iceberg does not read from the
+        file's, or needs one that the file lacks.
         """
         from pyiceberg.io.pyarrow import data_file_statistics_from_parquet_metadata
         from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 
         footer = pq.read_metadata(path)
-        if field_ids(footer.schema.to_arrow_schema()) != self._ids:
-            raise TableMismatchError(
-                f"{path.name} was staged for another schema of {'.'.join(self._table.name())} than the table has now. "
-                "The contract or the table changed while the batch was read: process the batch again."
-            )
-        statistics = data_file_statistics_from_parquet_metadata(footer, self._plan, self._mapping)
+        plan = self._plan(footer.schema.to_arrow_schema(), path.name)
+        statistics = data_file_statistics_from_parquet_metadata(footer, plan.columns, plan.ids)
         made = DataFile.from_args(
             content=DataFileContent.DATA,
             file_path=uri,
@@ -69,12 +76,58 @@ class DataFileFactory:
         made.spec_id = self._table.metadata.default_spec_id
         return made
 
+    def _plan(self, file: pa.Schema, name: str) -> "_StatisticsPlan":
+        """How to read the statistics of files with this schema, once they are seen to fit the table."""
+        key = file.serialize().to_pybytes()
+        known = self._plans.get(key)
+        if known is not None:
+            return known
+        from pyiceberg.io.pyarrow import compute_statistics_plan, parquet_path_to_id_mapping, pyarrow_to_schema
+        from pyiceberg.schema import Schema
+        from pyiceberg.types import DecimalType
+
+        staged = pyarrow_to_schema(file)
+        if fault := self._misfit(staged):
+            raise TableMismatchError(
+                f"{name} was staged for another schema of {'.'.join(self._table.name())} than the table has now: {fault}. "
+                "The contract or the table changed while the batch was read: process the batch again."
+            )
+        # Bounds are written as the table's type has them; those of a decimal do not depend on its precision, but how Parquet keeps it does.
+        typed = Schema(
+            *(f if isinstance(f.field_type, DecimalType) else self._fields[f.field_id] for f in staged.fields)
+        )
+        columns = compute_statistics_plan(typed, self._table.metadata.properties)
+        plan = self._plans[key] = _StatisticsPlan(columns, parquet_path_to_id_mapping(staged))
+        return plan
+
+    def _misfit(self, staged: "Schema") -> str | None:
+        from pyiceberg.exceptions import ResolveError
+        from pyiceberg.schema import promote
+
+        there = {field.field_id: field for field in staged.fields}
+        for field in there.values():
+            known = self._fields.get(field.field_id)
+            if known is None:
+                return f"the table has no column with the id {field.field_id} ({field.name})"
+            try:
+                if field.field_type != known.field_type:
+                    promote(field.field_type, known.field_type)
+            except ResolveError:
+                return f"{known.name} is {field.field_type} in the file, {known.field_type} in the table"
+            if known.required and not field.required:
+                return f"{known.name} may be null in the file, but not in the table"
+        lacking = next((f for i, f in self._fields.items() if f.required and i not in there), None)
+        return f"the file has no {lacking.name}" if lacking else None
+
 
 def partition_record(table: "Table", values: Mapping[str, PartitionValue]) -> "Record":
-    """The partition values in Iceberg's own form: days for dates, microseconds for timestamps."""
+    """The partition values, in the order of the contract's partitions, in Iceberg's form: days for dates, microseconds for timestamps.
+
+    By position: a partition keeps its name when its column is renamed.
+    """
     from pyiceberg.typedef import Record
 
-    return Record(*(_internal(values[field.name]) for field in table.spec().fields))
+    return Record(*(_internal(value) for _, value in zip(table.spec().fields, values.values(), strict=True)))
 
 
 def _internal(value: PartitionValue) -> Any:

@@ -3,10 +3,12 @@
 pyiceberg is imported inside the functions: a process that touches no table does not pay for it.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from pipelines.contracts.evolution import SOURCE_NAME
 from pipelines.contracts.model import Dataset, PartitionField
 from pipelines.contracts.schema import (
     BATCH_ID,
@@ -17,14 +19,29 @@ from pipelines.contracts.schema import (
     SOURCE_VERSION,
     table_schema,
 )
+from pipelines.publication.parquet_writer import FIELD_ID
 from pipelines.publication.staging import DEFAULT_FILE_BYTES
 
 if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
     from pyiceberg.schema import Schema
+    from pyiceberg.table import Table
     from pyiceberg.types import PrimitiveType
 
-__all__ = ["differences", "partition_spec", "schema", "table_properties"]
+__all__ = [
+    "SOURCE_PROPERTY",
+    "arrow_schema",
+    "comments",
+    "iceberg_type",
+    "partition_difference",
+    "partition_spec",
+    "schema",
+    "source_properties",
+    "table_properties",
+]
+
+SOURCE_PROPERTY = "lakegate.source."
+"""Begins the table property that holds the name a column has in files, where it is another: `lakegate.source.<column>`."""
 
 _SNAPSHOT_DAYS = 5
 _COMMENTS = {
@@ -45,11 +62,19 @@ def schema(dataset: Dataset) -> "Schema":
     fields: list[NestedField] = []
     for position, field in enumerate(table_schema(dataset), start=1):
         column = dataset.columns.get(field.name)
-        comment = column.description if column else _COMMENTS.get(field.name)
+        comment = _comment(column.description if column else _COMMENTS.get(field.name))
         fields.append(
             NestedField(position, field.name, iceberg_type(field.type), required=not field.nullable, doc=comment)
         )
     return Schema(*fields)
+
+
+def _comment(text: str | None) -> str | None:
+    """A description as Glue takes it: one line of at most 255 bytes (AWS Glue API, "Column")."""
+    if text is None:
+        return None
+    line = " ".join(text.split())
+    return line if len(line.encode()) <= 255 else line.encode()[:252].decode("utf-8", "ignore") + "…"
 
 
 def iceberg_type(arrow: pa.DataType) -> "PrimitiveType":
@@ -97,6 +122,7 @@ def table_properties(dataset: Dataset) -> dict[str, str]:
         "format-version": "2",
         "comment": dataset.description,
         "lakegate.dataset": dataset.name,
+        **source_properties(dataset, dataset.columns),
         "write.format.default": "parquet",
         "write.parquet.compression-codec": "zstd",
         "write.parquet.compression-level": "3",
@@ -117,30 +143,46 @@ def table_properties(dataset: Dataset) -> dict[str, str]:
     }
 
 
-def differences(dataset: Dataset, there: "Schema", there_spec: "PartitionSpec") -> list[str]:
-    """Every way in which the table in the catalog cannot hold what the contract describes, in words."""
-    wanted = schema(dataset)
-    found = {field.name: field for field in there.fields}
-    faults: list[str] = []
-    for field in wanted.fields:
-        other = found.pop(field.name, None)
-        if other is None:
-            faults.append(f"column {field.name} ({field.field_type}) is in the contract, not in the table")
-            continue
-        if other.field_type != field.field_type:
-            faults.append(f"column {field.name} is {field.field_type} in the contract, {other.field_type} in the table")
-        if other.required and not field.required:
-            faults.append(f"column {field.name} may be null in the contract, but not in the table")
-    faults += [
-        f"column {name} ({field.field_type}) is in the table, not in the contract" for name, field in found.items()
-    ]
+def source_properties(dataset: Dataset, names: Iterable[str]) -> dict[str, str]:
+    """The properties that keep what files call these columns, where it is another name."""
+    sources = ((name, dataset.columns[name].source) for name in names if name in dataset.columns)
+    return {f"{SOURCE_PROPERTY}{name}": source for name, source in sources if source is not None}
+
+
+def arrow_schema(table: "Table") -> pa.Schema:
+    """The table's columns in Arrow's terms, each with its field id, and its name in files where that is another."""
+    from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+    fields: list[pa.Field] = []
+    for field in schema_to_pyarrow(table.schema(), metadata={}):
+        source = table.properties.get(f"{SOURCE_PROPERTY}{field.name}")
+        named = {} if source is None else {SOURCE_NAME: source.encode()}
+        fields.append(_small(field).with_metadata({FIELD_ID: (field.metadata or {})[FIELD_ID], **named}))
+    return pa.schema(fields)
+
+
+def _small(field: pa.Field) -> pa.Field:
+    """The field with the contract's string type in place of PyIceberg's large one."""
+    return field.with_type(pa.string()) if field.type == pa.large_string() else field
+
+
+def comments(dataset: Dataset, table: "Schema", renamed: Mapping[str, str]) -> dict[str, str]:
+    """The comments of the contract that the table's columns do not have yet; `renamed` maps new names to the table's."""
+    found = {field.name: field.doc for field in table.fields}
+    wanted = ((field.name, field.doc) for field in schema(dataset).fields)
+    return {name: doc for name, doc in wanted if doc and doc != found.get(renamed.get(name, name))}
+
+
+def partition_difference(
+    dataset: Dataset, there: "Schema", there_spec: "PartitionSpec", renamed: Mapping[str, str]
+) -> str | None:
+    """How the table's partitions differ from the contract's, in words; `renamed` maps the table's column names to new ones."""
     mine = [f"{_transform(field)}({field.column})" for field in dataset.partition_by]
-    theirs = [f"{field.transform}({there.find_column_name(field.source_id)})" for field in there_spec.fields]
-    if mine != theirs:
-        faults.append(
-            f"partitioned by {', '.join(mine) or 'nothing'} in the contract, by {', '.join(theirs) or 'nothing'} in the table"
-        )
-    return faults
+    names = [str(there.find_column_name(field.source_id)) for field in there_spec.fields]
+    theirs = [f"{f.transform}({renamed.get(n, n)})" for f, n in zip(there_spec.fields, names, strict=True)]
+    if mine == theirs:
+        return None
+    return f"partitioned by {', '.join(mine) or 'nothing'} in the contract, by {', '.join(theirs) or 'nothing'} in the table"
 
 
 def _transform(field: PartitionField) -> str:

@@ -7,14 +7,16 @@ import itertools
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pyarrow as pa
 
-from pipelines.contracts.model import Dataset
-from pipelines.contracts.schema import SOURCE_FILE, SOURCE_VERSION, table_schema
+from pipelines.contracts.evolution import SOURCE_NAME, TableChange, is_wider, plan_change
+from pipelines.contracts.model import Dataset, PartitionField
+from pipelines.contracts.schema import SOURCE_FILE, SOURCE_VERSION
 from pipelines.errors import PermanentError, TableMismatchError
 from pipelines.ports import Committed, Conflict, SourceInTable, SourceVersion, TableCommit, TableSnapshot
-from pipelines.publication.parquet_writer import file_schema
+from pipelines.publication.parquet_writer import FIELD_ID, field_ids, file_schema
 from pipelines.publication.rewriting import open_parquet
 
 __all__ = ["MemoryTables"]
@@ -32,7 +34,9 @@ class _State:
 
 @dataclass(slots=True)
 class _Table:
-    dataset: Dataset
+    schema: pa.Schema
+    partition_by: tuple[PartitionField, ...]
+    next_id: int
     states: list[_State] = field(default_factory=lambda: [_State()])
     batches: dict[str, Committed] = field(default_factory=dict[str, Committed])
 
@@ -47,11 +51,44 @@ class MemoryTables:
         self._ids = itertools.count(1)
 
     def ensure(self, dataset: Dataset) -> None:
-        """Create the dataset's table if there is none. Raises TableMismatchError when the one there is another."""
+        """Create the dataset's table if there is none; else change its columns to what the dataset describes.
+
+        Raises TableMismatchError when that cannot be done: nothing was changed then.
+        """
         with self._lock:
-            there = self._tables.setdefault(dataset.table, _Table(dataset)).dataset
-        if not table_schema(there).equals(table_schema(dataset)) or there.partition_by != dataset.partition_by:
-            raise TableMismatchError(f"the table {dataset.table} has other columns or partitions than the contract")
+            table = self._tables.get(dataset.table)
+            if table is None:
+                schema = _named(file_schema(dataset), dataset)
+                self._tables[dataset.table] = _Table(schema, dataset.partition_by, len(schema) + 1)
+                return
+            change = plan_change(dataset, table.schema)
+            renamed = dict(change.renames)
+            mine = [(p.transform, p.column, p.buckets) for p in dataset.partition_by]
+            theirs = [(p.transform, renamed.get(p.column, p.column), p.buckets) for p in table.partition_by]
+            if change.faults or mine != theirs:
+                listed = "; ".join((*change.faults, *(["other partitions"] if mine != theirs else [])))
+                raise TableMismatchError(
+                    f"the table {dataset.table} cannot become what the contract describes: {listed}"
+                )
+            table.partition_by = dataset.partition_by
+            self._change(table, dataset, change)
+
+    @staticmethod
+    def _change(table: _Table, dataset: Dataset, change: TableChange) -> None:
+        renamed = dict(change.renames)
+        fields: list[pa.Field] = []
+        for one in table.schema:
+            field = one.with_name(renamed.get(one.name, one.name))
+            field = field.with_type(change.widens.get(field.name, field.type))
+            fields.append(field.with_nullable(True) if field.name in change.relaxes else field)
+        for added in change.adds:
+            fields.append(added.with_metadata({FIELD_ID: str(table.next_id)}))
+            table.next_id += 1
+        table.schema = _named(pa.schema(fields), dataset)
+
+    def columns(self, dataset: Dataset) -> pa.Schema:
+        """The table's columns as they are now, each with its id, and its name in files where that is another."""
+        return self._table(dataset).schema
 
     def current(self, dataset: Dataset) -> TableSnapshot:
         """The table's state now."""
@@ -77,13 +114,13 @@ class MemoryTables:
         return "memory", f"processed/{dataset.table}/data"
 
     def file_schema(self, dataset: Dataset) -> pa.Schema:
-        """The schema to stage files in: that of a new table."""
-        return file_schema(dataset)
+        """The schema to stage the dataset's files in: with the field ids the table has."""
+        return file_schema(dataset, field_ids(self.columns(dataset)))
 
     def commit(self, dataset: Dataset, change: TableCommit) -> Committed | Conflict:
         """Publish, if the table is at `change.base`."""
         table = self._table(dataset)
-        added = [by_source(open_parquet(file.path).read()) for file in change.adds]
+        added = [self._staged(table, file.path) for file in change.adds]
         removes = frozenset(change.removes)
         with self._lock:
             state = table.states[-1]
@@ -103,8 +140,11 @@ class MemoryTables:
 
     def rows(self, dataset: Dataset) -> pa.Table:
         """Every row of the table now, for tests and the simulator: no adapter of a catalog can do this cheaply."""
-        parts = [rows for file in self._table(dataset).states[-1].files for rows in file.values()]
-        return pa.concat_tables([table_schema(dataset).empty_table(), *parts])
+        table = self._table(dataset)
+        schema = table.schema
+        parts = [rows for file in table.states[-1].files for rows in file.values()]
+        tables = [pa.table(as_schema(rows, schema), schema=schema) for rows in (schema.empty_table(), *parts)]
+        return pa.concat_tables(tables).cast(schema.remove_metadata())
 
     def sources(self, dataset: Dataset) -> Mapping[SourceVersion, int]:
         """How many rows each source version has in the table now."""
@@ -114,6 +154,22 @@ class MemoryTables:
                 counts[source] = counts.get(source, 0) + rows.num_rows
         return counts
 
+    @staticmethod
+    def _staged(table: _Table, path: Path) -> _File:
+        """A staged file's rows. Raises TableMismatchError when the table cannot take them, as Iceberg's tables do."""
+        rows = open_parquet(path).read()
+        there = {ident: table.schema.field(name) for name, ident in field_ids(table.schema).items()}
+        mine = {ident: rows.schema.field(name) for name, ident in field_ids(rows.schema).items()}
+        for ident, one in mine.items():
+            known = there.get(ident)
+            kind = one.type.value_type if pa.types.is_dictionary(one.type) else one.type
+            fits = known is not None and (known.type == kind or is_wider(known.type, kind))
+            if not fits or (one.nullable and known is not None and not known.nullable):
+                raise TableMismatchError(f"{path.name} was staged for another schema than {one.name} has now")
+        if any(not one.nullable and ident not in mine for ident, one in there.items()):
+            raise TableMismatchError(f"{path.name} was staged for another schema: it lacks a column that is never null")
+        return by_source(rows)
+
     def _table(self, dataset: Dataset) -> _Table:
         with self._lock:
             if dataset.table not in self._tables:
@@ -122,15 +178,35 @@ class MemoryTables:
 
 
 def by_source(rows: pa.Table) -> _File:
-    """The rows of a data file by source, under the table's plain types."""
+    """The rows of a data file by source, under plain types; fields keep their ids."""
     plain = pa.schema([f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in rows.schema])
-    rows = rows.cast(plain.remove_metadata())
-    rows = pa.table(rows.columns, schema=pa.schema([f.remove_metadata() for f in rows.schema]))
+    rows = rows.cast(plain)
     keys, versions = rows[SOURCE_FILE].to_pylist(), rows[SOURCE_VERSION].to_pylist()
     positions: dict[SourceVersion, list[int]] = {}
     for position, pair in enumerate(zip(keys, versions, strict=True)):
         positions.setdefault(SourceVersion(*pair), []).append(position)
     return {source: rows.take(pa.array(taken)) for source, taken in positions.items()}
+
+
+def as_schema(rows: pa.Table, schema: pa.Schema) -> list[pa.ChunkedArray]:
+    """The rows' columns under another schema of their table: found by id, null where they lack one, widened."""
+    names = {ident: name for name, ident in field_ids(rows.schema).items()}
+    return [
+        rows[names[ident]].cast(schema.field(name).type)
+        if ident in names
+        else pa.chunked_array([pa.nulls(rows.num_rows, schema.field(name).type)])
+        for name, ident in field_ids(schema).items()
+    ]
+
+
+def _named(schema: pa.Schema, dataset: Dataset) -> pa.Schema:
+    """The schema with what files call each column, where the dataset says so."""
+    fields: list[pa.Field] = []
+    for one in schema:
+        source = dataset.columns[one.name].source if one.name in dataset.columns else None
+        named = {} if source is None else {SOURCE_NAME: source.encode()}
+        fields.append(one.with_metadata({**(one.metadata or {}), **named}))
+    return pa.schema(fields)
 
 
 def _count(file: _File) -> int:

@@ -7,13 +7,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from pipelines.contracts.values import ColumnType, TypedValue, column_kind, decimal_digits, typed_value
 
-__all__ = ["Column", "ContractModel", "Count", "Flag"]
+__all__ = ["ANY_JSON", "Column", "ContractModel", "Count", "Flag"]
 
 # Not lax: `nullable: "no"` must be a fault, not a guess.
 Flag = Annotated[bool, Field(strict=True)]
 """True or false, and nothing that looks like it."""
 Count = Annotated[int, Field(strict=True, ge=0)]
 """A whole number from 0."""
+
+
+ANY_JSON = "any_json"
+"""The `format` of columns that were added from files, which no contract can say: JSON strings as their text, all other JSON
+values as JSON text."""
 
 
 class ContractModel(BaseModel):

@@ -181,6 +181,11 @@ class SchemaPolicy(ContractModel):
         return self.type_changes in ("rescue", "widen_or_rescue")
 
     @property
+    def widens(self) -> bool:
+        """Whether a column's type may become wider than the contract says."""
+        return self.type_changes in ("widen", "widen_or_rescue")
+
+    @property
     def rescues(self) -> bool:
         """Whether the table has the column `_rescued`."""
         return self.rescues_values or self.new_columns == "rescue"

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.schema import BATCH_ID, SOURCE_FILE, SOURCE_LINE, SOURCE_VERSION, table_schema
+from pipelines.errors import TableMismatchError
 
 __all__ = ["DICTIONARY_COLUMNS", "FIELD_ID", "DataFileWriter", "choose_encodings", "field_ids", "file_schema"]
 
@@ -35,8 +36,13 @@ def file_schema(dataset: Dataset, ids: Mapping[str, int] | None = None) -> pa.Sc
     """The schema of the dataset's data files: `table_schema` with a Parquet field id on every field.
 
     `ids` are the catalog's, by column name; without them the ids are 1, 2, …, which is what a new table gets.
+    Raises TableMismatchError when `ids` lacks a column.
     """
     schema = table_schema(dataset)
+    if ids is not None and (lacking := [name for name in schema.names if name not in ids]):
+        raise TableMismatchError(
+            f"the table {dataset.table} has no column {lacking[0]}: it is older than the contract, or was made anew. Run the dataset again."
+        )
     return pa.schema(
         [
             field.with_metadata({FIELD_ID: str(ids[field.name] if ids else position)})

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,99 +16,13 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from pipelines.contracts.model import Dataset
 from pipelines.errors import PermanentError, TableMismatchError
-from pipelines.ports import Committed, Conflict, SourceInTable, SourceVersion, TableCommit, TableSnapshot
+from pipelines.ports import Committed, Conflict, SourceInTable, TableSnapshot
 from resources.folder import FolderObjectStore, folder_tables
-from resources.iceberg import IcebergTables
-from resources.memory_tables import MemoryTables
-from tests.publication.samples import COLUMNS, dataset, row, source, stage
+from tests.publication.samples import COLUMNS, dataset, row, source
+from tests.resources.table_world import World
 
-KINDS = [pytest.param("memory"), pytest.param("folder"), pytest.param("glue", marks=pytest.mark.aws)]
 JAN_1, JAN_2 = date(2024, 1, 1), date(2024, 1, 2)
-Rows = Sequence[Mapping[str, Any]]
-AnyTables = IcebergTables | MemoryTables
-Connect = Callable[[], AnyTables]
-
-
-@dataclass
-class World:
-    """Tables of one catalog, made anew by `connect` as another worker would."""
-
-    connect: Connect
-    scratch: Path
-    of: Dataset
-    epochs: dict[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.tables = self.connect()
-        self.tables.ensure(self.of)
-
-    def change(
-        self,
-        batch_id: str,
-        files: Mapping[SourceVersion, Rows],
-        removes: Sequence[SourceVersion] = (),
-        base: TableSnapshot | None = None,
-        tables: AnyTables | None = None,
-        **staging: Any,
-    ) -> TableCommit:
-        epoch = self.epochs[batch_id] = self.epochs.get(batch_id, 0) + 1
-        schema = (tables or self.tables).file_schema(self.of)
-        staged = stage(self.of, files, self.scratch, batch_id, epoch, schema=schema, **staging)
-        base = base or (tables or self.tables).current(self.of)
-        return TableCommit(batch_id, staged, tuple(files), tuple(removes), base)
-
-    def publish(
-        self, batch_id: str, files: Mapping[SourceVersion, Rows], removes: Sequence[SourceVersion] = (), **more: Any
-    ) -> Committed:
-        committed = self.tables.commit(self.of, self.change(batch_id, files, removes, **more))
-        assert isinstance(committed, Committed)
-        return committed
-
-    @property
-    def iceberg(self) -> IcebergTables:
-        """The tables, where they are Iceberg's; else the test has nothing to look at."""
-        if not isinstance(self.tables, IcebergTables):
-            pytest.skip("asks what only Iceberg's tables have")
-        return self.tables
-
-    def summary(self) -> Mapping[str, str]:
-        snapshot = self.iceberg.load(self.of).current_snapshot()
-        assert snapshot is not None
-        assert snapshot.summary is not None
-        return snapshot.summary.additional_properties
-
-    def arrow(self) -> pa.Table:
-        if isinstance(self.tables, MemoryTables):
-            return self.tables.rows(self.of)
-        return self.tables.load(self.of).scan().to_arrow()
-
-    def ids(self) -> dict[tuple[str, str], list[int]]:
-        """The ids in the table by source, which is what most tests compare."""
-        found: dict[tuple[str, str], list[int]] = {}
-        for one in self.arrow().select(["_source_file", "_source_version", "id"]).to_pylist():
-            found.setdefault((one["_source_file"], one["_source_version"]), []).append(one["id"])
-        return {key: sorted(ids) for key, ids in found.items()}
-
-
-@pytest.fixture(params=KINDS)
-def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Connect:
-    if request.param == "memory":
-        tables = MemoryTables()
-        return lambda: tables
-    if request.param == "folder":
-        return lambda: folder_tables(tmp_path / "folder #1")
-    deployment = request.getfixturevalue("deployment")
-    from resources.iceberg import glue_tables
-    from resources.s3 import S3ObjectStore
-
-    return lambda: glue_tables(deployment, S3ObjectStore())
-
-
-@pytest.fixture
-def world(connect: Connect, tmp_path: Path) -> World:
-    return World(connect, tmp_path / "scratch", dataset(f"flights_{uuid.uuid4().hex[:12]}"))
 
 
 def test_rows_come_back_as_they_were_staged_with_their_provenance(world: World) -> None:
@@ -365,38 +278,6 @@ def test_ensuring_twice_is_one_table(world: World) -> None:
     other.ensure(world.of)
     world.tables.ensure(world.of)
     assert world.ids() == {("a", "v1"): [1]}
-
-
-def test_a_table_that_differs_is_refused_with_every_difference(world: World) -> None:
-    changed = dataset(
-        world.of.name,
-        partition_by=["carrier"],
-        columns={
-            **{name: column for name, column in COLUMNS.items() if name != "extra"},
-            "id": {"type": "string"},
-            "day": {"type": "date"},
-            "new": {"type": "int"},
-        },
-    )
-    with pytest.raises(TableMismatchError) as caught:
-        world.iceberg.ensure(changed)
-    said = str(caught.value)
-    for part in (
-        "column id is string in the contract, long in the table",
-        "column new (int) is in the contract, not in the table",
-        "column extra (string) is in the table, not in the contract",
-        "column day may be null in the contract, but not in the table",
-        "partitioned by identity(carrier) in the contract, by identity(day) in the table",
-    ):
-        assert part in said
-
-
-def test_files_staged_for_another_schema_are_refused_before_anything_is_uploaded(world: World) -> None:
-    other = dataset(world.of.name, columns={**COLUMNS, "extra": {"type": "string"}, "late": {"type": "int"}})
-    staged = stage(other, {source("a"): [row(1, late=3)]}, world.scratch, "b9")
-    change = TableCommit("b9", staged, (source("a"),), (), world.tables.current(world.of))
-    with pytest.raises(TableMismatchError, match="another schema"):
-        world.iceberg.commit(world.of, change)
 
 
 @pytest.mark.aws

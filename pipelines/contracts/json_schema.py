@@ -23,6 +23,7 @@ def dataset_json_schema() -> dict[str, Any]:
         "pattern": rf"^({_NAME}|(day|month)\(\s*{_NAME}\s*\)|bucket\(\s*[0-9]+\s*,\s*{_NAME}\s*\))$",
     }
     definitions["Expectation"] = _expectation()
+    definitions["RowCount"] = {"anyOf": [{"type": "integer", "exclusiveMinimum": 0}, definitions["RowCount"]]}
     definitions["RowRule"] = {"anyOf": [{"type": "string"}, definitions["RowRule"]]}
     definitions["Freshness"]["properties"]["expected_every"]["pattern"] = (
         r"^P(?=.)([0-9]+W)?([0-9]+D)?(T(?=.)([0-9]+H)?([0-9]+M)?)?$"

@@ -36,6 +36,7 @@ __all__ = [
     "OnDelete",
     "OnEmpty",
     "PartitionField",
+    "RowCount",
     "RowPolicy",
     "RowRule",
     "SchemaPolicy",
@@ -48,6 +49,7 @@ KeyValue = str | int | date | datetime | Decimal
 # Not left to pydantic: it would read the number 20130101 as seconds since 1970.
 _IsoDate = Annotated[date, BeforeValidator(iso_date)]
 _Limit = Annotated[int, Field(strict=True, gt=0)]
+_Rows = Annotated[int, Field(strict=True, gt=0)]
 
 
 class Severity(StrEnum):
@@ -191,8 +193,34 @@ class SchemaPolicy(ContractModel):
         return self.rescues_values or self.new_columns == "rescue"
 
 
+class RowCount(ContractModel):
+    """How many rows a file may have."""
+
+    min: _Rows | None = Field(default=None, description="The smallest number of rows.")
+    max: _Rows | None = Field(default=None, description="The largest number of rows.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_number(cls, raw: Any) -> Any:
+        """Turn the YAML's short form, an exact number, into the model's own."""
+        return {"min": raw, "max": raw} if isinstance(raw, int) and not isinstance(raw, bool) else raw
+
+    def allows(self, rows: int) -> bool:
+        """Whether a file may have so many rows."""
+        return (self.min is None or rows >= self.min) and (self.max is None or rows <= self.max)
+
+    @property
+    def words(self) -> str:
+        """What is expected, such as `24 rows` or `at most 100 rows`."""
+        if self.min == self.max:
+            return f"{self.min:,} row{'' if self.min == 1 else 's'}"
+        if self.min is None or self.max is None:
+            return f"at most {self.max:,} rows" if self.min is None else f"at least {self.min:,} rows"
+        return f"{self.min:,} to {self.max:,} rows"
+
+
 class RowPolicy(ContractModel):
-    """What bad rows do to their file."""
+    """What bad rows do to their file, and how many rows it has."""
 
     on_bad: OnBad = Field(
         default=OnBad.QUARANTINE_FILE, description="One bad row quarantines the file, or only itself."
@@ -200,6 +228,11 @@ class RowPolicy(ContractModel):
     max_bad: str | int | None = Field(
         default=None,
         description="With quarantine_rows: rows (`10`) or share (`0.1%`) beyond which the file is quarantined.",
+    )
+    count: RowCount | None = Field(
+        default=None,
+        description="How many rows each file has, bad ones included: exactly (`24`) or between (`{min: 1, max: 100000}`). "
+        "A file without any is empty: `on_empty` decides.",
     )
 
     @property
@@ -333,6 +366,11 @@ class Dataset(ContractModel):
     )
     primary_key: tuple[str, ...] = Field(
         default=(), description="Columns whose values are unique within a file, and never null."
+    )
+    unique: tuple[tuple[str, ...], ...] = Field(
+        default=(),
+        description="Beside the primary key: columns whose values are unique within a file, alone (`[ticket]`) or together "
+        "(`[store, receipt]`). Null repeats nothing.",
     )
     schema_: SchemaPolicy = Field(
         default=SchemaPolicy(), alias="schema", description="What happens when columns change."

@@ -19,6 +19,7 @@ from pipelines.contracts.model import (
     JsonFormat,
     Landing,
     LimitOverrides,
+    RowCount,
     RowPolicy,
     RowRule,
     SchemaPolicy,
@@ -44,6 +45,7 @@ _MODELS: dict[tuple[str, ...], tuple[type[BaseModel], ...]] = {
     ("columns", "*"): (Column,),
     ("schema",): (SchemaPolicy,),
     ("rows",): (RowPolicy,),
+    ("rows", "count"): (RowCount,),
     ("rules", "0"): (RowRule,),
     ("freshness",): (Freshness,),
     ("limits",): (LimitOverrides,),
@@ -87,6 +89,8 @@ _WORDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("columns", "*", "from"): ("key", "write from: key, or remove it: a column comes from the file by itself"),
     ("partition_by", "0"): ("col, day(col), month(col) or bucket(n, col)", "write for example day(time_hour)"),
     ("expectations", "0"): ("one `expect_…: {arguments}` and an optional severity", "write - {expect_column_values_to_not_be_null: {column: a}, severity: warn}"),
+    ("rows", "count"): ("a number of rows, or a mapping with min and max", "write 24 or {min: 1, max: 100000}"),
+    ("unique", "0"): ("a list of columns", "write unique: [[ticket], [store, receipt]]"),
     ("rules", "0"): ("a rule as text, or a mapping with rule", "write - total = net + tax"),
     ("rules", "0", "rule"): ("a condition, as text", "write rule: total = net + tax"),
     ("rows", "max_bad"): ("a number of rows or a share", 'write 10 or "0.1%"'),
@@ -311,7 +315,7 @@ def _stand_in_item(key: str, data: dict[str, Any]) -> Any:
     first = next(iter(columns), "unnamed") if isinstance(columns, dict) else "unnamed"
     if key == "expectations":
         return {"expect_column_to_exist": {"column": first}}
-    return "unnamed"
+    return [first] if key == "unique" else "unnamed"
 
 
 def _place(path: KeyPath) -> tuple[str, ...]:

@@ -59,7 +59,9 @@ columns:
   extra:      {type: json}
 partition_by: [order_date, "bucket(8, store)"]
 primary_key: [store, order_id]
+unique: [[customer, ordered_at]]
 schema: {missing_columns: allow}
+rows: {count: {min: 1, max: 1000000}}
 rules:
   - ordered_at <= landed_at()
   - {rule: status != 'paid' or amount > 0, severity: warn, name: what is paid costs something}
@@ -275,6 +277,7 @@ _SHORT_FORMS = {
     "partition_by": "list of partitions",
     "expectations": "list of expectations",
     "rules": "list of rules",
+    "count": "whole number or mapping with `min` and `max`",
     "columns": "mapping of columns",
     "format": "mapping",
     "allowed": "list of the column's type",

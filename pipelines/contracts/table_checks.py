@@ -1,6 +1,6 @@
-"""What can be wrong with the table: its primary key, its partitions, its policies. Part of `checks.py`."""
+"""What can be wrong with the table: its keys, its partitions, its policies. Part of `checks.py`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pipelines.contracts.faults import KeyPath, Problem, Sound, did_you_mean, show
 from pipelines.contracts.model import Column, Dataset, OnBad, OnDelete
@@ -16,16 +16,44 @@ _TIMES = frozenset({ColumnType.DATE, ColumnType.TIMESTAMP})
 
 
 def check_table(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
-    """The problems of `primary_key`, `partition_by`, and of what happens when things change or go wrong."""
-    yield from _primary_key(dataset, sound)
+    """The problems of `primary_key`, `unique`, `partition_by`, `rows.count`, and of what happens when things change or go wrong."""
+    yield from _key(dataset, sound, ("primary_key",), dataset.primary_key)
+    yield from _unique(dataset, sound)
+    yield from _row_count(dataset, sound)
     yield from _partitions(dataset, sound)
     yield from _policies(dataset, sound)
 
 
-def _primary_key(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
+def _unique(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
+    seen = {frozenset(dataset.primary_key): "the primary key"}
+    for index, names in enumerate(dataset.unique):
+        path = ("unique", index)
+        if not sound(*path):
+            continue
+        if not names:
+            yield Problem(path, "an empty list", "at least one column", "name the columns, or remove it")
+        elif frozenset(names) in seen:
+            found = f"{', '.join(names)}, {seen[frozenset(names)]} already"
+            yield Problem(path, found, "other columns", "remove it: these are unique already")
+        seen.setdefault(frozenset(names), f"unique[{index}]")
+        yield from _key(dataset, sound, path, names)
+
+
+def _row_count(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
+    path, count = ("rows", "count"), dataset.rows.count
+    if count is None or not (sound(*path, "min") and sound(*path, "max")):
+        return
+    if count.min is None and count.max is None:
+        yield Problem(path, "neither min nor max", "at least one of them", "write 24 or {min: 1, max: 100000}")
+    elif count.min is not None and count.max is not None and count.min > count.max:
+        found = f"{count.min}, above max {count.max}"
+        yield Problem((*path, "min"), found, "min at most max", "swap the two, or correct one")
+
+
+def _key(dataset: Dataset, sound: Sound, where: KeyPath, names: Sequence[str]) -> Iterator[Problem]:
     seen: set[str] = set()
-    for index, name in enumerate(dataset.primary_key):
-        path = ("primary_key", index)
+    for index, name in enumerate(names):
+        path = (*where, index)
         column = dataset.columns.get(name)
         if not sound(*path):
             continue

@@ -72,9 +72,10 @@ class InProcessReader:
         reader = self._reader(plan, content, collector, judge, rejects)
         try:
             complete = _read(reader, collector)
+            rows = judge.rows_read + reader.rows_broken
             if complete:
-                rejects.finish(collector, judge.rows_read + reader.rows_broken)
-            judge.finish()
+                rejects.finish(collector, rows)
+            judge.finish(rows if complete else None)
             return _summary(collector, content, judge, reader, complete=complete, started=started)
         finally:
             judge.close()

@@ -7,6 +7,7 @@ that nobody knows is null, and null breaks no rule.
 # pyright: reportAttributeAccessIssue=false
 # pyarrow.compute makes its functions when it is imported: the checker cannot see them.
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -129,12 +130,13 @@ class RowRules:
 
 
 def _shower(rule: _Compiled, block: _Block) -> Callable[[int], str]:
-    def text(row: int) -> str:
-        def value(term: _Term) -> str:
-            found = term(block)
-            return _shown((found if isinstance(found, pa.Scalar) else found[row]).as_py())
+    @functools.cache
+    def operands() -> list[tuple[str, Any]]:
+        return [(name, term(block)) for name, term in rule.shown]
 
-        return ", ".join(f"{name} {value(term)}" for name, term in rule.shown)
+    def text(row: int) -> str:
+        values = ((name, found if isinstance(found, pa.Scalar) else found[row]) for name, found in operands())
+        return ", ".join(f"{name} {_shown(value.as_py())}" for name, value in values)
 
     return text
 

@@ -20,13 +20,13 @@ from pipelines.reading.collector import REJECT, REJECT_ROW, Collector
 from pipelines.reading.conversion import Converter
 from pipelines.reading.csv_blocks import Positions
 from pipelines.reading.expectations import FileExpectations, NativeExpectations
+from pipelines.reading.file_keys import FileKeys
 from pipelines.reading.limits import Limits, limits_of
 from pipelines.reading.partitions import PartitionCount
 from pipelines.reading.rejects import RowFaults, RowRejects
 from pipelines.reading.rescue import Rescued, RescuedCounts, json_text
 from pipelines.reading.row_rules import Landed, RowRules
 from pipelines.reading.rules import Breach, ColumnRules, typed_value
-from pipelines.reading.unique import KeyIndex, shown_key
 from pipelines.reading.values import Misfit, describe
 from pipelines.reading.violations import Rule, Sample
 
@@ -131,7 +131,7 @@ class RowJudge:
         self.bad_lines: set[int] = set()
         self.rescued = RescuedCounts()
         self._key_scalars = self._key(key_values)
-        self._unique = KeyIndex(plan.dataset.primary_key) if plan.dataset.primary_key else None
+        self._keys = FileKeys(plan.dataset)
         self._partitions = PartitionCount(plan.dataset, plan.limits.partitions) if plan.dataset.partition_by else None
         self._expectations = FileExpectations(plan.expectations)
         self._landed = Landed.of(landed_at)
@@ -186,10 +186,9 @@ class RowJudge:
             lines, offsets = lines[~bad], None if offsets is None else offsets[~bad]
             rescued = None if block.rescued is None else block.rescued.only(np.flatnonzero(~bad))
             block = replace(block, rows=len(lines), lines=lines, rescued=rescued)
-        elif newly_bad and self._unique is not None and len(self.bad_lines) < _MAX_BAD_LINES:
+        elif newly_bad and self._keys and len(self.bad_lines) < _MAX_BAD_LINES:
             self.bad_lines.update(block.lines[np.flatnonzero(bad)].tolist())
-        if self._unique is not None:
-            self._unique.add([values[name] for name in plan.dataset.primary_key], lines, offsets)
+        self._keys.add(values, lines, offsets)
         if self._partitions is not None:
             self._partitions.add(values)
         if block.rescued is not None:
@@ -295,30 +294,20 @@ class RowJudge:
                 columns.append(values[schema_field.name])
         self._out(pa.RecordBatch.from_arrays(columns, schema=self._plan.schema))
 
-    def finish(self) -> None:
-        """After the last block: what only the whole file can tell."""
+    def finish(self, rows: int | None) -> None:
+        """After the last block: what only the whole file can tell. `rows` are all it has; None when it was not read to its end."""
+        count = self._plan.dataset.rows.count
+        if count is not None and rows and not count.allows(rows):
+            found = f"{rows:,} row{'' if rows == 1 else 's'}"
+            self._collector.add(Rule.ROW_COUNT, None, [Sample(None, None, found)], count.words)
         if self._partitions is not None and (excess := self._partitions.excess()):
             self._collector.add(Rule.PARTITION_COUNT, None, [Sample(None, None, excess)], self._partitions.expected)
         self._expectations.finish(self._collector)
-        if self._unique is None:
-            return
-        names = self._plan.dataset.primary_key
-        with self._unique as index:
-            repeats = index.repeats()
-        if repeats.count:
-            self._collector.add(
-                Rule.PRIMARY_KEY,
-                names[0] if len(names) == 1 else None,
-                [Sample(r.line, r.byte_offset, shown_key(names, r.key)) for r in repeats.first],
-                f"each key once; this one stood on line {repeats.first[0].first_line} already",
-                count=repeats.count,
-            )  # fmt: skip
-            self.rows_bad += repeats.count - sum(1 for r in repeats.first if r.line in self.bad_lines)
+        self.rows_bad += self._keys.finish(self._collector, self.bad_lines)
 
     def close(self) -> None:
         """Give back what is held on disk."""
-        if self._unique is not None:
-            self._unique.close()
+        self._keys.close()
 
 
 def _text_of(values: pa.Array) -> Callable[[int], str]:

@@ -21,11 +21,11 @@ import pyarrow.compute as pc
 
 from pipelines.reading.csv_blocks import Positions
 
-__all__ = ["KeyIndex", "Repeat", "Repeats", "shown_key"]
+__all__ = ["RUN_ROWS", "SPOOL_BYTES", "KeyIndex", "Repeat", "Repeats", "shown_key"]
 
 _Hashes = npt.NDArray[np.uint64]
-_RUN_ROWS = 2 << 20
-_SPOOL_BYTES = 16 << 20
+RUN_ROWS = 2 << 20
+SPOOL_BYTES = 16 << 20
 _MAX_SUSPECTS = 4 << 20
 _MAX_COMPARED = 1_000
 _MAX_FIRST = 10
@@ -66,7 +66,7 @@ def shown_key(names: Sequence[str], key: Sequence[Any]) -> str:
 class KeyIndex:
     """All keys of one file. A context manager: leaving it gives back the temporary files."""
 
-    def __init__(self, names: Sequence[str], run_rows: int = _RUN_ROWS, spool_bytes: int = _SPOOL_BYTES) -> None:
+    def __init__(self, names: Sequence[str], run_rows: int = RUN_ROWS, spool_bytes: int = SPOOL_BYTES) -> None:
         """Hold at most `run_rows` hashes and `spool_bytes` of keys in memory."""
         self._names = [str(i) for i in range(len(names))]
         self._run_rows = run_rows

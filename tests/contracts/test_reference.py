@@ -13,6 +13,7 @@ from pipelines.contracts.json_schema import dataset_json_schema
 from pipelines.contracts.loading import BrokenDataset, parse_dataset
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.reference import SAMPLE, pages
+from pipelines.contracts.rule_pages import GROUPS
 from pipelines.contracts.yaml_source import read_yaml
 from pipelines.reading.violations import Rule
 
@@ -27,21 +28,28 @@ SHAPES = ["expectations", "format_without_type", "freshness_as_text", "key_of_cs
 
 @pytest.mark.parametrize("name", list(pages()))
 def test_the_committed_page_is_generated_from_the_code(name: str) -> None:
-    committed = (DOCS / "reference" / name).read_text(encoding="utf-8")
+    committed = (DOCS / name).read_text(encoding="utf-8")
     assert committed == pages()[name], "run `python -m pipelines.contracts.reference`"
 
 
 def test_every_key_of_the_model_is_described() -> None:
-    page = pages()["dataset.md"]
+    page = pages()["reference/dataset.md"]
     assert "|  |" not in page
     for row in re.findall(r"^\| `.*$", page, re.MULTILINE):
         assert row.rstrip(" |").strip(), row
 
 
 def test_every_rule_has_its_section_with_an_example() -> None:
-    page = pages()["rules.md"]
+    page = pages()["reference/rules.md"]
     for rule in Rule:
         assert f"\n## {rule.value}\n" in page
+
+
+def test_every_rule_stands_once_among_the_reasons_for_quarantine() -> None:
+    assert sorted(rule for group in GROUPS for rule in group.rules) == sorted(Rule)
+    page = pages()["what-is-quarantined.md"]
+    for rule in Rule:
+        assert page.count(f"(reference/rules.md#{rule.value})") == 1
 
 
 @pytest.fixture(scope="module")

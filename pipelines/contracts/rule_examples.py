@@ -242,14 +242,22 @@ EXAMPLES: Mapping[Rule, Example | Told] = {
         b"id,name\n1,Ann\n2,Bob\n1,Ann\n",
         _columns("id: {type: int}", "name: {type: string}") + "primary_key: [id]\n",
     ),
-    Rule.UNIQUE: Told("The export ran twice, or numbers are given out again.", "A-17, as on line 2", "each value once"),
+    Rule.UNIQUE: Example(
+        "The export ran twice, or numbers are given out again.",
+        b"id,ticket\n1,A-17\n2,B-04\n3,A-17\n",
+        _columns("id: {type: int}", "ticket: {type: string}") + "primary_key: [id]\nunique: [[ticket]]\n",
+    ),
     Rule.ROW_RULE: Example(
         "One of the columns was corrected and the others were not.",
         b"net,tax,total\n10.00,1.90,11.90\n20.00,3.80,23.00\n",
         _columns("net: {type: 'decimal(10,2)'}", "tax: {type: 'decimal(10,2)'}", "total: {type: 'decimal(10,2)'}")
         + "rules:\n  - {rule: total = net + tax, severity: quarantine_file}\n",
     ),
-    Rule.ROW_COUNT: Told("The export broke off, or ran before the day was over.", "23 rows", "24 rows"),
+    Rule.ROW_COUNT: Example(
+        "The export broke off, or ran before the day was over.",
+        b"id,name\n1,Ann\n2,Bob\n",
+        _TWO + "rows: {count: 3}\n",
+    ),
     Rule.BAD_ROWS: Told(
         "Something is wrong with the whole file, not with single rows.", "12 bad rows of 3,104", "at most 0.1%"
     ),

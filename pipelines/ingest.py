@@ -172,6 +172,7 @@ class _Work:
             rows_read=summary.rows_read,
             read_complete=summary.read_complete,
             warnings=summary.warnings,
+            likely_causes=summary.likely_causes,
             rescued=summary.rescued,
             partitions=stage.partition_paths,
             seconds=seconds,
@@ -224,6 +225,7 @@ class _Work:
                         rows_read=report.rows_read,
                         rows_bad=rows_bad,
                         read_complete=report.read_complete,
+                        likely_causes=report.likely_causes,
                     ),
                 )
         except ObjectGoneError:

@@ -78,6 +78,7 @@ def preview(
         rows_read=summary.rows_read,
         read_complete=summary.read_complete,
         warnings=summary.warnings,
+        likely_causes=summary.likely_causes,
         rescued=summary.rescued,
         partitions=tally.paths,
         seconds=summary.seconds,

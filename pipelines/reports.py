@@ -51,6 +51,7 @@ class FileReport:
     warnings: tuple[Violation, ...] = ()
     rescued: Mapping[str, int] = field(default_factory=dict[str, int])
     partitions: tuple[str, ...] = ()
+    likely_causes: tuple[str, ...] = ()
     quarantine_id: str | None = None
     report_key: str | None = None
     error: str | None = None

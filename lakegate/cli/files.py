@@ -179,6 +179,7 @@ def _document(path: Path, report: FileReport) -> dict[str, Any]:
             if report.rescued and accepted
             else {}
         ),
+        **({"likely_causes": [_text(c) for c in report.likely_causes]} if report.likely_causes else {}),
         **({"error": report.error or "the file went away"} if verdict == "failed" else {}),
     }
 
@@ -228,6 +229,8 @@ def _print(path: Path, report: FileReport) -> None:
                 console.print(f"          {violation_line(path, violation)}")
             if hidden := report.violations_total - sum(v.count for v in report.violations):
                 console.print(f"          {safe(path)}: {hidden:,} more are not listed")
+            for cause in report.likely_causes:
+                console.print(f"          {safe(path)}: {safe(cause)}")
         case FileEnding.GONE | FileEnding.RETRY:
             console.print(f"[red]failed[/red]    {safe(path)}: {safe(report.error or 'the file went away')}")
     for warning in report.warnings:

@@ -85,6 +85,7 @@ class QuarantineReport(_Model):
     violations_total: int
     violations: tuple[ReportedViolation, ...]
     likely_cause: str
+    likely_causes: tuple[str, ...] = ()
     how_to_act: str = HOW_TO_ACT
     object_key: str
 
@@ -123,8 +124,13 @@ def make_report(
     rows_read: int = 0,
     rows_bad: int = 0,
     read_complete: bool = False,
+    likely_causes: Sequence[str] = (),
 ) -> QuarantineReport:
-    """The report of a rejected file, as it is written and shown."""
+    """The report of a rejected file, as it is written and shown.
+
+    Without `likely_causes` (`ReadSummary`) the cause is what most often lies behind such violations.
+    """
+    causes = tuple(map(_encodable, likely_causes)) or (_likely_cause(violations),)
     return QuarantineReport(
         id=quarantine_id(version),
         dataset=dataset.name,
@@ -143,7 +149,8 @@ def make_report(
         read_complete=read_complete,
         violations_total=violations_total,
         violations=tuple(_reported(v) for v in violations),
-        likely_cause=_likely_cause(violations),
+        likely_cause=causes[0],
+        likely_causes=causes,
         object_key=f"{quarantine_folder(dataset.name, landing_day, version)}/object",
     )
 
@@ -183,7 +190,7 @@ def report_lines(report: QuarantineReport, *, markdown: bool = False) -> list[st
     hidden = report.violations_total - sum(v.count for v in report.violations)
     if hidden > 0:
         lines.append(f"{name}: {hidden:,} more are not listed")
-    lines.append(f"{name}: {show(report.likely_cause)}")
+    lines += [f"{name}: {show(cause)}" for cause in report.likely_causes or (report.likely_cause,)]
     lines.append(f"{name}: {show(report.how_to_act)}")
     return [f"- {line}" for line in lines] if markdown else lines
 

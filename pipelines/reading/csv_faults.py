@@ -13,6 +13,7 @@ from pipelines.reading.collector import REJECT, Collector
 from pipelines.reading.csv_blocks import CsvBlock, Positions
 from pipelines.reading.csv_cells import CellParser
 from pipelines.reading.encoding import Text, is_utf8, likely_encoding, utf8_faults
+from pipelines.reading.evidence import Evidence
 from pipelines.reading.limits import Limits
 from pipelines.reading.raw import raw_text
 from pipelines.reading.rejects import RowFaults
@@ -22,6 +23,7 @@ __all__ = ["CsvFaults", "Mask"]
 
 Mask = npt.NDArray[np.bool_]
 
+_BACKSLASH = 0x5C
 _MAX_UTF8_FAULTS = 10_000
 _MAX_PLACED = 1_000
 """Records of one block with a NUL that are looked at one by one; of further ones only the number is kept."""
@@ -34,12 +36,13 @@ _QUOTE_EXPECTED = {
 class CsvFaults:
     """The faults of one file's blocks, put into its collector. Blocks come in file order, each followed by `advance`."""
 
-    def __init__(self, text: Text, collector: Collector, limits: Limits, delimiter: str) -> None:
-        """Find faults in `text`, which the blocks were cut from."""
+    def __init__(self, text: Text, collector: Collector, limits: Limits, delimiter: str, evidence: Evidence) -> None:
+        """Find faults in `text`, which the blocks were cut from; what they have in common goes into `evidence`."""
         self._text = text
         self._collector = collector
         self._limits = limits
         self._delimiter = delimiter
+        self._evidence = evidence
         self._start = 0
         self.rows = RowFaults()
         """What is wrong with single records of the block at hand, by their position in it."""
@@ -106,6 +109,7 @@ class CsvFaults:
         if self._text.is_utf8 and not is_utf8(content):
             faults = utf8_faults(content, _MAX_UTF8_FAULTS)
             found = dict(faults)
+            self._evidence.bad_bytes.add((self.offset(block, position), octets) for position, octets in faults)
             self._record_faults(
                 block, bad, Rule.ENCODING, np.array(list(found), np.int64), lambda p: found[p].hex(" "),
                 "bytes in utf-8, as format.encoding declares", detail=likely_encoding(faults[0][1]),
@@ -158,6 +162,7 @@ class CsvFaults:
         if block.unclosed and block.is_last and not block.oversized:
             place = block.open_quote
             lost = int(np.searchsorted(block.ends, place, side="right"))
+            self._evidence.is_cut = not block.content.endswith((b"\n", b"\r"))
             self.one(block, place, Rule.UNCLOSED_QUOTE, self._snippet(block, place),
                      "a closing quote before the end of the file",
                      f"Everything from line {block.line_of(place)} to the end is inside this quote.")  # fmt: skip
@@ -172,6 +177,9 @@ class CsvFaults:
         if not len(firsts):
             return
         places, is_bare = faults.positions[firsts], faults.is_bare[firsts]
+        behind = np.frombuffer(block.content, np.uint8)[np.maximum(places - 1, 0)] == _BACKSLASH
+        self._evidence.quotes += len(places)
+        self._evidence.escaped_quotes += int(np.count_nonzero(behind))
         fields = np.full(len(places), -1) if parser is None else self._fields(block, places, parser.width)
         for kind in np.unique(2 * fields + is_bare).tolist():
             field, rule = kind >> 1, Rule.BARE_QUOTE if kind & 1 else Rule.TEXT_AFTER_QUOTE

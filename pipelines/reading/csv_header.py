@@ -1,9 +1,15 @@
 """Reads a CSV file's header: which columns the file has, and whether they are the contract's."""
 
+from collections.abc import Iterator
+from itertools import chain
+
 from pipelines.reading.collector import Collector, StopReading
 from pipelines.reading.csv_blocks import CsvBlock
 from pipelines.reading.csv_cells import CellParser, split_record
 from pipelines.reading.csv_faults import CsvFaults
+from pipelines.reading.delimiters import better, rows_that_fit
+from pipelines.reading.evidence import Evidence
+from pipelines.reading.header_causes import renames, values_in_order
 from pipelines.reading.headers import Matching, likely_delimiter, likely_name, match_columns
 from pipelines.reading.rows import Plan
 from pipelines.reading.violations import Rule
@@ -23,12 +29,13 @@ def is_broken(block: CsvBlock) -> bool:
 class CsvHeader:
     """The header of one file. Use once."""
 
-    def __init__(self, plan: Plan, collector: Collector, faults: CsvFaults, delimiter: str) -> None:
-        """Match a header to the plan's contract."""
+    def __init__(self, plan: Plan, collector: Collector, faults: CsvFaults, delimiter: str, evidence: Evidence) -> None:
+        """Match a header to the plan's contract; what a fault has behind it goes into `evidence`."""
         self._plan = plan
         self._collector = collector
         self._faults = faults
         self._delimiter = delimiter
+        self._evidence = evidence
         self.names: tuple[str, ...] = ()
 
     def read(self, block: CsvBlock) -> CellParser | None:
@@ -45,6 +52,7 @@ class CsvHeader:
         known = self._plan.headers.get(raw)
         if known is not None:
             self.names, parser = known
+            self._evidence.names = self.names
             return parser
         limits = self._plan.limits
         if raw.count(self._delimiter.encode()) >= 2 * limits.columns + 2:
@@ -52,7 +60,7 @@ class CsvHeader:
         fields = split_record(raw, self._delimiter)
         if len(fields) > limits.columns:
             self._too_many(block, f"{len(fields):,} columns")
-        self.names = tuple(f.text for f in fields)
+        self.names = self._evidence.names = tuple(f.text for f in fields)
         self._check_names(block, [f.start for f in fields], raw)
         matching = match_columns(self._plan.dataset, self.names)
         self._check_matching(block, [f.start for f in fields], matching, raw)
@@ -62,6 +70,17 @@ class CsvHeader:
         if not self._collector.rejecting and len(raw) < _MAX_HEADER_BYTES and len(self._plan.headers) < _MAX_HEADERS:
             self._plan.headers[raw] = self.names, parser  # the next file with this header needs no look
         return parser
+
+    def look_on(self, block: CsvBlock, rest: Iterator[CsvBlock]) -> None:
+        """Behind a header that leaves the rows without meaning: what would have made it one, over the rest of the file."""
+        dataset = self._plan.dataset
+        candidate = better(dataset, block.content, self._delimiter, is_whole=block.is_last)
+        if candidate is not None:
+            contents = chain((block.content,), (later.content for later in rest))
+            limit = self._plan.limits.record_bytes
+            self._evidence.fit = rows_that_fit(contents, candidate.delimiter, limit)
+        elif self.names:
+            self._evidence.header_values = values_in_order(self._plan, self.names)
 
     def _too_many(self, block: CsvBlock, found: str) -> None:
         self._faults.one(block, 0, Rule.COLUMN_COUNT, found, f"at most {self._plan.limits.columns:,} columns")
@@ -98,6 +117,8 @@ class CsvHeader:
                 detail = delimiter or likely_name(name, dataset, extra)
                 self._collector.add(Rule.COLUMN_MISSING, name, [self._faults.sample(block, 0, text)],
                                     f"a column {name} in the header", detail=detail)  # fmt: skip
+        if self._collector.rejecting and matching.missing and matching.extra:
+            self._evidence.renames = renames(self._plan, block, self.names, matching, self._delimiter)
         if dataset.schema_.new_columns == "reject":
             for position in matching.extra:
                 sample = self._faults.sample(block, min(starts[position], len(raw) - 1), self.names[position])

@@ -51,8 +51,8 @@ class CsvReader:
         self._rejects = rejects
         self._block_bytes = block_bytes
         self._delimiter = "\t" if form.type == "tsv" else form.delimiter
-        self._faults = CsvFaults(text, collector, plan.limits, self._delimiter)
-        self._header = CsvHeader(plan, collector, self._faults, self._delimiter)
+        self._faults = CsvFaults(text, collector, plan.limits, self._delimiter, judge.evidence)
+        self._header = CsvHeader(plan, collector, self._faults, self._delimiter, judge.evidence)
         self._parser: CellParser | None = None
         self._blank: tuple[int, int, int] | None = None  # first line, byte offset, count of blank lines held back
         self.rows_broken = 0
@@ -64,9 +64,15 @@ class CsvReader:
 
     def read(self) -> None:
         """Read everything. Raises StopReading behind a fault that ends the file, StreamFault from the text."""
-        for block in split(self._text, self._delimiter, self._plan.limits.record_bytes, self._block_bytes):
+        blocks = split(self._text, self._delimiter, self._plan.limits.record_bytes, self._block_bytes)
+        for block in blocks:
             self._faults.begin(block)
-            self._read_block(block)
+            try:
+                self._read_block(block)
+            except StopReading:
+                if self._parser is None:
+                    self._header.look_on(block, blocks)
+                raise
             if self._rejects.active:
                 self._reject(block)
             self._faults.advance(block)
@@ -238,6 +244,7 @@ class CsvReader:
                 rule, None, records[rows], expected, lambda r: _fields(int(fields[np.searchsorted(records, r)]))
             )
             self.rows_broken += len(rows)
+        self._judge.evidence.ragged(block, records, fields, width, self._delimiter)
         return records[fields == width]
 
     def _row_sample(self, block: CsvBlock, record: int, fields: int) -> Sample:

@@ -29,6 +29,7 @@ class Content:
         self.compressed_bytes = 0
         self.content_bytes = 0
         self.compression: str | None = None
+        self.head = b""
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the content in pieces. Raises StreamFault at a fault, and whatever the chunks raise."""
@@ -42,6 +43,7 @@ class Content:
                 raise StreamFault(
                     Rule.ARCHIVE, f"{inner} inside {container}", "a text file, compressed once", byte_offset=0, line=1
                 )
+        self.head = head
         foreign = foreign_kind(head)
         if foreign is not None:
             inside = f" inside {container}" if container else ""

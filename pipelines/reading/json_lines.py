@@ -104,6 +104,9 @@ class JsonLinesReader(JsonReader):
         line_end = block.content.find(b"\n", start)
         if 0 <= line_end < start + fault.position:  # what is missing is missing on this line, not on the next
             fault = replace(fault, position=line_end - start)
+        if line_end < 0:  # only the file's last line has no line end
+            last = block.content[start:].strip(WHITESPACE)
+            self._judge.evidence.is_cut = last.startswith(b"{") and not last.endswith(b"}")
         return super()._syntax_fault(block, record, fault)
 
     def _first_keys(self, block: JsonBlock) -> dict[str, str]:

@@ -12,8 +12,10 @@ import numpy as np
 from pipelines.reading.collector import REJECT, Collector, StopReading
 from pipelines.reading.csv_blocks import BLOCK_BYTES
 from pipelines.reading.encoding import Text, is_utf8, likely_encoding, utf8_faults
+from pipelines.reading.evidence import FAULTS_LOOKED_AT
 from pipelines.reading.headers import normalised
 from pipelines.reading.json_blocks import WHITESPACE, ArrayFault, JsonBlock, split_array
+from pipelines.reading.json_causes import Remembered, fault_form, lines_of_objects
 from pipelines.reading.json_cells import taker
 from pipelines.reading.json_objects import JsonFault, JsonValue, parse_record, value_positions, written
 from pipelines.reading.raw import RawRecords, raw_text
@@ -170,6 +172,11 @@ class JsonReader:
 
     def _syntax_fault(self, block: JsonBlock, record: int, fault: JsonFault) -> bool:
         """Report it; whether nothing behind it can be aligned."""
+        evidence = self._judge.evidence
+        if evidence.json_looked < FAULTS_LOOKED_AT:
+            evidence.json_looked += 1
+            if form := fault_form(block.content[block.starts[record] : block.ends[record]], fault):
+                evidence.json_forms[form] += 1
         self._refuse(block, record, int(block.starts[record]) + fault.position, fault.rule, fault.found, fault.expected)
         return False
 
@@ -357,9 +364,11 @@ class JsonArrayReader(JsonReader):
         """Read everything. Raises StopReading behind a fault that ends the file, StreamFault from the text."""
         limits = self._plan.limits
         is_empty = True
-        for block in split_array(self._text, limits.record_bytes, limits.depth, self._block_bytes):
+        remembered = Remembered(self._text)
+        for block in split_array(remembered, limits.record_bytes, limits.depth, self._block_bytes):
             is_empty = False
             if isinstance(block, ArrayFault):
+                self._look_on(block, remembered)
                 rule = Rule.DEPTH if block.deep else Rule.JSON_SHAPE if block.is_shape else Rule.JSON_SYNTAX
                 place = Sample(block.line, self._text.bom_bytes + block.position, block.found)
                 self._collector.add(rule, None, [place], block.expected)
@@ -368,12 +377,20 @@ class JsonArrayReader(JsonReader):
                 self._broken(block, 0, Rule.RECORD_SIZE, f"more than {limits.record_bytes:,} bytes",
                              f"at most {limits.record_bytes:,} bytes an element")  # fmt: skip
                 raise StopReading
+            remembered.forget()
             self._read_block(block, range(len(block.starts)))
         if is_empty and self._text.bom_bytes and not self._text.has_content:
             found = Sample(1, self._text.bom_bytes, "a byte order mark and nothing else")
             self._collector.add(Rule.JSON_SYNTAX, None, [found], "an array of objects")
             raise StopReading
         self._finish()
+
+    def _look_on(self, fault: ArrayFault, remembered: Remembered) -> None:
+        """Behind a fault that ends the array: whether the file is no array at all, or cut short."""
+        evidence = self._judge.evidence
+        if fault.is_shape and fault.found[:1] == "{":
+            evidence.lines_of_objects = lines_of_objects(remembered.again(), self._plan.limits.record_bytes)
+        evidence.is_cut = fault.found == "the end of the file"
 
     def _syntax_fault(self, block: JsonBlock, record: int, fault: JsonFault) -> bool:
         if block.cut_short and fault.rule is Rule.JSON_SYNTAX and _is_behind(fault, block.content):

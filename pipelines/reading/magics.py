@@ -8,8 +8,8 @@ from enum import StrEnum
 
 __all__ = ["HEAD_BYTES", "Container", "container_of", "foreign_kind"]
 
-HEAD_BYTES = 512
-"""How many of the first bytes are looked at: a tar header's size."""
+HEAD_BYTES = 4096
+"""How many of the first bytes are looked at; a magic needs 263."""
 
 
 class Container(StrEnum):

@@ -6,6 +6,7 @@ only here.
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from pipelines.contracts.model import CsvFormat, Dataset
@@ -13,6 +14,7 @@ from pipelines.reading.collector import Collector, StopReading
 from pipelines.reading.csv_blocks import BLOCK_BYTES
 from pipelines.reading.csv_reader import CsvReader
 from pipelines.reading.decompression import Content
+from pipelines.reading.diagnosis import likely_causes
 from pipelines.reading.encoding import Text
 from pipelines.reading.json_lines import JsonLinesReader
 from pipelines.reading.json_reader import JsonArrayReader
@@ -76,7 +78,9 @@ class InProcessReader:
             if complete:
                 rejects.finish(collector, rows)
             judge.finish(rows if complete else None)
-            return _summary(collector, content, judge, reader, complete=complete, started=started)
+            judge.evidence.head = content.head
+            summary = _summary(collector, content, judge, reader, complete=complete, started=started)
+            return replace(summary, likely_causes=likely_causes(plan.dataset, summary, judge.evidence))
         finally:
             judge.close()
 

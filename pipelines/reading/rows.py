@@ -19,6 +19,7 @@ from pipelines.contracts.schema import RESCUED, SOURCE_LINE, reading_schema
 from pipelines.reading.collector import REJECT, REJECT_ROW, Collector
 from pipelines.reading.conversion import Converter
 from pipelines.reading.csv_blocks import Positions
+from pipelines.reading.evidence import Evidence
 from pipelines.reading.expectations import FileExpectations, NativeExpectations
 from pipelines.reading.file_keys import FileKeys
 from pipelines.reading.limits import Limits, limits_of
@@ -130,6 +131,7 @@ class RowJudge:
         self.null_counts: dict[str, int] = dict.fromkeys(plan.dataset.columns, 0)
         self.bad_lines: set[int] = set()
         self.rescued = RescuedCounts()
+        self.evidence = Evidence()
         self._key_scalars = self._key(key_values)
         self._keys = FileKeys(plan.dataset)
         self._partitions = PartitionCount(plan.dataset, plan.limits.partitions) if plan.dataset.partition_by else None
@@ -219,11 +221,13 @@ class RowJudge:
                     continue
                 breach = Breach(misfit.rule, name, np.array(rows, np.int64), expected, misfit.reason)
                 self._report(breach, block, text_of, bad)
+                self.evidence.misfits(name, self._plan.dataset.columns[name], cells.texts.take(pa.array(breach.rows)))
         self._misfits[name].extend(cells.misfits.tolist())
         if len(cells.misfits) and name in self._plan.rescuable:
             self._rescue(name, Rule.TYPE, cells.misfits.tolist(), cells, block)
         elif len(cells.misfits):
             self._report(Breach(Rule.TYPE, name, cells.misfits, expected), block, lambda row: cells.found[row], bad)
+            self.evidence.column(name, self._plan.dataset.columns[name]).add_json(cells.found.values())
         self.null_counts[name] += cells.texts.null_count - len(cells.misfits)
         for breach in self._plan.rules[name].check(cells.texts, values):
             if len(cells.misfits) and breach.rule is self._plan.rules[name].required_rule:

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
-from urllib.parse import quote_plus, unquote_plus
+from urllib.parse import quote, unquote_plus
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +35,8 @@ MAX_SEGMENT_BYTES = 200
 """A path segment beyond this is cut and marked with a hash: file systems allow 255 bytes, S3 1,024 for a whole key."""
 
 _EPOCH = date(1970, 1, 1)
-_CUT = "!"  # quote_plus never leaves one, so no escaped value can look like a cut one
+_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+_CUT = "!"  # quote never leaves one, so no escaped value can look like a cut one
 
 
 class Partitioner:
@@ -125,9 +126,9 @@ def partition_text(field: PartitionField, value: PartitionValue) -> str:
 
 
 def partition_path(fields: Sequence[PartitionField], key: PartitionKey) -> str:
-    """`<field>=<value>/…`, escaped as Iceberg does (URL encoding, a space is `+`); "" for an unpartitioned table.
+    """`<field>=<value>/…`, URL-encoded (a space is `%20`, so that every reader decodes it alike); "" for an unpartitioned table.
 
-    No two keys share a path. A segment never holds a slash, a control character or `..`, whatever the value.
+    No two keys share a path. A segment never holds a slash, a control character, `..` or Hive's word for null, whatever the value.
     """
     return "/".join(_segment(field, value) for field, value in zip(fields, key, strict=True))
 
@@ -142,8 +143,10 @@ def parse_segment(segment: str) -> tuple[str, str]:
 
 def _segment(field: PartitionField, value: PartitionValue) -> str:
     text = partition_text(field, value)
-    # A lone dot or two are legal in a segment behind `name=`, but no reader of paths should have to know that.
-    segment = f"{quote_plus(field.name)}={quote_plus(text, safe='').replace('..', '%2E%2E')}"
+    # A lone dot or two are legal in a segment behind `name=`, but no reader of paths should have to know that; and readers of
+    # Hive folders take a name of their own for null, and a plus for a plus.
+    escaped = quote(text, safe="").replace("..", "%2E%2E").replace(_HIVE_NULL, _HIVE_NULL.replace("_", "%5F"))
+    segment = f"{quote(field.name, safe='')}={escaped}"
     if len(segment) <= MAX_SEGMENT_BYTES:
         return segment
     digest = hashlib.sha256(text.encode()).hexdigest()[:32]

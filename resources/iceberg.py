@@ -26,7 +26,7 @@ from pipelines.publication.parquet_writer import file_schema
 from pipelines.publication.rewriting import copy_without, open_parquet
 from resources.iceberg_columns import change_columns, open_transaction
 from resources.iceberg_files import DataFileFactory, HeldFile, SourceIndex, partition_record
-from resources.iceberg_schema import arrow_schema, partition_spec, schema, table_properties
+from resources.iceberg_schema import arrow_schema, field_ids, partition_spec, schema, table_properties
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -167,7 +167,7 @@ class IcebergTables:
     def file_schema(self, dataset: Dataset) -> pa.Schema:
         """The schema to stage the dataset's files in: with the field ids the table has."""
         table = self.load(dataset)
-        return file_schema(dataset, {field.name: field.field_id for field in table.schema().fields})
+        return file_schema(dataset, field_ids(table.schema()))
 
     def load(self, dataset: Dataset) -> "Table":
         """PyIceberg's table, fresh from the catalog: for maintenance, readers and tests."""

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from pipelines.contracts.evolution import TableChange, plan_change
@@ -86,7 +87,7 @@ def _commit(catalog: "Catalog", table: "Table", dataset: Dataset, change: TableC
         update.make_column_optional(old_names.get(name, name))
     added = {field.name for field in change.adds}
     for field in change.adds:
-        update.add_column(field.name, iceberg_type(field.type), doc=said.get(field.name))
+        update.add_column(field.name, iceberg_type(field.type, count(1)), doc=said.get(field.name))
     for name in said.keys() - added:
         update.update_column(old_names.get(name, name), doc=said[name])
     update.commit()

@@ -3,7 +3,8 @@
 pyiceberg is imported inside the functions: a process that touches no table does not pay for it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -26,12 +27,13 @@ if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
-    from pyiceberg.types import PrimitiveType
+    from pyiceberg.types import IcebergType, PrimitiveType
 
 __all__ = [
     "SOURCE_PROPERTY",
     "arrow_schema",
     "comments",
+    "field_ids",
     "iceberg_type",
     "partition_difference",
     "partition_spec",
@@ -59,12 +61,14 @@ def schema(dataset: Dataset) -> "Schema":
     from pyiceberg.schema import Schema
     from pyiceberg.types import NestedField
 
+    arrow = table_schema(dataset)
+    ids = count(len(arrow) + 1)
     fields: list[NestedField] = []
-    for position, field in enumerate(table_schema(dataset), start=1):
+    for position, field in enumerate(arrow, start=1):
         column = dataset.columns.get(field.name)
         comment = _comment(column.description if column else _COMMENTS.get(field.name))
         fields.append(
-            NestedField(position, field.name, iceberg_type(field.type), required=not field.nullable, doc=comment)
+            NestedField(position, field.name, iceberg_type(field.type, ids), required=not field.nullable, doc=comment)
         )
     return Schema(*fields)
 
@@ -77,10 +81,28 @@ def _comment(text: str | None) -> str | None:
     return line if len(line.encode()) <= 255 else line.encode()[:252].decode("utf-8", "ignore") + "…"
 
 
-def iceberg_type(arrow: pa.DataType) -> "PrimitiveType":
-    """The Iceberg type of one of the contract's Arrow types."""
+def field_ids(table: "Schema") -> dict[str, int]:
+    """The field ids of a table's schema by path (`labels.element.color`)."""
+    return {str(table.find_column_name(number)): number for number in table.field_ids}
+
+
+def iceberg_type(arrow: pa.DataType, ids: Iterator[int]) -> "IcebergType":
+    """The Iceberg type of one of the contract's Arrow types; the fields inside a nested one take their ids from `ids`."""
     from pyiceberg import types
 
+    if pa.types.is_struct(arrow):
+        numbers = [next(ids) for _ in arrow.fields]
+        return types.StructType(
+            *(
+                types.NestedField(number, field.name, iceberg_type(field.type, ids), required=False)
+                for number, field in zip(numbers, arrow.fields, strict=True)
+            )
+        )
+    if pa.types.is_map(arrow):
+        key, value = next(ids), next(ids)
+        return types.MapType(key, types.StringType(), value, iceberg_type(arrow.item_type, ids), value_required=False)
+    if pa.types.is_list(arrow):
+        return types.ListType(next(ids), iceberg_type(arrow.value_type, ids), element_required=False)
     if pa.types.is_decimal128(arrow):
         return types.DecimalType(arrow.precision, arrow.scale)
     simple: dict[pa.DataType, PrimitiveType] = {
@@ -162,8 +184,17 @@ def arrow_schema(table: "Table") -> pa.Schema:
 
 
 def _small(field: pa.Field) -> pa.Field:
-    """The field with the contract's string type in place of PyIceberg's large one."""
-    return field.with_type(pa.string()) if field.type == pa.large_string() else field
+    """The field with the contract's types of strings and lists in place of PyIceberg's large ones."""
+    kind = field.type
+    if pa.types.is_large_string(kind):
+        return field.with_type(pa.string())
+    if pa.types.is_struct(kind):
+        return field.with_type(pa.struct([_small(inner) for inner in kind.fields]))
+    if pa.types.is_large_list(kind) or pa.types.is_list(kind):
+        return field.with_type(pa.list_(_small(kind.value_field)))
+    if pa.types.is_map(kind):
+        return field.with_type(pa.map_(_small(kind.key_field), _small(kind.item_field)))
+    return field
 
 
 def comments(dataset: Dataset, table: "Schema", renamed: Mapping[str, str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from pipelines.contracts.model import Dataset, PartitionField
 from pipelines.contracts.schema import SOURCE_FILE, SOURCE_VERSION
 from pipelines.errors import PermanentError, TableMismatchError
 from pipelines.ports import Committed, Conflict, SourceInTable, SourceVersion, TableCommit, TableSnapshot
-from pipelines.publication.parquet_writer import FIELD_ID, field_ids, file_schema
+from pipelines.publication.parquet_writer import column_ids, field_ids, file_schema, with_field_ids
 from pipelines.publication.rewriting import open_parquet
 
 __all__ = ["MemoryTables"]
@@ -59,7 +59,7 @@ class MemoryTables:
             table = self._tables.get(dataset.table)
             if table is None:
                 schema = _named(file_schema(dataset), dataset)
-                self._tables[dataset.table] = _Table(schema, dataset.partition_by, len(schema) + 1)
+                self._tables[dataset.table] = _Table(schema, dataset.partition_by, max(field_ids(schema).values()) + 1)
                 return
             change = plan_change(dataset, table.schema)
             renamed = dict(change.renames)
@@ -81,9 +81,12 @@ class MemoryTables:
             field = one.with_name(renamed.get(one.name, one.name))
             field = field.with_type(change.widens.get(field.name, field.type))
             fields.append(field.with_nullable(True) if field.name in change.relaxes else field)
-        for added in change.adds:
-            fields.append(added.with_metadata({FIELD_ID: str(table.next_id)}))
+
+        def fresh(_path: str) -> int:
             table.next_id += 1
+            return table.next_id - 1
+
+        fields += [with_field_ids(added, fresh) for added in change.adds]
         table.schema = _named(pa.schema(fields), dataset)
 
     def columns(self, dataset: Dataset) -> pa.Schema:
@@ -158,8 +161,8 @@ class MemoryTables:
     def _staged(table: _Table, path: Path) -> _File:
         """A staged file's rows. Raises TableMismatchError when the table cannot take them, as Iceberg's tables do."""
         rows = open_parquet(path).read()
-        there = {ident: table.schema.field(name) for name, ident in field_ids(table.schema).items()}
-        mine = {ident: rows.schema.field(name) for name, ident in field_ids(rows.schema).items()}
+        there = {ident: table.schema.field(name) for name, ident in column_ids(table.schema).items()}
+        mine = {ident: rows.schema.field(name) for name, ident in column_ids(rows.schema).items()}
         for ident, one in mine.items():
             known = there.get(ident)
             kind = one.type.value_type if pa.types.is_dictionary(one.type) else one.type
@@ -190,12 +193,12 @@ def by_source(rows: pa.Table) -> _File:
 
 def as_schema(rows: pa.Table, schema: pa.Schema) -> list[pa.ChunkedArray]:
     """The rows' columns under another schema of their table: found by id, null where they lack one, widened."""
-    names = {ident: name for name, ident in field_ids(rows.schema).items()}
+    names = {ident: name for name, ident in column_ids(rows.schema).items()}
     return [
         rows[names[ident]].cast(schema.field(name).type)
         if ident in names
         else pa.chunked_array([pa.nulls(rows.num_rows, schema.field(name).type)])
-        for name, ident in field_ids(schema).items()
+        for name, ident in column_ids(schema).items()
     ]
 
 

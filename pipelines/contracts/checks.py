@@ -1,8 +1,8 @@
 """What a well-formed dataset can still get wrong: references, types, patterns, and what this version does not carry out yet.
 
 `check` lists every problem of one dataset; it reads no file and knows no line. The model (`model.py`) has checked shapes
-and types of the keys before. The checks themselves are in `landing_checks.py`, `column_checks.py`, `table_checks.py`, `rule_checks.py`
-and `expectation_checks.py`.
+and types of the keys before. The checks themselves are in `landing_checks.py`, `column_checks.py`, `nested_checks.py`,
+`table_checks.py`, `rule_checks.py` and `expectation_checks.py`.
 """
 
 from collections.abc import Set
@@ -12,6 +12,7 @@ from pipelines.contracts.expectation_checks import check_expectations
 from pipelines.contracts.faults import KeyPath, Problem
 from pipelines.contracts.landing_checks import check_landing
 from pipelines.contracts.model import Dataset
+from pipelines.contracts.nested_checks import check_nested
 from pipelines.contracts.rule_checks import check_rules
 from pipelines.contracts.table_checks import check_table
 
@@ -24,5 +25,5 @@ def check(dataset: Dataset, unsound: Set[KeyPath] = frozenset()) -> list[Problem
     def sound(*path: str | int) -> bool:
         return not any(path[: len(bad)] == bad for bad in unsound if bad)
 
-    parts = (check_landing, check_columns, check_table, check_rules, check_expectations)
+    parts = (check_landing, check_columns, check_nested, check_table, check_rules, check_expectations)
     return [problem for part in parts for problem in part(dataset, sound)]

@@ -10,6 +10,7 @@ from pipelines.contracts.expectations import re2_fault
 from pipelines.contracts.faults import KeyPath, Problem, Sound, closest, show
 from pipelines.contracts.model import NAME_PATTERN, Column, Dataset
 from pipelines.contracts.names import plain_name
+from pipelines.contracts.nested_types import NESTED, scalars
 from pipelines.contracts.values import STRPTIME_DIRECTIVES, ColumnType, decimal_digits, find_zone, strptime_directives
 from pipelines.reading.headers import normalised
 
@@ -123,10 +124,10 @@ def _rules(sound: Sound, here: KeyPath, column: Column) -> Iterator[Problem]:
                 f"{key} only on numbers, date and timestamp",
                 remedy,
             )
-    if "allowed" in said and kind is ColumnType.JSON:
+    if "allowed" in said and (kind is ColumnType.JSON or kind in NESTED):
         yield Problem(
             (*here, "allowed"),
-            "allowed on a column of type json",
+            f"allowed on a column of type {column.type}",
             "allowed on types that compare",
             "remove it, or make the column a string",
         )
@@ -155,9 +156,9 @@ def _rules(sound: Sound, here: KeyPath, column: Column) -> Iterator[Problem]:
 
 
 def _times(sound: Sound, here: KeyPath, column: Column) -> Iterator[Problem]:
-    kind = column.kind
+    kinds = {leaf.kind for leaf in scalars(column.data_type)}
     if column.zone is not None and sound(*here, "zone"):
-        if kind is not ColumnType.TIMESTAMP:
+        if ColumnType.TIMESTAMP not in kinds:
             yield Problem(
                 (*here, "zone"), f"zone on a column of type {column.type}", "zone only on timestamp", "remove it"
             )
@@ -171,7 +172,7 @@ def _times(sound: Sound, here: KeyPath, column: Column) -> Iterator[Problem]:
             )
     if column.format is None or column.from_ == "key" or not sound(*here, "format"):
         return
-    if kind not in _TIMES:
+    if not kinds & _TIMES:
         yield Problem(
             (*here, "format"),
             f"format on a column of type {column.type}",
@@ -183,7 +184,8 @@ def _times(sound: Sound, here: KeyPath, column: Column) -> Iterator[Problem]:
         yield Problem((*here, "format"), "an empty list", "at least one format", "remove it: the default is iso8601")
     for index, form in enumerate(column.formats):
         path = (*here, "format") if isinstance(column.format, str) else (*here, "format", index)
-        if problem := _time_format(path, form, column):
+        problems = (_time_format(path, form, kind, column.zone) for kind in sorted(kinds & _TIMES))
+        if problem := next(filter(None, problems), None):
             yield problem
 
 
@@ -231,9 +233,8 @@ def _digits(here: KeyPath, column: Column) -> Iterator[Problem]:
         )
 
 
-def _time_format(path: KeyPath, form: str, column: Column) -> Problem | None:
+def _time_format(path: KeyPath, form: str, kind: ColumnType, zone: str | None) -> Problem | None:
     """What is wrong with one way of writing a date or timestamp, if anything."""
-    kind = column.kind
     if form == "iso8601":
         return None
     if form in ("epoch_s", "epoch_ms"):
@@ -263,7 +264,7 @@ def _time_format(path: KeyPath, form: str, column: Column) -> Problem | None:
             "a date format",
             "remove the time, or make the column a timestamp",
         )
-    if kind is ColumnType.TIMESTAMP and "z" not in has and column.zone is None:
+    if kind is ColumnType.TIMESTAMP and "z" not in has and zone is None:
         return Problem(
             path,
             f"{show(form)}, which has no offset, and no zone",

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from pipelines.contracts.nested_types import NESTED, DataType, ScalarType, parse_type
 from pipelines.contracts.values import ColumnType, TypedValue, column_kind, decimal_digits, typed_value
 
 __all__ = ["ANY_JSON", "Column", "ContractModel", "Count", "Flag"]
@@ -32,8 +33,10 @@ class Column(ContractModel):
 
     type: str = Field(
         description="`string`, `boolean`, `int` (32 bit), `bigint` (64 bit), `float` (32 bit), `double` (64 bit), `decimal(p,s)`, `date`, "
-        "`timestamp` (microseconds, UTC) or `json` (any JSON value, kept as text).",
-        pattern=r"^(string|boolean|int|bigint|float|double|date|timestamp|json|decimal\(\d+\s*,\s*\d+\))$",
+        "`timestamp` (microseconds, UTC) or `json` (any JSON value, kept as text). In JSON files also `struct<name: type, …>`, "
+        "`array<type>` and `map<string, type>`, of any of these types.",
+        pattern=r"^(string|boolean|int|bigint|float|double|date|timestamp|json|decimal\(\d+\s*,\s*\d+\)"
+        r"|(struct|array|map)\s*<[\s\S]*)$",
     )
     description: str | None = Field(default=None, description="What the column means.")
     from_: Literal["key"] | None = Field(
@@ -65,6 +68,12 @@ class Column(ContractModel):
     true_values: tuple[str, ...] = Field(default=("true", "True", "TRUE"), description="Text that means true.")
     false_values: tuple[str, ...] = Field(default=("false", "False", "FALSE"), description="Text that means false.")
 
+    @field_validator("type")
+    @classmethod
+    def _one_spelling(cls, raw: str) -> str:
+        """A nested type is written in one way from here on. Raises NestedTypeError when it is none."""
+        return str(parse_type(raw)) if column_kind(raw) in NESTED else raw
+
     @field_validator("min", "max")
     @classmethod
     def _typed_bound(cls, raw: Any, info: ValidationInfo) -> TypedValue | None:
@@ -82,6 +91,11 @@ class Column(ContractModel):
         return column_kind(self.type)
 
     @cached_property
+    def data_type(self) -> DataType:
+        """The type with the types inside it."""
+        return parse_type(self.type) if self.kind in NESTED else ScalarType(self.type)
+
+    @cached_property
     def decimal_digits(self) -> tuple[int, int]:
         """Precision and scale of a decimal. Raises ValueError for any other type."""
         return decimal_digits(self.type)
@@ -95,7 +109,8 @@ class Column(ContractModel):
 
 
 # What has no order has no bounds: left as it is, and refused by the loader in words that help.
-_UNBOUNDED = frozenset({ColumnType.STRING, ColumnType.BOOLEAN, ColumnType.JSON})
+_UNBOUNDED = frozenset({ColumnType.STRING, ColumnType.BOOLEAN})
+_INCOMPARABLE = NESTED | {ColumnType.JSON}
 
 
 def _typed(raw: Any, info: ValidationInfo) -> Any:
@@ -104,7 +119,7 @@ def _typed(raw: Any, info: ValidationInfo) -> Any:
     if not column_type:
         return raw
     kind = column_kind(column_type)
-    if kind is ColumnType.JSON or (kind in _UNBOUNDED and info.field_name != "allowed"):
+    if kind in _INCOMPARABLE or (kind in _UNBOUNDED and info.field_name != "allowed"):
         return raw
     if kind is ColumnType.DECIMAL and not _has_digits(column_type):
         return raw

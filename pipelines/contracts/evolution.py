@@ -76,6 +76,12 @@ def type_text(arrow: pa.DataType) -> str:
     """A type as the contract writes it."""
     if pa.types.is_decimal128(arrow):
         return f"decimal({arrow.precision},{arrow.scale})"
+    if pa.types.is_struct(arrow):
+        return f"struct<{', '.join(f'{f.name}: {type_text(f.type)}' for f in arrow.fields)}>"
+    if pa.types.is_map(arrow):
+        return f"map<string, {type_text(arrow.item_type)}>"
+    if pa.types.is_list(arrow):
+        return f"array<{type_text(arrow.value_type)}>"
     return _NAMES.get(arrow) or str(arrow)
 
 

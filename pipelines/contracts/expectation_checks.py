@@ -11,10 +11,21 @@ from pipelines.contracts.expectations import NATIVE, is_native, re2_fault
 from pipelines.contracts.faults import KeyPath, Problem, Sound, closest, show
 from pipelines.contracts.great_expectations_list import COMMON_ARGUMENTS, EXPECTATIONS, SQL_ONLY
 from pipelines.contracts.model import Dataset, Expectation, Severity
+from pipelines.contracts.nested_types import NESTED
 from pipelines.contracts.values import ColumnType, typed_value
 
 __all__ = ["check_expectations"]
 
+_OF_ANY = frozenset(
+    {
+        "expect_column_to_exist",
+        "expect_column_values_to_be_null",
+        "expect_column_values_to_not_be_null",
+        "expect_column_proportion_of_non_null_values_to_be_between",
+        "expect_table_columns_to_match_ordered_list",
+        "expect_table_columns_to_match_set",
+    }
+)
 _NUMBERS = frozenset({ColumnType.INT, ColumnType.BIGINT, ColumnType.FLOAT, ColumnType.DOUBLE, ColumnType.DECIMAL})
 _TEXTS = frozenset({ColumnType.STRING, ColumnType.JSON})
 _OF_NUMBERS = frozenset(
@@ -188,6 +199,10 @@ def _column(dataset: Dataset, path: KeyPath, name: Any, sound: Sound) -> Iterato
 
 def _types(dataset: Dataset, expectation: Expectation, here: KeyPath, sound: Sound) -> Iterator[Problem]:
     """The column's type is one the expectation can work on, and bounds and sets are values of it."""
+    nested = list(_nested(dataset, expectation, here, sound))
+    if nested:
+        yield from nested
+        return
     yield from _pair(dataset, expectation, here, sound)
     name = expectation.arguments.get("column")
     column = dataset.columns.get(name) if isinstance(name, str) else None
@@ -216,6 +231,25 @@ def _types(dataset: Dataset, expectation: Expectation, here: KeyPath, sound: Sou
             typed_value(column.type, value, zone=column.zone)
         except ValueError as reason:
             yield Problem(path, show(value), f"a value of {name}, {column.type}", str(reason))
+
+
+def _nested(dataset: Dataset, expectation: Expectation, here: KeyPath, sound: Sound) -> Iterator[Problem]:
+    """A nested column can be there or be null; nothing else is asked of it."""
+    if expectation.name in _OF_ANY:
+        return
+    said = expectation.arguments
+    named: list[tuple[KeyPath, Any]] = [((*here, key), said.get(key)) for key in ("column", "column_A", "column_B")]
+    if isinstance(said.get("column_list"), list | tuple):
+        named += [((*here, "column_list", index), name) for index, name in enumerate(said["column_list"])]
+    for path, name in named:
+        column = dataset.columns.get(name) if isinstance(name, str) else None
+        if column is not None and column.kind in NESTED and sound("columns", name, "type"):
+            yield Problem(
+                path,
+                f"{name}, a column of type {column.kind}",
+                "a column of a scalar type",
+                "take the member out with `path`, as a column of its own, and name that column here",
+            )
 
 
 def _pair(dataset: Dataset, expectation: Expectation, here: KeyPath, sound: Sound) -> Iterator[Problem]:

@@ -24,6 +24,8 @@ from pipelines.contracts.model import (
     RowRule,
     SchemaPolicy,
 )
+from pipelines.contracts.nested_types import NestedTypeError, parse_type
+from pipelines.contracts.values import ColumnType
 
 __all__ = ["ModelReading", "keys_of", "read_model"]
 
@@ -64,13 +66,13 @@ _STAND_INS: dict[tuple[str, ...], Any] = {
     ("freshness", "expected_every"): "P1D",
     ("rules", "0", "rule"): "unnamed is null",
 }
-_TYPES = "string, boolean, int, bigint, float, double, decimal(p,s), date, timestamp or json"
+_TYPES = "string, boolean, int, bigint, float, double, decimal(p,s), date, timestamp, json, struct<…>, array<…> or map<string, …>"
 _TYPE_SYNONYMS = {
     "integer": "int", "smallint": "int", "int32": "int", "long": "bigint", "int64": "bigint", "real": "float",
     "float32": "float", "float64": "double", "number": "double, or decimal(18,2) for money", "numeric": "decimal(18,2)", "decimal": "decimal(18,2)",
     "money": "decimal(18,2)", "text": "string", "varchar": "string", "str": "string", "char": "string", "bool": "boolean",
-    "datetime": "timestamp", "timestamptz": "timestamp", "time": "timestamp", "object": "json", "struct": "json",
-    "array": "json", "map": "json", "list": "json", "dict": "json",
+    "datetime": "timestamp", "timestamptz": "timestamp", "time": "timestamp", "object": "json, or struct<name: type, …>",
+    "struct": "struct<name: type, …>", "array": "array<type>", "list": "array<type>", "map": "map<string, type>", "dict": "map<string, type>",
 }  # fmt: skip
 # What a value should have been and what to do, where pydantic's words would not help: by place.
 _WORDS: dict[tuple[str, ...], tuple[str, str]] = {
@@ -215,10 +217,11 @@ class _Reading:
                 return
             self._add(path, f"no {path[-1]}", expected, f"add it: {_EXAMPLES[place]}" if place in _EXAMPLES else remedy)
         elif place == ("columns", "*", "type") and isinstance(value, str):
+            if (fault := _nested_fault(value)) is not None:
+                self._add(path, fault.found, fault.expected, fault.remedy)
+                return
             plain = value.split("(")[0].strip().lower()
-            better = _TYPE_SYNONYMS.get(plain) or closest(
-                value, [t.strip() for t in _TYPES.replace(" or ", ", ").split(",") if "(" not in t and ")" not in t]
-            )
+            better = _TYPE_SYNONYMS.get(plain) or closest(value, [kind.value for kind in ColumnType])
             self._add(
                 path,
                 show(value),
@@ -324,6 +327,17 @@ def _place(path: KeyPath) -> tuple[str, ...]:
     if len(parts) > 1 and parts[0] == "columns":
         parts[1] = "*"
     return tuple(parts)
+
+
+def _nested_fault(text: str) -> NestedTypeError | None:
+    """What is wrong with a type that begins as a nested one."""
+    if not text.lower().startswith(("struct", "array", "map")) or "<" not in text:
+        return None
+    try:
+        parse_type(text)
+    except NestedTypeError as fault:
+        return fault
+    return None
 
 
 def _order(path: KeyPath) -> tuple[str, ...]:

@@ -143,10 +143,14 @@ def _partitions() -> Iterable[str]:
     yield markdown_table(
         ("form", "partition", "types"),
         (
-            ("`col`", "each value", "all but float, double and json"),
+            ("`col`", "each value", "all but float, double, json and nested"),
             ("`day(col)`", "each day, in UTC", "date, timestamp"),
             ("`month(col)`", "each month, in UTC", "date, timestamp"),
-            ('`"bucket(n, col)"`', "n buckets (1 to 10,000) by hash", "all but boolean, float, double and json"),
+            (
+                '`"bucket(n, col)"`',
+                "n buckets (1 to 10,000) by hash",
+                "all but boolean, float, double, json and nested",
+            ),
         ),
     )
     yield "In a list in brackets, `bucket` needs quotes because of its comma. A null in a partition column rejects the file."

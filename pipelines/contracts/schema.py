@@ -6,9 +6,11 @@ import json
 import pyarrow as pa
 
 from pipelines.contracts.model import Column, ColumnType, Dataset
+from pipelines.contracts.nested_types import ArrayType, DataType, MapType, ScalarType, StructType
+from pipelines.contracts.values import decimal_digits
 
 __all__ = ["BATCH_ID", "INGESTED_AT", "RESCUED", "SOURCE_FILE", "SOURCE_LINE", "SOURCE_VERSION",
-           "arrow_type", "fingerprint", "provenance_fields", "reading_schema", "table_schema"]  # fmt: skip
+           "arrow_type", "arrow_type_of", "fingerprint", "provenance_fields", "reading_schema", "table_schema"]  # fmt: skip
 
 SOURCE_FILE = "_source_file"
 SOURCE_VERSION = "_source_version"
@@ -32,9 +34,22 @@ _SIMPLE = {
 
 def arrow_type(column: Column) -> pa.DataType:
     """The Arrow type of a column: int 32 bit, bigint 64, timestamps in microseconds UTC, JSON as text."""
-    if column.kind is ColumnType.DECIMAL:
-        return pa.decimal128(*column.decimal_digits)
-    return _SIMPLE[column.kind]
+    return arrow_type_of(column.data_type)
+
+
+def arrow_type_of(kind: DataType) -> pa.DataType:
+    """The Arrow type of a type. What is inside a nested type may be null, but for the keys of a map."""
+    match kind:
+        case StructType(members):
+            return pa.struct([pa.field(name, arrow_type_of(member)) for name, member in members])
+        case ArrayType(element):
+            return pa.list_(pa.field("element", arrow_type_of(element)))
+        case MapType(value):
+            return pa.map_(pa.string(), pa.field("value", arrow_type_of(value)))
+        case ScalarType(text):
+            if kind.kind is ColumnType.DECIMAL:
+                return pa.decimal128(*decimal_digits(text))
+            return _SIMPLE[kind.kind]
 
 
 def _fields(dataset: Dataset) -> list[pa.Field]:

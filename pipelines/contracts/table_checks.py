@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 
 from pipelines.contracts.faults import KeyPath, Problem, Sound, did_you_mean, show
 from pipelines.contracts.model import Column, Dataset, OnBad, OnDelete
+from pipelines.contracts.nested_types import NESTED
 from pipelines.contracts.values import ColumnType
 
 __all__ = ["MAX_BUCKETS", "check_table"]
 
 MAX_BUCKETS = 10_000
 # What has no total order, no equality to rely on, or no place in a path.
-_NO_KEY = frozenset({ColumnType.FLOAT, ColumnType.DOUBLE, ColumnType.JSON})
+_NO_KEY = NESTED | {ColumnType.FLOAT, ColumnType.DOUBLE, ColumnType.JSON}
 _NO_BUCKET = _NO_KEY | {ColumnType.BOOLEAN}
 _TIMES = frozenset({ColumnType.DATE, ColumnType.TIMESTAMP})
 
@@ -71,7 +72,7 @@ def _key(dataset: Dataset, sound: Sound, where: KeyPath, names: Sequence[str]) -
             yield Problem(
                 path,
                 f"{name}, a column of type {column.type}",
-                "a type that compares exactly (not float, double or json)",
+                "a type that compares exactly (not float, double, json or nested)",
                 "use decimal(p,s) or string, or choose another column",
             )
         seen.add(name)
@@ -179,13 +180,13 @@ def _partition_type(path: KeyPath, transform: str, name: str, column: Column) ->
             yield Problem(
                 path,
                 f"a bucket of a column of type {column.type}",
-                "a type that hashes exactly (not float, double, boolean or json)",
+                "a type that hashes exactly (not float, double, boolean, json or nested)",
                 "choose another column",
             )
     elif kind in _NO_KEY:
         yield Problem(
             path,
             f"{name}, a column of type {column.type}",
-            "a type that compares exactly (not float, double or json)",
+            "a type that compares exactly (not float, double, json or nested)",
             "choose another column",
         )

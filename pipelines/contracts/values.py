@@ -31,7 +31,7 @@ TypedValue = str | bool | int | float | Decimal | date | datetime
 
 
 class ColumnType(StrEnum):
-    """The scalar types, by Athena's names."""
+    """The types of columns, by Athena's names; the last three have types inside (`nested_types.py`)."""
 
     STRING = "string"
     BOOLEAN = "boolean"
@@ -43,6 +43,9 @@ class ColumnType(StrEnum):
     DATE = "date"
     TIMESTAMP = "timestamp"
     JSON = "json"
+    STRUCT = "struct"
+    ARRAY = "array"
+    MAP = "map"
 
 
 INT_RANGES = {ColumnType.INT: (-(2**31), 2**31 - 1), ColumnType.BIGINT: (-(2**63), 2**63 - 1)}
@@ -52,6 +55,7 @@ STRPTIME_DIRECTIVES = frozenset("YymdjbBHIpMSfz%")
 """The directives a column's `format` may use: those that read the same everywhere (Python, "strftime() and strptime()").
 `%a %A %U %W %c %x %X %Z` depend on the locale, on the platform or say nothing."""
 
+_NESTED = re.compile(r"(struct|array|map)\s*<.*", re.DOTALL)
 _DECIMAL = re.compile(r"decimal\((\d{1,4})\s*,\s*(\d{1,4})\)")
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _ISO_TIMESTAMP = re.compile(
@@ -61,6 +65,8 @@ _ISO_TIMESTAMP = re.compile(
 
 def column_kind(type_text: str) -> ColumnType:
     """The type without its parameters. Raises ValueError when the text is no type."""
+    if match := _NESTED.fullmatch(type_text):
+        return ColumnType(match[1])
     return ColumnType.DECIMAL if _DECIMAL.fullmatch(type_text) else ColumnType(type_text)
 
 
@@ -125,8 +131,8 @@ def typed_value(type_text: str, raw: Any, *, zone: str | None = None) -> TypedVa
             return iso_date(raw)
         case ColumnType.TIMESTAMP:
             return _timestamp(raw, zone)
-        case ColumnType.JSON:
-            raise ValueError("a json column has no values to compare with")
+        case ColumnType.JSON | ColumnType.STRUCT | ColumnType.ARRAY | ColumnType.MAP:
+            raise ValueError(f"a column of type {kind} has no values to compare with")
 
 
 def key_value(
@@ -156,7 +162,15 @@ def key_value(
             if not (found := find_zone(zone or "UTC")):
                 raise ValueError(f"{zone} is no time zone")
             return datetime.strptime(text, form).replace(tzinfo=found).astimezone(UTC)
-        case ColumnType.BOOLEAN | ColumnType.FLOAT | ColumnType.DOUBLE | ColumnType.JSON:
+        case (
+            ColumnType.BOOLEAN
+            | ColumnType.FLOAT
+            | ColumnType.DOUBLE
+            | ColumnType.JSON
+            | ColumnType.STRUCT
+            | ColumnType.ARRAY
+            | ColumnType.MAP
+        ):
             raise ValueError(f"a {kind} cannot be taken from a key")
 
 

@@ -155,7 +155,15 @@ def _value(column: Column, text: str, form: str | None) -> KeyValue:
             if moment.tzinfo is None:
                 moment = moment.replace(tzinfo=find_zone(column.zone) if column.zone else UTC)
             return moment.astimezone(UTC)
-        case ColumnType.BOOLEAN | ColumnType.FLOAT | ColumnType.DOUBLE | ColumnType.JSON:
+        case (
+            ColumnType.BOOLEAN
+            | ColumnType.FLOAT
+            | ColumnType.DOUBLE
+            | ColumnType.JSON
+            | ColumnType.STRUCT
+            | ColumnType.ARRAY
+            | ColumnType.MAP
+        ):
             raise ValueError(f"a {column.kind} cannot be taken from a key")
         case _ as never:
             assert_never(never)

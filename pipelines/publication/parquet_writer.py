@@ -5,7 +5,7 @@ field ids as in the catalog (Iceberg finds columns by id, never by name), decima
 provenance columns as dictionaries.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +16,16 @@ from pipelines.contracts.model import Dataset
 from pipelines.contracts.schema import BATCH_ID, SOURCE_FILE, SOURCE_LINE, SOURCE_VERSION, table_schema
 from pipelines.errors import TableMismatchError
 
-__all__ = ["DICTIONARY_COLUMNS", "FIELD_ID", "DataFileWriter", "choose_encodings", "field_ids", "file_schema"]
+__all__ = [
+    "DICTIONARY_COLUMNS",
+    "FIELD_ID",
+    "DataFileWriter",
+    "choose_encodings",
+    "column_ids",
+    "field_ids",
+    "file_schema",
+    "with_field_ids",
+]
 
 FIELD_ID = b"PARQUET:field_id"
 """The Arrow field metadata under which pyarrow keeps a Parquet field id."""
@@ -35,31 +44,69 @@ _SAMPLE_ROWS = 20_000
 def file_schema(dataset: Dataset, ids: Mapping[str, int] | None = None) -> pa.Schema:
     """The schema of the dataset's data files: `table_schema` with a Parquet field id on every field.
 
-    `ids` are the catalog's, by column name; without them the ids are 1, 2, …, which is what a new table gets.
-    Raises TableMismatchError when `ids` lacks a column.
+    `ids` are the catalog's, by path (`labels.element.color`); without them the columns' ids are 1, 2, … in table order, and
+    what is inside nested columns is numbered on from there. Raises TableMismatchError when `ids` lacks one.
     """
     schema = table_schema(dataset)
-    if ids is not None and (lacking := [name for name in schema.names if name not in ids]):
+    paths = [*schema.names, *(path for field in schema for path, _ in _inner_fields(field.name, field.type))]
+    if ids is None:
+        ids = {path: number for number, path in enumerate(paths, start=1)}
+    elif lacking := [path for path in paths if path not in ids]:
         raise TableMismatchError(
             f"the table {dataset.table} has no column {lacking[0]}: it is older than the contract, or was made anew. Run the dataset again."
         )
-    return pa.schema(
-        [
-            field.with_metadata({FIELD_ID: str(ids[field.name] if ids else position)})
-            for position, field in enumerate(schema, start=1)
-        ]
-    )
+    return pa.schema([with_field_ids(field, ids.__getitem__) for field in schema])
+
+
+def _inner_fields(path: str, kind: pa.DataType) -> Iterator[tuple[str, pa.Field]]:
+    """The fields inside a type with their paths, as Iceberg names them: outer ones before those inside them."""
+    for field in _children(kind):
+        below = f"{path}.{field.name}"
+        yield below, field
+        yield from _inner_fields(below, field.type)
+
+
+def _children(kind: pa.DataType) -> list[pa.Field]:
+    if pa.types.is_map(kind):
+        return [kind.key_field, kind.item_field]
+    if pa.types.is_list(kind):
+        return [kind.value_field]
+    return list(kind.fields) if pa.types.is_struct(kind) else []
+
+
+def with_field_ids(field: pa.Field, number: Callable[[str], int], path: str | None = None) -> pa.Field:
+    """The field, and every field inside it, with the field id that `number` gives for its path."""
+    path = path or field.name
+    inner = [with_field_ids(child, number, f"{path}.{child.name}") for child in _children(field.type)]
+    kind = field.type
+    if pa.types.is_struct(kind):
+        kind = pa.struct(inner)
+    elif pa.types.is_list(kind):
+        kind = pa.list_(inner[0])
+    elif pa.types.is_map(kind):
+        kind = pa.map_(inner[0], inner[1])
+    return field.with_type(kind).with_metadata({FIELD_ID: str(number(path))})
 
 
 def field_ids(schema: pa.Schema) -> dict[str, int]:
-    """The field ids of a schema by column name. Raises ValueError when a field has none."""
-    ids: dict[str, int] = {}
-    for field in schema:
-        text = (field.metadata or {}).get(FIELD_ID)
-        if text is None:
-            raise ValueError(f"the column {field.name} has no field id")
-        ids[field.name] = int(text)
-    return ids
+    """The field ids of a schema by path (`labels.element.color`). Raises ValueError when a field has none."""
+    return {
+        path: _field_id(each, path)
+        for field in schema
+        for path, each in ((field.name, field), *_inner_fields(field.name, field.type))
+    }
+
+
+def column_ids(schema: pa.Schema) -> dict[str, int]:
+    """The field ids of a schema's columns by name. Raises ValueError when one has none."""
+    return {field.name: _field_id(field, field.name) for field in schema}
+
+
+def _field_id(field: pa.Field, path: str) -> int:
+    text = (field.metadata or {}).get(FIELD_ID)
+    if text is None:
+        raise ValueError(f"{path} has no field id")
+    return int(text)
 
 
 def with_dictionaries(schema: pa.Schema) -> pa.Schema:
@@ -82,13 +129,32 @@ def choose_encodings(table: pa.Table) -> Mapping[str, str]:
     if sample.num_rows < 1_000:
         return encodings
     for name in table.column_names:
-        column = sample.column(name)
-        if name in DICTIONARY_COLUMNS or name in encodings or pa.types.is_boolean(column.type):
+        if name in DICTIONARY_COLUMNS or name in encodings:
             continue
-        present = sample.num_rows - column.null_count
-        if present and len(column.combine_chunks().dictionary_encode().dictionary) > _DISTINCT_SHARE * present:
-            encodings[name] = "DELTA_BINARY_PACKED" if _delta_packable(column.type) else "PLAIN"
+        for path, leaf in _leaves(name, sample.column(name)):
+            if pa.types.is_boolean(leaf.type):
+                continue
+            present = len(leaf) - leaf.null_count
+            if present and len(leaf.combine_chunks().dictionary_encode().dictionary) > _DISTINCT_SHARE * present:
+                encodings[path] = "DELTA_BINARY_PACKED" if _delta_packable(leaf.type) else "PLAIN"
     return encodings
+
+
+def _leaves(path: str, column: pa.ChunkedArray) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    """The leaf columns of a column by their paths in Parquet, and their values."""
+    kind = column.type
+    if not pa.types.is_nested(kind):
+        yield path, column
+    elif pa.types.is_struct(kind):
+        for field, inner in zip(kind.fields, column.flatten(), strict=True):
+            yield from _leaves(f"{path}.{field.name}", inner)
+    elif pa.types.is_map(kind):
+        yield f"{path}.key_value.key", pa.chunked_array([chunk.keys for chunk in column.chunks], kind.key_type)
+        items = pa.chunked_array([chunk.items for chunk in column.chunks], kind.item_type)
+        yield from _leaves(f"{path}.key_value.value", items)
+    else:
+        inner = pa.chunked_array([chunk.flatten() for chunk in column.chunks], kind.value_type)
+        yield from _leaves(f"{path}.list.element", inner)
 
 
 def _delta_packable(arrow: pa.DataType) -> bool:
@@ -106,6 +172,14 @@ class DataFileWriter:
         self.path = path
         self.rows = 0
         self._schema = with_dictionaries(schema)
+        empty = schema.empty_table()
+        # Booleans have neither dictionaries nor another encoding.
+        leaves = {
+            leaf: None
+            for field in schema
+            for leaf, values in _leaves(field.name, empty.column(field.name))
+            if values.type != pa.bool_()
+        }
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = pa.OSFile(str(path), "wb")
         self._writer = pq.ParquetWriter(
@@ -114,8 +188,8 @@ class DataFileWriter:
             version="2.6",
             compression="zstd",
             compression_level=COMPRESSION_LEVEL,
-            use_dictionary=cast(Any, [f.name for f in schema if f.name not in encodings and f.type != pa.bool_()]),
-            column_encoding={name: encoding for name, encoding in encodings.items() if name in schema.names},
+            use_dictionary=cast(Any, [path for path in leaves if path not in encodings]),
+            column_encoding={path: encoding for path, encoding in encodings.items() if path in leaves},
             write_statistics=True,
             # The Arrow schema in the footer would bring the dictionaries back on reading; Parquet's own says enough.
             store_schema=False,

@@ -119,7 +119,7 @@ class Converter:
 
 def _proof(column: Column) -> Proof | None:
     match column.kind:
-        case ColumnType.STRING | ColumnType.JSON:
+        case ColumnType.STRING | ColumnType.JSON | ColumnType.STRUCT | ColumnType.ARRAY | ColumnType.MAP:
             return None
         case ColumnType.BOOLEAN:
             return _boolean_proof(column.true_values, column.false_values)

@@ -18,7 +18,7 @@ Taker = Callable[[list[JsonValue]], Cells]
 
 
 def taker(column: Column) -> Taker:
-    """From a column's JSON values to cells: values of another kind than the column's are misfits."""
+    """From a scalar column's JSON values to cells: values of another kind than the column's are misfits."""
     match column.kind:
         case ColumnType.STRING:
             return lambda values: _texts(values, (str,))
@@ -33,6 +33,8 @@ def taker(column: Column) -> Taker:
         case ColumnType.DATE | ColumnType.TIMESTAMP:
             kinds = tuple({Number if form.startswith("epoch_") else str for form in column.formats})
             return lambda values: _texts(values, kinds)
+        case ColumnType.STRUCT | ColumnType.ARRAY | ColumnType.MAP:
+            raise ValueError(f"{column.type} is read by json_nested.py")
 
 
 def _texts(values: list[JsonValue], kinds: tuple[type, ...]) -> Cells:

@@ -6,7 +6,7 @@ doubles and refuse 1e400), duplicate keys are seen, NaN and Infinity are refused
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import orjson
 
 from pipelines.reading.violations import Rule
 
-__all__ = ["JsonFault", "JsonValue", "Number", "parse_record", "value_positions", "written"]
+__all__ = ["JsonFault", "JsonValue", "Number", "parse_record", "value_position", "value_positions", "written"]
 
 
 class Number(str):
@@ -50,7 +50,7 @@ def _pairs(pairs: Sequence[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
 
 _LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}:,]', re.DOTALL)
-_WHITESPACE = b" \t\n\r"
+_SPACE = re.compile(rb"[ \t\n\r]*")
 
 
 def parse_record(raw: bytes, depth: int) -> "JsonValue | JsonFault":
@@ -140,22 +140,52 @@ def _duplicate(raw: bytes) -> tuple[int, str]:
     return 0, ""
 
 
-def value_positions(raw: bytes) -> dict[str, int]:
-    """Where each value of an object starts in its bytes; the record is valid JSON."""
-    positions: dict[str, int] = {}
-    depth = 0
-    last: bytes | None = None
-    for token in _TOKEN.finditer(raw):
+def value_position(raw: bytes, path: Sequence[str | int]) -> int | None:
+    """Where the value at a path starts in the bytes of a record, which is valid JSON; None when there is none."""
+    position = _behind_space(raw, 0)
+    for step in path:
+        found = next((at for name, at in _inner_values(raw, position) if name == step), None)
+        if found is None:
+            return None
+        position = found
+    return position
+
+
+def value_positions(raw: bytes) -> dict[str | int, int]:
+    """Where each value of a record starts in its bytes, by its key (in an array: its number); the record is valid JSON."""
+    return dict(_inner_values(raw, _behind_space(raw, 0)))
+
+
+def _inner_values(raw: bytes, position: int) -> Iterator[tuple[str | int, int]]:
+    """Each value of the object or array at a position: its key or number, and where it starts."""
+    is_object = raw[position : position + 1] == b"{"
+    if not is_object and raw[position : position + 1] != b"[":
+        return
+    depth, number = 0, 0
+    key: bytes | None = None
+    for token in _TOKEN.finditer(raw, position):
         text = token.group()
         if text in (b"{", b"["):
             depth += 1
+            if depth == 1 and not is_object:
+                first = _behind_space(raw, token.end())
+                if raw[first : first + 1] != b"]":
+                    yield 0, first
         elif text in (b"]", b"}"):
             depth -= 1
-        elif text == b":" and depth == 1 and last is not None:
-            rest = raw[token.end() :]
-            positions[json.loads(last)] = token.end() + len(rest) - len(rest.lstrip(_WHITESPACE))
-        last = text if text.startswith(b'"') else None
-    return positions
+            if depth == 0:
+                return
+        elif depth == 1 and is_object and text == b":" and key is not None:
+            yield json.loads(key), _behind_space(raw, token.end())
+        elif depth == 1 and not is_object and text == b",":
+            number += 1
+            yield number, _behind_space(raw, token.end())
+        key = text if text.startswith(b'"') else None
+
+
+def _behind_space(raw: bytes, position: int) -> int:
+    match = _SPACE.match(raw, position)
+    return position if match is None else match.end()
 
 
 def _raw_number(value: object) -> orjson.Fragment:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipelines.contracts.json_paths import Step
+from pipelines.contracts.nested_types import NESTED
 from pipelines.reading.collector import REJECT, Collector, StopReading
 from pipelines.reading.csv_blocks import BLOCK_BYTES
 from pipelines.reading.encoding import Text, is_utf8, likely_encoding, utf8_faults
@@ -17,7 +19,8 @@ from pipelines.reading.headers import normalised
 from pipelines.reading.json_blocks import WHITESPACE, ArrayFault, JsonBlock, split_array
 from pipelines.reading.json_causes import Remembered, fault_form, lines_of_objects
 from pipelines.reading.json_cells import taker
-from pipelines.reading.json_objects import JsonFault, JsonValue, parse_record, value_positions, written
+from pipelines.reading.json_nested import nested_taker, oversized
+from pipelines.reading.json_objects import JsonFault, JsonValue, parse_record, value_position, value_positions, written
 from pipelines.reading.raw import RawRecords, raw_text
 from pipelines.reading.rejects import RowFaults, RowRejects
 from pipelines.reading.rescue import NEW_COLUMN, Rescued
@@ -69,7 +72,9 @@ class JsonReader:
         self._exact = {s: name for name, spellings in reversed(self._spellings.items()) for s in reversed(spellings)}
         self._exact.update({s[0]: name for name, s in self._spellings.items()})
         self._loose = {normalised(s): n for n, spellings in self._spellings.items() for s in spellings}
-        self._takers = {n: taker(plan.dataset.columns[n]) for n in plan.dataset.file_columns}
+        columns = {name: plan.dataset.columns[name] for name in plan.dataset.file_columns}
+        self._takers = {n: nested_taker(n, c) if c.kind in NESTED else taker(c) for n, c in columns.items()}
+        self._nested = {name: column.data_type for name, column in columns.items() if column.kind in NESTED}
         self._rows = 0
         self.rows_broken = 0
 
@@ -205,7 +210,11 @@ class JsonReader:
     def _has_large_cell(self, block: JsonBlock, record: int, raw: bytes, members: dict[str, JsonValue]) -> bool:
         limit = self._plan.limits.cell_bytes
         for key, value in members.items():
-            size = len(value.encode("utf-8")) if isinstance(value, str) else len(written(value))
+            kind = self._nested.get(self._column_of(key) or "")
+            if kind is not None:
+                size = oversized(kind, value, limit) or 0
+            else:
+                size = len(value.encode("utf-8")) if isinstance(value, str) else len(written(value))
             if size > limit:
                 place = int(block.starts[record]) + value_positions(raw).get(key, 0)
                 said, expected = f"{size:,} bytes", f"at most {limit:,} bytes a cell"
@@ -277,12 +286,12 @@ class JsonReader:
             for name, values in columns.items()
         }
 
-        def locate(row: int, column: str | None) -> tuple[int, int]:
+        def locate(row: int, column: str | None, inside: tuple[Step, ...] = ()) -> tuple[int, int]:
             _, start, end = spans[kept[row]]
             place = places[kept[row]]
             if column is not None:
                 key = keys[column][kept[row]] if column in keys else None
-                position = value_positions(block.content[start:end]).get(key or column)
+                position = value_position(block.content[start:end], (key or column, *inside))
                 place = place if position is None else start + position
             return block.line_of(place), self._offset(block, place)
 
@@ -304,7 +313,7 @@ class JsonReader:
                         found = written(value)[:300]
                         faults.note_one(Rule.COLUMN_UNEXPECTED, key, positions[row], _KNOWN_KEYS, found)
         offsets = starts + self._offset(block, 0)
-        self._judge.judge(RowBlock(len(kept), lines, cells, locate, raw, offsets, rescued, name_of, faults))
+        self._judge.judge(RowBlock(len(kept), lines, cells, locate, raw, offsets, rescued, name_of, faults, locate))
 
     def _collision(self, block: JsonBlock, span: Span, key: str, name: str) -> None:
         place = span.start + value_positions(block.content[span.start : span.end]).get(key, 0)
@@ -321,11 +330,13 @@ class JsonReader:
 
     def _unexpected(self, block: JsonBlock, span: Span, extra: dict[str, JsonValue]) -> None:
         severity = self._collector.row_severity
+        positions: dict[str | int, int] | None = None
         for key, value in extra.items():
             samples: list[Sample] = []
             if self._collector.room(Rule.COLUMN_UNEXPECTED, key, severity) > 0:
-                place = span.start + value_positions(block.content[span.start : span.end]).get(key, 0)
-                samples = [self._sample(block, place, written(value)[:300])]
+                if positions is None:
+                    positions = value_positions(block.content[span.start : span.end])
+                samples = [self._sample(block, span.start + positions.get(key, 0), written(value)[:300])]
             self._collector.add(Rule.COLUMN_UNEXPECTED, key, samples, _KNOWN_KEYS, count=1, severity=severity)
 
     # ---- the end --------------------------------------------------------------------------------------------------

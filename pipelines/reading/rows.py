@@ -5,7 +5,7 @@ dataset (converters, compiled rules, schema) is built once and used for every fi
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipelines.contracts.json_paths import Step, path_text
 from pipelines.contracts.model import Dataset, KeyValue
+from pipelines.contracts.nested_types import NESTED
 from pipelines.contracts.schema import RESCUED, SOURCE_LINE, reading_schema
 from pipelines.reading.collector import REJECT, REJECT_ROW, Collector
 from pipelines.reading.conversion import Converter
@@ -25,13 +27,13 @@ from pipelines.reading.file_keys import FileKeys
 from pipelines.reading.limits import Limits, limits_of
 from pipelines.reading.partitions import PartitionCount
 from pipelines.reading.rejects import RowFaults, RowRejects
-from pipelines.reading.rescue import Rescued, RescuedCounts, json_text
+from pipelines.reading.rescue import NEW_COLUMN, Rescued, RescuedCounts, json_text
 from pipelines.reading.row_rules import Landed, RowRules
 from pipelines.reading.rules import Breach, ColumnRules, typed_value
 from pipelines.reading.values import Misfit, describe
 from pipelines.reading.violations import Rule, Sample
 
-__all__ = ["Cells", "Plan", "RowBlock", "RowJudge", "RowOut"]
+__all__ = ["Cells", "InnerBreach", "Plan", "RowBlock", "RowJudge", "RowOut"]
 
 _MAX_BAD_LINES = 1_000_000
 
@@ -45,7 +47,7 @@ class Plan:
         self.limits: Limits = limits_of(dataset)
         self.schema: pa.Schema = reading_schema(dataset)
         self.nullable_schema: pa.Schema = pa.schema([f.with_nullable(True) for f in self.schema])
-        self.converters = {name: Converter(column) for name, column in dataset.columns.items()}
+        self.converters = {n: Converter(column) for n, column in dataset.columns.items() if column.kind not in NESTED}
         self.expected = {name: describe(column) for name, column in dataset.columns.items()}
         self.rules = {name: ColumnRules(dataset, name) for name in dataset.columns}
         self.expectations = NativeExpectations(dataset)
@@ -65,6 +67,7 @@ class Cells:
     string for a number): their text is null, `found` says what stood there. `late_nulls` makes texts null that are no value of
     the type, such as a quoted empty cell in a column of numbers; where all texts convert there is none. With `found_text`, `texts` are the
     values themselves and a cell's own text is asked for. `written` gives a cell as JSON; without it, it is the text.
+    `inside` is what is wrong inside the cells of a nested column.
     """
 
     texts: pa.Array
@@ -74,6 +77,26 @@ class Cells:
     late_nulls: Callable[[pa.Array], pa.Array] | None = None
     found_text: Callable[[int], str] | None = None
     written: Callable[[int], str] | None = None
+    inside: Sequence["InnerBreach"] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InnerBreach:
+    """Values inside the cells of a nested column that break one rule, in `rows`, which are distinct and in rising order.
+
+    `label` is the place by its names (`labels.color`), `wanted` the type there. `found` and `path` tell, for a row, the first such
+    value and the steps to it from the cell; `each` yields row, steps and JSON text of every one.
+    """
+
+    rule: Rule
+    label: str
+    rows: Positions
+    wanted: str | None
+    expected: str
+    detail: str | None
+    found: Callable[[int], str]
+    path: Callable[[int], tuple[Step, ...]]
+    each: Callable[[], Iterator[tuple[int, tuple[Step, ...], str]]]
 
 
 @dataclass(slots=True)
@@ -83,7 +106,8 @@ class RowBlock:
     `locate` gives line and byte offset of a row's cell (of the row when the column is None) in the content; `raw` a row's record
     as it stands in the file, capped (`raw.py`). `offsets` are the byte offsets of all rows, where they are cheap to tell.
     `rescued` holds what goes to `_rescued`, if there is anything yet; `name_of` is what the file calls a column in a row.
-    `faults` are what was found wrong with rows before their values were looked at.
+    `faults` are what was found wrong with rows before their values were looked at. `locate_inside` is `locate` for a value inside a
+    nested cell, by the steps to it.
     """
 
     rows: int
@@ -95,6 +119,7 @@ class RowBlock:
     rescued: Rescued | None = None
     name_of: Callable[[int, str], str] = lambda _row, column: column
     faults: RowFaults | None = None
+    locate_inside: Callable[[int, str, tuple[Step, ...]], tuple[int, int | None]] | None = None
 
 
 class RowOut(Protocol):
@@ -204,15 +229,15 @@ class RowJudge:
         if cells is None:  # the file lacks the column, which has been judged already
             self.null_counts[name] += block.rows
             return pa.nulls(block.rows, self._plan.schema.field(name).type)
-        converter, values = self._plan.converters[name], cells.values
+        values = cells.values
         if values is None and cells.late_nulls is not None:
-            values = converter.prove(cells.texts)
+            values = self._plan.converters[name].prove(cells.texts)
             if values is None:
                 cells = Cells(cells.late_nulls(cells.texts))
         text_of = cells.found_text or _text_of(cells.texts)
         expected = self._plan.expected[name]
         if values is None:
-            converted = converter.convert(cells.texts)
+            converted = self._plan.converters[name].convert(cells.texts)
             values = converted.values
             self._misfits[name].extend(row for rows in converted.misfits.by_kind.values() for row in rows)
             for misfit, rows in converted.misfits.by_kind.items():
@@ -228,6 +253,8 @@ class RowJudge:
         elif len(cells.misfits):
             self._report(Breach(Rule.TYPE, name, cells.misfits, expected), block, lambda row: cells.found[row], bad)
             self.evidence.column(name, self._plan.dataset.columns[name]).add_json(cells.found.values())
+        for inner in cells.inside:
+            self._inside(name, inner, block, bad)
         self.null_counts[name] += cells.texts.null_count - len(cells.misfits)
         for breach in self._plan.rules[name].check(cells.texts, values):
             if len(cells.misfits) and breach.rule is self._plan.rules[name].required_rule:
@@ -250,12 +277,29 @@ class RowJudge:
             values = ((row, written(row)) for row in chosen)
             block.rescued.add(spelling, self._plan.dataset.columns[name].type, rule, values)
 
+    def _inside(self, name: str, inner: InnerBreach, block: RowBlock, bad: npt.NDArray[np.bool_]) -> None:
+        """Report what is wrong inside cells of a nested column, each at its own place in the file; or rescue it."""
+        schema = self._plan.dataset.schema_
+        is_new = inner.rule is Rule.COLUMN_UNEXPECTED
+        if (is_new and schema.new_columns == "rescue") or (schema.rescues_values and inner.wanted is not None):
+            if block.rescued is None:
+                block.rescued = Rescued(block.rows)
+            reason = NEW_COLUMN if is_new else inner.rule
+            for row, path, value in inner.each():
+                block.rescued.add(path_text((block.name_of(row, name), *path)), inner.wanted, reason, [(row, value)])
+            return
+        breach = Breach(inner.rule, inner.label, inner.rows, inner.expected, inner.detail)
+        place = block.locate_inside
+        locate = None if place is None else lambda row: place(row, name, inner.path(row))
+        self._report(breach, block, inner.found, bad, locate)
+
     def _report(
         self,
         breach: Breach,
         block: RowBlock,
         text_of: Callable[[int], str],
         bad: npt.NDArray[np.bool_],
+        locate: Callable[[int], tuple[int, int | None]] | None = None,
     ) -> None:
         severity = self._severity(breach)
         if severity not in ("warn", "block"):
@@ -264,7 +308,7 @@ class RowJudge:
             self._faults.note(breach.rule, breach.column, breach.rows, breach.expected, text_of, breach.detail)
         room = self._collector.wanted(breach.rule, breach.column, severity, breach.expectation)
         samples = [
-            Sample(*block.locate(row, breach.column), text_of(row), block.raw(row))
+            Sample(*(locate(row) if locate else block.locate(row, breach.column)), text_of(row), block.raw(row))
             for row in breach.rows[:room].tolist()
         ]
         self._collector.add(

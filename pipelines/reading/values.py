@@ -84,6 +84,8 @@ def value_reader(column: Column) -> ValueReader:
         case ColumnType.TIMESTAMP:
             zone = _zone(column.zone)
             return _first_that_fits([_timestamp_reader(form, zone) for form in column.formats])
+        case ColumnType.STRUCT | ColumnType.ARRAY | ColumnType.MAP:
+            raise ConfigurationError(f"a value of type {column.type} is no text: it is read from JSON alone")
 
 
 def describe(column: Column) -> str:
@@ -113,6 +115,10 @@ def describe(column: Column) -> str:
             epoch = all(f in _MICROSECOND for f in column.formats)
             forms = " or ".join(_form(f, "YYYY-MM-DDThh:mm:ss[.ffffff]") for f in column.formats)
             return f"a timestamp as {forms}{'' if epoch else offset}"
+        case ColumnType.STRUCT | ColumnType.MAP:
+            return "an object"
+        case ColumnType.ARRAY:
+            return "an array"
 
 
 def _form(form: str, iso: str) -> str:

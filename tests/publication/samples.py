@@ -30,6 +30,9 @@ COLUMNS = {
     "share": {"type": "float"},
     "stops": {"type": "int"},
     "extra": {"type": "json"},
+    "actor": {"type": "struct<login: string, since: date>"},
+    "labels": {"type": "array<struct<name: string, tags: array<int>>>"},
+    "counts": {"type": "map<string, decimal(5,2)>"},
 }
 
 
@@ -43,8 +46,8 @@ def dataset(
         {
             "name": name,
             "description": "Flights, for tests.",
-            "landing": {"key": f"landing/{name}/*.csv", "start": "2024-01-01"},
-            "format": {"type": "csv"},
+            "landing": {"key": f"landing/{name}/*.json", "start": "2024-01-01"},
+            "format": {"type": "json"},
             "columns": columns,
             "partition_by": list(partition_by),
             **more,
@@ -65,6 +68,9 @@ def row(number: int, day: date = date(2024, 1, 1), **values: Any) -> dict[str, A
         "share": number / 8,
         "stops": None if number % 4 == 0 else number,
         "extra": f'{{"n": {number}}}',
+        "actor": None if number % 7 == 0 else {"login": f"user {number}", "since": None if number % 2 else day},
+        "labels": [[], [None], [{"name": "a", "tags": [number, None]}, None, {"name": None, "tags": None}]][number % 3],
+        "counts": [None, [], [("größe", Decimal(number % 100) / 4), ("b", None)]][number % 3],
         "_source_line": number + 2,
         **values,
     }

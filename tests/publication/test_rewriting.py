@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.contracts.schema import table_schema
 from pipelines.ports import SourceVersion
 from pipelines.publication.parquet_writer import field_ids, file_schema
 from pipelines.publication.rewriting import copy_without, count_sources, open_parquet, rewrite_without
@@ -112,7 +111,7 @@ def test_columns_are_found_by_id_added_as_null_and_widened(tmp_path: Path) -> No
         }
     )
     new_ids = {**ids, "airline": ids["carrier"], "fresh": 99}
-    schema = file_schema(evolved, {name: new_ids[name] for name in table_schema(evolved).names})
+    schema = file_schema(evolved, new_ids)
     with open_parquet(staged.path) as parquet:
         copied = copy_without(parquet, {source("a")}, tmp_path / "new.parquet", schema)
     assert (copied.rows, copied.rows_removed, copied.rows_by_source) == (1, 1, {"w": 1})

@@ -135,7 +135,7 @@ def _json(dataset: Dataset, counts: Mapping[Rule, int], evidence: Evidence) -> I
     if evidence.is_cut:
         yield "The file ends in the middle of a record: it looks cut short, as after an upload that broke off."
     for form, number in evidence.json_forms.most_common():
-        yield f"{_number(number, evidence.json_looked, counts[Rule.JSON_SYNTAX])} {_JSON_FORMS[form]}."
+        yield f"{_number(number, evidence.json_looked, counts.get(Rule.JSON_SYNTAX, 0))} {_JSON_FORMS[form]}."
 
 
 _JSON_FORMS = {

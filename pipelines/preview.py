@@ -6,6 +6,7 @@ from typing import assert_never
 
 import pyarrow as pa
 
+from pipelines.contracts.evolution import extended
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.schema import SOURCE_LINE, reading_schema
 from pipelines.intake.routing import BadKey, Outside, Routed, Unrouted, bad_key_violation, event_day, route
@@ -73,6 +74,11 @@ def preview(
             assert_never(never)
     tally = _Tally(dataset)
     summary = reader.read(request, chunks, tally)
+    new_columns, wider_types = summary.new_columns, summary.wider_types
+    if summary.changes_table and isinstance(judge(dataset, summary), Accepted):
+        dataset = extended(dataset, new_columns, wider_types)
+        tally = _Tally(dataset)
+        summary = reader.read(replace(request, dataset=dataset), chunks, tally)
     report = replace(
         report,
         rows_read=summary.rows_read,
@@ -80,6 +86,8 @@ def preview(
         warnings=summary.warnings,
         likely_causes=summary.likely_causes,
         rescued=summary.rescued,
+        new_columns=new_columns,
+        wider_types=wider_types,
         partitions=tally.paths,
         seconds=summary.seconds,
     )

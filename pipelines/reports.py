@@ -36,7 +36,8 @@ class Stage(StrEnum):
 class FileReport:
     """One file's story in one batch. Rows are counts; `seconds` is reading time; `error` is set for RETRY alone.
 
-    `rescued` counts the values that went to `_rescued`, by the column's name in the file.
+    `rescued` counts the values that went to `_rescued`, by the column's name in the file. `new_columns` (the file's name to the
+    table's) and `wider_types` (by column) are what the table lacked to hold the file.
     """
 
     key: str
@@ -50,6 +51,8 @@ class FileReport:
     violations_total: int = 0
     warnings: tuple[Violation, ...] = ()
     rescued: Mapping[str, int] = field(default_factory=dict[str, int])
+    new_columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    wider_types: Mapping[str, str] = field(default_factory=dict[str, str])
     partitions: tuple[str, ...] = ()
     likely_causes: tuple[str, ...] = ()
     quarantine_id: str | None = None

@@ -3,13 +3,15 @@
 contract.yaml   the dataset; `name`, `description` and `landing` may be left out
 input.*         the file, byte for byte
 request.json    optional: key_values (dates written YYYY-MM-DD), size_bytes, landed_at
-expected.json   verdict, rows_read, read_complete, rows (for accepted files, each value as text), rejected (rows that were
-                left out of an accepted file), violations; optional: messages, likely_causes
+expected.json   verdict, rows_read, read_complete, new_columns and wider_types (what the table lacked; the file is read again then),
+                rows (for accepted files, each value as text), rejected (rows that were left out of an accepted file),
+                violations; optional: messages, likely_causes
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from pipelines.contracts.evolution import extended
 from pipelines.contracts.model import Dataset
 from pipelines.reading.reader import InProcessReader
 from pipelines.reading.summary import ReadRequest, judge
@@ -45,12 +48,20 @@ def outcome(case: Path, block_bytes: int) -> dict[str, Any]:
     request = ReadRequest(dataset, asked.get("size_bytes"), asked.get("key_values", {}), landed_at)
     sink = RowList()
     summary = InProcessReader(block_bytes).read(request, lambda: [source.read_bytes()], sink)
+    grown = {"new_columns": summary.new_columns, "wider_types": summary.wider_types}
     verdict = type(judge(dataset, summary)).__name__.lower()
+    if summary.changes_table and verdict == "accepted":
+        # The table changes first; then the file is read again, and must not ask for more.
+        request, sink = replace(request, dataset=extended(dataset, summary.new_columns, summary.wider_types)), RowList()
+        summary = InProcessReader(block_bytes).read(request, lambda: [source.read_bytes()], sink)
+        assert not summary.changes_table
+        verdict = type(judge(dataset, summary)).__name__.lower()
     said: dict[str, Any] = {
         "verdict": verdict,
         "rows_read": summary.rows_read,
         "rows_bad": summary.rows_bad,
         "read_complete": summary.read_complete,
+        **{name: dict(changes) for name, changes in grown.items() if changes},
     }
     if verdict == "accepted":
         said["rows"] = [{k: None if v is None else str(v) for k, v in row.items()} for row in sink.rows]

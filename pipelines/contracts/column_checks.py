@@ -9,14 +9,13 @@ from zoneinfo import available_timezones
 from pipelines.contracts.expectations import re2_fault
 from pipelines.contracts.faults import KeyPath, Problem, Sound, closest, show
 from pipelines.contracts.model import NAME_PATTERN, Column, Dataset
-from pipelines.contracts.names import plain_name
+from pipelines.contracts.names import MAX_COLUMN_NAME, plain_name
 from pipelines.contracts.nested_types import NESTED, scalars
 from pipelines.contracts.values import STRPTIME_DIRECTIVES, ColumnType, decimal_digits, find_zone, strptime_directives
 from pipelines.reading.headers import normalised
 
 __all__ = ["MAX_COLUMN_NAME", "check_columns"]
 
-MAX_COLUMN_NAME = 128
 _TIMES = frozenset({ColumnType.DATE, ColumnType.TIMESTAMP})
 _ORDERED = frozenset(
     {

@@ -27,6 +27,7 @@ __all__ = [
     "is_wider",
     "plan_change",
     "type_text",
+    "widened",
 ]
 
 SOURCE_NAME = b"lakegate.source"
@@ -160,12 +161,17 @@ def extended(dataset: Dataset, new_columns: Mapping[str, str], wider_types: Mapp
     if not new_columns and not wider_types:
         return dataset
     columns = {
-        name: _made_again(column, type=wider_types[name]) if name in wider_types else column
+        name: widened(column, wider_types[name]) if name in wider_types else column
         for name, column in dataset.columns.items()
     }
     for source, name in new_columns.items():
         columns[name] = Column(type="string", source=None if source == name else source, format=ANY_JSON)
     return _made_again(dataset, columns=columns)
+
+
+def widened(column: Column, kind: str) -> Column:
+    """The column with another, wider type."""
+    return _made_again(column, type=kind)
 
 
 def _made_again(model: _Model, **changes: Any) -> _Model:

@@ -6,7 +6,9 @@ How names in a file are compared with the contract's is the reader's (`pipelines
 import re
 import unicodedata
 
-__all__ = ["plain_name"]
+__all__ = ["MAX_COLUMN_NAME", "plain_name"]
+
+MAX_COLUMN_NAME = 128
 
 
 def plain_name(name: str) -> str:

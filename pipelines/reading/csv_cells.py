@@ -79,6 +79,8 @@ class CellParser:
         dataset = plan.dataset
         assert isinstance(dataset.format, CsvFormat)  # noqa: S101 - the caller chose this parser by the format
         self.width = len(names)
+        self.new_columns: dict[str, str] = {}
+        """Columns to add to the table: the file's name to the table's."""
         self._delimiter = delimiter
         self._names = names
         self._columns = dict(matching.positions)

@@ -11,6 +11,7 @@ from pipelines.reading.delimiters import better, rows_that_fit
 from pipelines.reading.evidence import Evidence
 from pipelines.reading.header_causes import renames, values_in_order
 from pipelines.reading.headers import Matching, likely_delimiter, likely_name, match_columns
+from pipelines.reading.new_columns import NameFault, NewColumns
 from pipelines.reading.rows import Plan
 from pipelines.reading.violations import Rule
 
@@ -63,10 +64,13 @@ class CsvHeader:
         self.names = self._evidence.names = tuple(f.text for f in fields)
         self._check_names(block, [f.start for f in fields], raw)
         matching = match_columns(self._plan.dataset, self.names)
-        self._check_matching(block, [f.start for f in fields], matching, raw)
+        starts = [f.start for f in fields]
+        self._check_matching(block, starts, matching, raw)
+        new_columns = self._add(block, starts, matching, raw)
         if self._plan.dataset.file_columns and not matching.positions:
             raise StopReading  # not one column is known: whatever follows says nothing
         parser = CellParser(self._plan, self.names, matching, self._delimiter)
+        parser.new_columns = new_columns
         if not self._collector.rejecting and len(raw) < _MAX_HEADER_BYTES and len(self._plan.headers) < _MAX_HEADERS:
             self._plan.headers[raw] = self.names, parser  # the next file with this header needs no look
         return parser
@@ -124,6 +128,19 @@ class CsvHeader:
                 sample = self._faults.sample(block, min(starts[position], len(raw) - 1), self.names[position])
                 self._collector.add(Rule.COLUMN_UNEXPECTED, self.names[position], [sample],
                                     "only columns that the contract knows", detail=delimiter)  # fmt: skip
+
+    def _add(self, block: CsvBlock, starts: list[int], matching: Matching, raw: bytes) -> dict[str, str]:
+        """The columns that the contract does not know, with the names they would have in the table, where they are to be added."""
+        dataset = self._plan.dataset
+        if dataset.schema_.new_columns != "add":
+            return {}
+        new = NewColumns(dataset, self._plan.limits.columns, Rule.HEADER_DUPLICATE)
+        for position in matching.extra:
+            source = self.names[position]
+            if isinstance(fault := new.take(source), NameFault):
+                sample = self._faults.sample(block, min(starts[position], len(raw) - 1), source)
+                self._collector.add(fault.rule, source, [sample], fault.expected)
+        return new.names
 
     def _allowed_to_miss(self, name: str) -> bool:
         policy = self._plan.dataset.schema_.missing_columns

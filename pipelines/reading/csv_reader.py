@@ -5,7 +5,7 @@ pyarrow only cuts records into cells here, all of them as text; what a block's s
 (`csv_faults.py`) are left out of what pyarrow sees, and the number of rows it returns must be the number of records it was given.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +62,11 @@ class CsvReader:
         """The header's names."""
         return self._header.names
 
+    @property
+    def new_columns(self) -> Mapping[str, str]:
+        """Columns to add to the table: the file's name to the table's."""
+        return {} if self._parser is None else self._parser.new_columns
+
     def read(self) -> None:
         """Read everything. Raises StopReading behind a fault that ends the file, StreamFault from the text."""
         blocks = split(self._text, self._delimiter, self._plan.limits.record_bytes, self._block_bytes)
@@ -95,6 +100,7 @@ class CsvReader:
             self._parser, first = self._header.read(block), 1
             if self._parser is None:
                 return
+            self._judge.held = bool(self._parser.new_columns)
         lost = self._faults.in_structure(block, bad, self._parser)
         kept = self._without_blank(block, bad, first, lost)
         self._rows(block, kept)

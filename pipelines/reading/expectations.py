@@ -71,6 +71,10 @@ class FileExpectations:
         self._compiled = native.compiled
         self._tallies = [_Tally() for _ in native.compiled]
 
+    def compile_again(self, native: NativeExpectations) -> None:
+        """Go on with the same expectations, compiled for wider types of columns."""
+        self._compiled = native.compiled
+
     def check(self, values: _Values) -> Iterator[Breach]:
         """The rows of one block that break an expectation which every row has to meet; others are counted for the end."""
         for compiled, tally in zip(self._compiled, self._tallies, strict=True):

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pipelines.contracts.model import Dataset
+from pipelines.contracts.schema import arrow_type
 from pipelines.reading.collector import Collector
 from pipelines.reading.csv_blocks import Positions
 from pipelines.reading.unique import RUN_ROWS, SPOOL_BYTES, KeyIndex, shown_key
 from pipelines.reading.violations import Rule, Sample
+from pipelines.reading.widening import widest_columns
 
 __all__ = ["FileKeys"]
 
@@ -31,6 +33,8 @@ class FileKeys:
         if dataset.primary_key:
             keys.append((Rule.PRIMARY_KEY, None, dataset.primary_key))
         keys += [(Rule.UNIQUE, f"unique[{index}]", names) for index, names in enumerate(dataset.unique)]
+        # A column may become wider in the middle of a file: its values are compared as the widest it can be.
+        self._widest = {name: arrow_type(column) for name, column in widest_columns(dataset).items()}
         share = max(1, len(keys))
         self._keys = [_Key(*key, KeyIndex(key[2], run_rows // share, spool_bytes // share)) for key in keys]
 
@@ -40,7 +44,10 @@ class FileKeys:
     def add(self, values: Mapping[str, pa.Array], lines: Positions, offsets: Positions | None) -> None:
         """Add a block's rows."""
         for key in self._keys:
-            key.index.add([values[name] for name in key.names], lines, offsets)
+            key.index.add([self._wide(name, values[name]) for name in key.names], lines, offsets)
+
+    def _wide(self, name: str, column: pa.Array) -> pa.Array:
+        return column.cast(self._widest[name]) if name in self._widest else column
 
     def finish(self, collector: Collector, bad_lines: Set[int]) -> int:
         """Report what repeats; returns how many rows, at least, are bad for that alone.

@@ -1,16 +1,18 @@
 """From a column's JSON values to its cells: a value's own kind counts, and one of another kind than the column's is a misfit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
+from pipelines.contracts.columns import ANY_JSON
 from pipelines.contracts.model import Column, ColumnType
 from pipelines.reading.csv_blocks import Positions
 from pipelines.reading.json_objects import JsonValue, Number, written
+from pipelines.reading.rescue import NEW_COLUMN, Rescued
 from pipelines.reading.rows import Cells
 
-__all__ = ["Taker", "taker"]
+__all__ = ["Taker", "rescued_members", "taker"]
 
 _NO_ROWS: Positions = np.empty(0, np.int64)
 
@@ -20,6 +22,8 @@ Taker = Callable[[list[JsonValue]], Cells]
 def taker(column: Column) -> Taker:
     """From a scalar column's JSON values to cells: values of another kind than the column's are misfits."""
     match column.kind:
+        case ColumnType.STRING if column.format == ANY_JSON:
+            return _anything
         case ColumnType.STRING:
             return lambda values: _texts(values, (str,))
         case ColumnType.JSON:
@@ -55,6 +59,22 @@ def _booleans(values: list[JsonValue]) -> Cells:
     return Cells(texts, typed, rows, found, written=lambda row: written(values[row]))
 
 
+def _anything(values: list[JsonValue]) -> Cells:
+    """A column that was added from files: strings as their text, all else as JSON text."""
+    texts = [v if v is None or type(v) is str else written(v) for v in values]
+    return Cells(pa.array(texts, pa.string()))
+
+
 def _documents(values: list[JsonValue]) -> Cells:
     texts = pa.array([None if value is None else written(value) for value in values], pa.string())
     return Cells(texts, texts)
+
+
+def rescued_members(unknown: Mapping[str, Sequence[tuple[int, JsonValue]]], kept: Sequence[int]) -> Rescued:
+    """The members under keys that the contract does not know, of the rows kept."""
+    rescued = Rescued(len(kept))
+    places = {row: place for place, row in enumerate(kept)}
+    for key, members in unknown.items():
+        values = ((places[row], written(v)) for row, v in members if row in places)
+        rescued.add(key, None, NEW_COLUMN, values)
+    return rescued

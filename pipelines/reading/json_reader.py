@@ -4,26 +4,26 @@ A JSON value's own kind counts: text is a string, a number is a number, and noth
 a text then means, and which rules it breaks, is decided as for CSV (`rows.py`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.contracts.json_paths import Step
 from pipelines.contracts.nested_types import NESTED
-from pipelines.reading.collector import REJECT, Collector, StopReading
+from pipelines.reading.collector import REJECT, Collector, StopReading, shown
 from pipelines.reading.csv_blocks import BLOCK_BYTES
 from pipelines.reading.encoding import Text, is_utf8, likely_encoding, utf8_faults
 from pipelines.reading.evidence import FAULTS_LOOKED_AT
 from pipelines.reading.headers import normalised
 from pipelines.reading.json_blocks import WHITESPACE, ArrayFault, JsonBlock, split_array
 from pipelines.reading.json_causes import Remembered, fault_form, lines_of_objects
-from pipelines.reading.json_cells import taker
+from pipelines.reading.json_cells import rescued_members, taker
 from pipelines.reading.json_nested import nested_taker, oversized
 from pipelines.reading.json_objects import JsonFault, JsonValue, parse_record, value_position, value_positions, written
+from pipelines.reading.new_columns import NameFault, NewColumns
 from pipelines.reading.raw import RawRecords, raw_text
 from pipelines.reading.rejects import RowFaults, RowRejects
-from pipelines.reading.rescue import NEW_COLUMN, Rescued
 from pipelines.reading.rows import Plan, RowBlock, RowJudge
 from pipelines.reading.violations import Rule, Sample
 
@@ -32,7 +32,7 @@ __all__ = ["JsonArrayReader", "JsonReader"]
 _MAX_UTF8_FAULTS = 10_000
 _OBJECTS_AT_ONCE = 32_768
 """Objects of a block held as Python's at once: a block may hold a million of the smallest."""
-_KNOWN_KEYS = "only keys that the contract knows"
+_UNKNOWN = NameFault(Rule.COLUMN_UNEXPECTED, "only keys that the contract knows")
 
 
 class Span(NamedTuple):
@@ -75,8 +75,16 @@ class JsonReader:
         columns = {name: plan.dataset.columns[name] for name in plan.dataset.file_columns}
         self._takers = {n: nested_taker(n, c) if c.kind in NESTED else taker(c) for n, c in columns.items()}
         self._nested = {name: column.data_type for name, column in columns.items() if column.kind in NESTED}
+        self._new: NewColumns | None = None
+        if plan.dataset.schema_.new_columns == "add":
+            self._new = NewColumns(plan.dataset, plan.limits.columns, Rule.JSON_DUPLICATE_KEY, spellings=True)
         self._rows = 0
         self.rows_broken = 0
+
+    @property
+    def new_columns(self) -> Mapping[str, str]:
+        """Columns to add to the table: the file's name to the table's."""
+        return {} if self._new is None else self._new.names
 
     @property
     def source_columns(self) -> tuple[str, ...]:
@@ -253,7 +261,7 @@ class JsonReader:
         rescue = self._plan.dataset.schema_.new_columns == "rescue"
         unknown: dict[str, list[tuple[int, JsonValue]]] = {}
         refused: set[int] = set()
-        unexpected: list[tuple[int, dict[str, JsonValue]]] = []
+        unexpected: list[tuple[int, str, JsonValue, NameFault]] = []
         for row, members in enumerate(objects):
             extra: dict[str, JsonValue] = {}
             filled: set[str] = set()
@@ -274,8 +282,9 @@ class JsonReader:
                     for key, value in extra.items():
                         unknown.setdefault(key, []).append((row, value))
                 else:
-                    self._unexpected(block, spans[row], extra)
-                    unexpected.append((row, extra))
+                    faults = self._add(extra)
+                    self._unexpected(block, spans[row], extra, faults)
+                    unexpected += ((row, key, extra[key], fault) for key, fault in faults.items())
         kept = [row for row in range(count) if row not in refused]
         self.rows_broken += len(refused)
         if not kept:
@@ -300,18 +309,16 @@ class JsonReader:
         def name_of(row: int, column: str) -> str:
             return (keys[column][kept[row]] if column in keys else None) or column
 
-        rescued = _rescued(unknown, kept) if unknown else None
+        rescued = rescued_members(unknown, kept) if unknown else None
         self._rows += len(kept)
         ends = np.array([spans[row].end for row in kept], np.int64)
         raw = RawRecords(block.content, starts, ends)
         faults = RowFaults()
         if self._rejects.active and unexpected:
             positions = {row: position for position, row in enumerate(kept)}
-            for row, extra in unexpected:
-                for key, value in extra.items():
-                    if row in positions:
-                        found = written(value)[:300]
-                        faults.note_one(Rule.COLUMN_UNEXPECTED, key, positions[row], _KNOWN_KEYS, found)
+            for row, key, value, fault in unexpected:
+                if row in positions:
+                    faults.note_one(fault.rule, key, positions[row], fault.expected, written(value)[:300])
         offsets = starts + self._offset(block, 0)
         self._judge.judge(RowBlock(len(kept), lines, cells, locate, raw, offsets, rescued, name_of, faults, locate))
 
@@ -328,16 +335,34 @@ class JsonReader:
         if self._rejects.active:
             self._broken_rows.note_one(Rule.JSON_DUPLICATE_KEY, name, span.record, expected, key)
 
-    def _unexpected(self, block: JsonBlock, span: Span, extra: dict[str, JsonValue]) -> None:
+    def _add(self, extra: Mapping[str, JsonValue]) -> dict[str, NameFault]:
+        """Take the keys of a record as columns to add; returns those that cannot be, and why."""
+        if self._new is None:
+            return dict.fromkeys(extra, _UNKNOWN)
+        faults: dict[str, NameFault] = {}
+        taken: dict[str, str] = {}
+        for key in extra:
+            name = self._new.take(key)
+            if isinstance(name, NameFault):
+                faults[key] = name
+            elif taken.setdefault(name, key) != key:
+                expected = f"one key only that means the new column {name}; {shown(taken[name])} does already"
+                faults[key] = NameFault(Rule.JSON_DUPLICATE_KEY, expected)
+        self._judge.held = self._judge.held or bool(self._new.names)
+        return faults
+
+    def _unexpected(
+        self, block: JsonBlock, span: Span, extra: Mapping[str, JsonValue], faults: Mapping[str, NameFault]
+    ) -> None:
         severity = self._collector.row_severity
         positions: dict[str | int, int] | None = None
-        for key, value in extra.items():
+        for key, fault in faults.items():
             samples: list[Sample] = []
-            if self._collector.room(Rule.COLUMN_UNEXPECTED, key, severity) > 0:
+            if self._collector.room(fault.rule, key, severity) > 0:
                 if positions is None:
                     positions = value_positions(block.content[span.start : span.end])
-                samples = [self._sample(block, span.start + positions.get(key, 0), written(value)[:300])]
-            self._collector.add(Rule.COLUMN_UNEXPECTED, key, samples, _KNOWN_KEYS, count=1, severity=severity)
+                samples = [self._sample(block, span.start + positions.get(key, 0), written(extra[key])[:300])]
+            self._collector.add(fault.rule, key, samples, fault.expected, count=1, severity=severity)
 
     # ---- the end --------------------------------------------------------------------------------------------------
 
@@ -356,16 +381,6 @@ class JsonReader:
                 self._collector.withdraw(rule, name)
             sample = Sample(None, None, ", ".join(sorted(self._seen)[:20]))
             self._collector.add(Rule.COLUMN_MISSING, name, [sample], f"a key {name} in some record")
-
-
-def _rescued(unknown: Mapping[str, Sequence[tuple[int, JsonValue]]], kept: Sequence[int]) -> Rescued:
-    """The members under keys that the contract does not know, of the rows kept."""
-    rescued = Rescued(len(kept))
-    places = {row: place for place, row in enumerate(kept)}
-    for key, members in unknown.items():
-        values = ((places[row], written(v)) for row, v in members if row in places)
-        rescued.add(key, None, NEW_COLUMN, values)
-    return rescued
 
 
 class JsonArrayReader(JsonReader):

@@ -87,7 +87,8 @@ def encode_summary(summary: ReadSummary) -> bytes:
     said["violations"] = [_violation(v) for v in summary.violations]
     said["warnings"] = [_violation(v) for v in summary.warnings]
     said["null_counts"] = dict(summary.null_counts)
-    said["rescued"] = dict(summary.rescued)
+    for counted in ("rescued", "new_columns", "wider_types"):
+        said[counted] = dict(getattr(summary, counted))
     return json.dumps(said).encode()
 
 

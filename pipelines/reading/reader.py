@@ -35,6 +35,9 @@ class _FormatReader(Protocol):
     @property
     def source_columns(self) -> tuple[str, ...]: ...
 
+    @property
+    def new_columns(self) -> Mapping[str, str]: ...
+
     def read(self) -> None: ...
 
 
@@ -140,6 +143,8 @@ def _summary(
         null_counts=dict(nulls),
         seconds=time.perf_counter() - started,
         rescued={} if judge is None else judge.rescued.by_column,
+        new_columns={} if reader is None else dict(reader.new_columns),
+        wider_types={} if judge is None else judge.wider_types,
     )
 
 

@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipelines.contracts.evolution import extended
 from pipelines.contracts.json_paths import Step, path_text
 from pipelines.contracts.model import Dataset, KeyValue
 from pipelines.contracts.nested_types import NESTED
 from pipelines.contracts.schema import RESCUED, SOURCE_LINE, reading_schema
 from pipelines.reading.collector import REJECT, REJECT_ROW, Collector
-from pipelines.reading.conversion import Converter
+from pipelines.reading.conversion import Converter, Misfits
 from pipelines.reading.csv_blocks import Positions
 from pipelines.reading.evidence import Evidence
 from pipelines.reading.expectations import FileExpectations, NativeExpectations
@@ -32,6 +33,7 @@ from pipelines.reading.row_rules import Landed, RowRules
 from pipelines.reading.rules import Breach, ColumnRules, typed_value
 from pipelines.reading.values import Misfit, describe
 from pipelines.reading.violations import Rule, Sample
+from pipelines.reading.widening import widenings, widest_columns
 
 __all__ = ["Cells", "InnerBreach", "Plan", "RowBlock", "RowJudge", "RowOut"]
 
@@ -48,15 +50,26 @@ class Plan:
         self.schema: pa.Schema = reading_schema(dataset)
         self.nullable_schema: pa.Schema = pa.schema([f.with_nullable(True) for f in self.schema])
         self.converters = {n: Converter(column) for n, column in dataset.columns.items() if column.kind not in NESTED}
-        self.expected = {name: describe(column) for name, column in dataset.columns.items()}
+        widest = {**dataset.columns, **widest_columns(dataset)}
+        self.expected = {name: describe(column) for name, column in widest.items()}
         self.rules = {name: ColumnRules(dataset, name) for name in dataset.columns}
         self.expectations = NativeExpectations(dataset)
         self.row_rules = RowRules(dataset)
         rescue = dataset.schema_.rescues_values
         # A value that is no value of its column goes to `_rescued`, where the column may hold null instead.
         self.rescuable = frozenset(n for n, rules in self.rules.items() if rescue and rules.required_rule is None)
+        self.wider = widenings(dataset)
+        self._widened: dict[tuple[tuple[str, str], ...], Plan] = {}
         # What the CSV reader has worked out about a header without a fault, for the next file that begins with the same bytes.
         self.headers: dict[bytes, tuple[tuple[str, ...], Any]] = {}
+
+    def widened(self, types: Mapping[str, str]) -> "Plan":
+        """The plan of the same dataset with some columns of wider types."""
+        key = tuple(sorted(types.items()))
+        plan = self._widened.get(key)
+        if plan is None:
+            plan = self._widened[key] = Plan(extended(self.dataset, {}, types))
+        return plan
 
 
 @dataclass(slots=True)
@@ -146,7 +159,10 @@ class RowJudge:
 
         A value of the key that does not fit its column is a KEY_VALUE breach. Bad rows go to `rejects` where it is active.
         """
-        self._plan = plan
+        self._plan = self._contract = plan
+        self.wider_types: dict[str, str] = {}
+        self.held = False
+        """Whether the table has to change before rows of this file can go out: the rest of it is only judged."""
         self._collector = collector
         self._out = out
         self._rejects = rejects if rejects is not None and rejects.active else None
@@ -185,14 +201,14 @@ class RowJudge:
         self._collector.add(Rule.KEY_VALUE, name, [Sample(None, None, found)], expected)
 
     def judge(self, block: RowBlock) -> npt.NDArray[np.bool_]:
-        """Judge one block; returns which of its rows are bad. Clean rows go out unless the file is rejected already."""
-        plan = self._plan
+        """Judge one block; returns which of its rows are bad. Clean rows go out unless the file is rejected already, or held."""
+        names = self._plan.dataset.columns
         self._faults = block.faults or RowFaults()
         bad = self._faults.mask(block.rows)
         self.rows_read += block.rows
         values: dict[str, pa.Array] = {}
         self._misfits.clear()
-        for name in plan.dataset.columns:
+        for name in names:
             scalar = self._key_scalars.get(name)
             if scalar is not None:
                 values[name] = pa.repeat(scalar, block.rows)
@@ -200,7 +216,7 @@ class RowJudge:
                 values[name] = self._column(name, block, bad)
         for breach in self._expectations.check(values):
             self._report(breach, block, _text_of(values[str(breach.column)]), bad)
-        for breach, text_of in plan.row_rules.check(values, self._misfits, self._landed):
+        for breach, text_of in self._plan.row_rules.check(values, self._misfits, self._landed):
             self._report(breach, block, text_of, bad)
         newly_bad = int(bad.sum())
         self.rows_bad += newly_bad
@@ -220,7 +236,12 @@ class RowJudge:
             self._partitions.add(values)
         if block.rescued is not None:
             self.rescued.add(block.rescued.counts)
-        if block.rows and not self._collector.rejecting and not (self._rejects and self._rejects.hopeless):
+        if (
+            block.rows
+            and not self.held
+            and not self._collector.rejecting
+            and not (self._rejects and self._rejects.hopeless)
+        ):
             self._emit(block, values)
         return bad
 
@@ -238,6 +259,8 @@ class RowJudge:
         expected = self._plan.expected[name]
         if values is None:
             converted = self._plan.converters[name].convert(cells.texts)
+            if name in self._plan.wider and self._widen(name, cells.texts, converted.misfits):
+                return self._column(name, block, bad)
             values = converted.values
             self._misfits[name].extend(row for rows in converted.misfits.by_kind.values() for row in rows)
             for misfit, rows in converted.misfits.by_kind.items():
@@ -264,6 +287,18 @@ class RowJudge:
                 breach = Breach(breach.rule, breach.column, rows, breach.expected)
             self._report(breach, block, text_of, bad)
         return values
+
+    def _widen(self, name: str, texts: pa.Array, misfits: Misfits) -> bool:
+        """Whether a wider type holds some of a column's misfits: from here on it is judged as one of that type."""
+        rows = sorted(r for misfit, rows in misfits.by_kind.items() if misfit.rule is Rule.NUMBER_RANGE for r in rows)
+        wider = self._plan.wider[name].needed(texts.take(pa.array(rows, pa.int64()))) if rows else None
+        if wider is None:
+            return False
+        self.wider_types[name] = wider
+        self.held = True
+        self._plan = self._contract.widened(self.wider_types)
+        self._expectations.compile_again(self._plan.expectations)
+        return True
 
     def _rescue(self, name: str, rule: Rule, rows: Sequence[int], cells: Cells, block: RowBlock) -> None:
         """Keep cells in `_rescued` that are no value of their column, which holds null in their place."""

@@ -50,6 +50,8 @@ class ReadSummary:
     counts all breaches, and `violations_of_rows` those among them that reject their row and not the file. `warnings` are breaches of expectations with severity `warn`: they never reject.
     `null_counts` is per table column, over all rows read. `likely_causes` are sentences about what lies behind the violations,
     each with its evidence, the likeliest first. `rescued` counts the values that went to `_rescued`, by the column's name in the file.
+    `new_columns` (the file's name to the table's) and `wider_types` (by column) are what the table lacks to hold the file, where the contract lets it
+    grow: the file was judged, but not all of its rows were given to the sink.
     """
 
     rows_read: int
@@ -67,6 +69,13 @@ class ReadSummary:
     likely_causes: tuple[str, ...] = field(default=())
     rescued: Mapping[str, int] = field(default_factory=dict[str, int])
     violations_of_rows: int = 0
+    new_columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    wider_types: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def changes_table(self) -> bool:
+        """Whether the table has to change before the file can be loaded: it is read again then."""
+        return bool(self.new_columns or self.wider_types)
 
 
 class RowSink(Protocol):

@@ -48,7 +48,7 @@ from pipelines.publication.quarantine import make_report, quarantine
 from pipelines.publication.rejected import FileSink
 from pipelines.publication.staged import StagedFile
 from pipelines.publication.staging import Staging
-from pipelines.reading.summary import Accepted, Empty, FileReader, ReadRequest, ReadSummary, Rejected, Verdict, judge
+from pipelines.reading.summary import Accepted, Empty, FileReader, ReadRequest, Rejected, judge
 from pipelines.reports import BatchNotRun, BatchReport, FileEnding, FileReport, Stage
 
 __all__ = ["Inspect", "ingest_batch"]
@@ -158,7 +158,7 @@ class _Work:
         stage = FileSink(staging, None, source_of(version), entry.landing_day)
         try:
             summary = self.reader.read(request, fetched.open, stage)
-            verdict = self._judge(stage, summary)
+            verdict = judge(self.dataset, summary)
         except ObjectGoneError:
             stage.discard()
             return _Read(entry, replace(report, outcome=FileEnding.GONE))
@@ -191,13 +191,6 @@ class _Work:
                 return _Read(entry, replace(report, outcome=FileEnding.EMPTY))
             case _ as never:
                 assert_never(never)
-
-    def _judge(self, stage: FileSink, summary: ReadSummary) -> Verdict:
-        verdict = judge(self.dataset, summary)
-        breach = stage.breach()
-        if breach is not None and isinstance(verdict, Accepted):
-            return Rejected((breach,), breach.count)
-        return verdict
 
     def _reject(self, entry: LedgerEntry, report: FileReport, verdict: Rejected, rows_bad: int = 0) -> _Read:
         """Copy the rejected object and write its report, before the ledger says it is there."""

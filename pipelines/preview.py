@@ -8,12 +8,10 @@ import pyarrow as pa
 
 from pipelines.contracts.evolution import extended
 from pipelines.contracts.model import Dataset
-from pipelines.contracts.schema import SOURCE_LINE, reading_schema
+from pipelines.contracts.schema import reading_schema
 from pipelines.intake.routing import BadKey, Outside, Routed, Unrouted, bad_key_violation, event_day, route
 from pipelines.publication.partitioning import Partitioner, PartitionKey, partition_path
-from pipelines.publication.staging import DEFAULT_MAX_PARTITIONS, too_many_partitions
 from pipelines.reading.summary import Accepted, ChunkSource, Empty, FileReader, ReadRequest, Rejected, judge
-from pipelines.reading.violations import Violation
 from pipelines.reports import FileEnding, FileReport
 
 __all__ = ["preview"]
@@ -24,34 +22,21 @@ class _Tally:
 
     def __init__(self, dataset: Dataset) -> None:
         self._partitioner = Partitioner(dataset.partition_by, reading_schema(dataset))
-        self._limit = dataset.limits.partitions or DEFAULT_MAX_PARTITIONS
         self.restart()
 
     def write(self, batch: pa.RecordBatch) -> None:
-        if not self._partitioner.fields:
-            return
-        for key, rows in self._partitioner.split(batch):
-            self._keys.add(key)
-            if self._over is None and len(self._keys) > self._limit:
-                self._over = rows.column(rows.schema.get_field_index(SOURCE_LINE))[0].as_py(), key
+        if self._partitioner.fields:
+            self._keys.update(self._partitioner.keys(batch))
 
     def reject(self, batch: pa.RecordBatch) -> None:
         """Rejected rows go to one partition, that of the landing day."""
 
     def restart(self) -> None:
         self._keys: set[PartitionKey] = set()
-        self._over: tuple[int, PartitionKey] | None = None
 
     @property
     def paths(self) -> tuple[str, ...]:
         return tuple(sorted(partition_path(self._partitioner.fields, key) for key in self._keys))
-
-    def breach(self) -> Violation | None:
-        """What staging would say of a file that touches too many partitions."""
-        if self._over is None:
-            return None
-        line, key = self._over
-        return too_many_partitions(self._partitioner.fields, line, key, len(self._keys), self._limit)
 
 
 def preview(
@@ -92,10 +77,7 @@ def preview(
         seconds=summary.seconds,
     )
     verdict = judge(dataset, summary)
-    breach = tally.breach()
     match verdict:
-        case Accepted() if breach is not None:
-            return _rejected(report, Rejected((breach,), breach.count))
         case Accepted():
             return replace(report, rows_loaded=verdict.rows)
         case Rejected():

@@ -337,8 +337,14 @@ class LimitOverrides(ContractModel):
     record_bytes: _Limit | None = Field(default=None, description="One CSV record or JSON object. Default 8 MiB.")
     cell_bytes: _Limit | None = Field(default=None, description="One cell. Default 1 MiB.")
     columns: _Limit | None = Field(default=None, description="Columns of a file. Default 2,000.")
+    header_bytes: _Limit | None = Field(default=None, description="The header of a CSV file. Default 256 KiB.")
+    keys: _Limit | None = Field(default=None, description="Keys of one JSON record, at all depths. Default 10,000.")
     depth: _Limit | None = Field(default=None, description="Nesting of JSON. Default 32.")
     partitions: _Limit | None = Field(default=None, description="Table partitions one file may touch. Default 200.")
+    batch_partitions: _Limit | None = Field(
+        default=None,
+        description="Table partitions one commit may touch: further files wait for the next. Default 1,000.",
+    )
     reader_memory_bytes: _Limit | None = Field(
         default=None, description="Resident memory of the reader. Default 768 MiB."
     )

@@ -75,7 +75,7 @@ limits: {partitions: 400}
 
 _CONTAINERS = (
     "Files may be compressed with gzip, bzip2, xz or zstd, or be the only file of a zip archive: told by their first bytes, "
-    "never by their name."
+    "never by their name. What no file may exceed: [limits](../limits.md)."
 )
 _SECTIONS: tuple[tuple[str, str, type[BaseModel], str], ...] = (
     ("landing", "landing", Landing, "Where files land and what their keys say."),

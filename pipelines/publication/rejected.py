@@ -7,7 +7,6 @@ import pyarrow as pa
 from pipelines.contracts.rejected import LANDING_DAY
 from pipelines.ports import SourceVersion
 from pipelines.publication.staging import FileStage, Staging
-from pipelines.reading.violations import Violation
 
 __all__ = ["FileSink"]
 
@@ -50,10 +49,6 @@ class FileSink:
         """Forget everything: the reader died and begins again."""
         for stage in self._stages():
             stage.restart()
-
-    def breach(self) -> Violation | None:
-        """The violation of the limit on partitions, if the file broke it; such a file can only be discarded."""
-        return self._good.breach()
 
     def accept(self) -> None:
         """The verdict is good: the rows belong to the batch."""

@@ -16,31 +16,25 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from pipelines.contracts.model import Dataset, PartitionField
-from pipelines.contracts.schema import SOURCE_LINE, reading_schema
+from pipelines.contracts.model import Dataset
+from pipelines.contracts.schema import reading_schema
 from pipelines.ports import SourceVersion
 from pipelines.publication.buffers import EncoderPool, PartitionBuffers, Piece, StagedLayout
 from pipelines.publication.parquet_writer import file_schema
-from pipelines.publication.partitioning import Partitioner, PartitionKey, partition_path, partition_text
+from pipelines.publication.partitioning import Partitioner, PartitionKey, partition_path
 from pipelines.publication.staged import StagedFile
-from pipelines.reading.violations import Rule, Violation
 
 __all__ = [
     "DEFAULT_BUDGET_BYTES",
     "DEFAULT_FILE_BYTES",
-    "DEFAULT_MAX_PARTITIONS",
     "FileStage",
     "Staging",
-    "too_many_partitions",
 ]
 
 DEFAULT_BUDGET_BYTES = 64 << 20
 DEFAULT_FILE_BYTES = 256 << 20
-DEFAULT_MAX_PARTITIONS = 200
 _SPILL_BYTES = 32 << 20
 _GATHER_BYTES = 8 << 20
-# Distinct partitions are counted up to here after a file broke the limit: enough to say how far off it is.
-_COUNTED_PARTITIONS = 100_000
 
 
 class Staging:
@@ -48,8 +42,7 @@ class Staging:
 
     `ingested_at` is aware UTC. `schema` is the table's data file schema with the catalog's field ids
     (`Tables.file_schema`); by default that of a new table. `budget_bytes` bounds the Arrow memory of all rows on their
-    way, whatever the size of the files and the number of partitions. `max_partitions` is the limit for one file;
-    by default the dataset's, else 200. Files stay on disk until `close`.
+    way, whatever the size of the files and the number of partitions. Files stay on disk until `close`.
     """
 
     def __init__(
@@ -63,13 +56,11 @@ class Staging:
         *,
         schema: pa.Schema | None = None,
         file_bytes: int = DEFAULT_FILE_BYTES,
-        max_partitions: int | None = None,
         encoders: int = 2,
     ) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,120}", batch_id):
             raise ValueError(f"{batch_id!r} cannot be a batch id: it becomes part of file names")
         self.batch_id = batch_id
-        self.max_partitions = max_partitions or dataset.limits.partitions or DEFAULT_MAX_PARTITIONS
         self.reading_schema = reading_schema(dataset)
         self.partitioner = Partitioner(dataset.partition_by, self.reading_schema)
         self.layout = StagedLayout(
@@ -183,7 +174,6 @@ class FileStage:
         self._held = 0
         self._own: PartitionBuffers | None = None
         self._partitions: set[PartitionKey] = set()
-        self._over: tuple[int, PartitionKey] | None = None
 
     @property
     def partitions(self) -> int:
@@ -207,9 +197,7 @@ class FileStage:
         if not batch.schema.equals(staging.reading_schema):
             raise ValueError(f"rows with another schema than the contract's:\n{batch.schema}")
         self.rows += batch.num_rows
-        self._count_partitions(batch)
-        if self._over is not None:
-            return
+        self._partitions.update(staging.partitioner.keys(batch))
         if self._own is None:
             self._hold(batch)
         else:
@@ -222,18 +210,8 @@ class FileStage:
         self._drop_rows()
         self._reset()
 
-    def breach(self) -> Violation | None:
-        """The violation of the limit on partitions, if the file broke it; such a file can only be discarded."""
-        if self._over is None:
-            return None
-        line, key = self._over
-        staging = self._staging
-        return too_many_partitions(staging.partitioner.fields, line, key, len(self._partitions), staging.max_partitions)
-
     def accept(self) -> None:
-        """The verdict is good: the rows belong to the batch. Raises ValueError after a breach of the limit."""
-        if self._over is not None:
-            raise ValueError("a file with too many partitions cannot be accepted")
+        """The verdict is good: the rows belong to the batch."""
         self._end()
         if self._own is not None:
             self._staging.keep(self._own.finish())
@@ -251,17 +229,6 @@ class FileStage:
         if self not in self._staging.pending:
             raise ValueError("this file's verdict was given already")
         self._staging.pending.remove(self)
-
-    def _count_partitions(self, batch: pa.RecordBatch) -> None:
-        """Note the partitions of the batch; beyond the limit nothing of the file is kept, but they are counted on."""
-        if len(self._partitions) >= _COUNTED_PARTITIONS:
-            return
-        for key in self._staging.partitioner.keys(batch):
-            self._partitions.add(key)
-            if self._over is None and len(self._partitions) > self._staging.max_partitions:
-                rows = next(rows for other, rows in self._staging.partitioner.split(batch) if other == key)
-                self._over = (rows.column(rows.schema.get_field_index(SOURCE_LINE))[0].as_py(), key)
-                self._drop_rows()
 
     def _hold(self, batch: pa.RecordBatch) -> None:
         alone = _alone(batch)
@@ -302,21 +269,3 @@ def _alone(rows: pa.RecordBatch) -> pa.RecordBatch:
     if rows.get_total_buffer_size() <= 2 * rows.nbytes + 4096:
         return rows
     return rows.take(pa.array(np.arange(rows.num_rows)))
-
-
-def too_many_partitions(
-    fields: Sequence[PartitionField], line: int, key: PartitionKey, partitions: int, limit: int
-) -> Violation:
-    """The violation of a file that touches more partitions than its limit; `line` and `key` are where it went over."""
-    found = "/".join(f"{f.name}={partition_text(f, v)}" for f, v in zip(fields, key, strict=True))[:200]
-    at_least = "at least " if partitions >= _COUNTED_PARTITIONS else ""
-    return Violation(
-        rule=Rule.PARTITION_COUNT,
-        column=None,
-        line=line,
-        byte_offset=None,
-        found=found,
-        expected=f"at most {limit} partitions",
-        count=partitions - limit,
-        message=f"the file touches {at_least}{partitions} partitions, the limit is {limit}",
-    )

@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 
 from pipelines.contracts.model import Column, ColumnType
 from pipelines.contracts.schema import arrow_type
+from pipelines.reading.limits import Limits
 from pipelines.reading.values import Misfit, Value, ValueReader, local_in_utc, value_reader
 
 __all__ = ["Converted", "Converter", "Misfits", "trusted_years"]
@@ -68,10 +69,11 @@ class Converted:
 class Converter:
     """Converts one column's texts. Build once a dataset; holds no state of a file."""
 
-    def __init__(self, column: Column) -> None:
-        """Prepare for a column. Raises ConfigurationError when its zone or format cannot be used."""
+    def __init__(self, column: Column, limits: Limits | None = None) -> None:
+        """Prepare for a column; `limits` bound the JSON documents in it. Raises ConfigurationError when its zone or format cannot be used."""
         self.type: pa.DataType = arrow_type(column)
-        self._read: ValueReader = value_reader(column)
+        bound = limits or Limits()
+        self._read: ValueReader = value_reader(column, bound.depth, bound.keys)
         self._prove = _proof(column)
         self._is_text = column.kind is ColumnType.STRING
 

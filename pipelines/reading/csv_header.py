@@ -7,7 +7,7 @@ from pipelines.reading.collector import Collector, StopReading
 from pipelines.reading.csv_blocks import CsvBlock
 from pipelines.reading.csv_cells import CellParser, split_record
 from pipelines.reading.csv_faults import CsvFaults
-from pipelines.reading.delimiters import better, rows_that_fit
+from pipelines.reading.delimiters import better, field_counts, rows_that_fit
 from pipelines.reading.evidence import Evidence
 from pipelines.reading.header_causes import renames, values_in_order
 from pipelines.reading.headers import Matching, likely_delimiter, likely_name, match_columns
@@ -38,6 +38,23 @@ class CsvHeader:
         self._delimiter = delimiter
         self._evidence = evidence
         self.names: tuple[str, ...] = ()
+
+    def check_size(self, block: CsvBlock) -> None:
+        """Refuse a header that is too long to be one, by what makes it so. Raises StopReading behind that."""
+        limits, size = self._plan.limits, int(block.ends[0])
+        if size <= limits.header_bytes:
+            return
+        columns = int(field_counts(block, self._delimiter)[0])
+        if columns > limits.columns:
+            self._too_many(block, f"{columns:,} columns")
+        where = (
+            f"In it, a quote opened on line {block.line_of(block.open_quote)} is still open."
+            if block.unclosed
+            else None
+        )
+        found = f"{'more than ' if block.oversized else ''}{size:,} bytes"
+        self._faults.one(block, 0, Rule.HEADER_SIZE, found, f"at most {limits.header_bytes:,} bytes", where)
+        raise StopReading
 
     def read(self, block: CsvBlock) -> CellParser | None:
         """Match the first record of a file's first block; None when the file has no content.

@@ -92,6 +92,7 @@ class CsvReader:
         is_hopeless = self._faults.in_bytes(block, bad)
         first = 0
         if self._parser is None:
+            self._header.check_size(block)
             if is_broken(block):
                 self._faults.in_structure(block, bad, None)
                 raise StopReading

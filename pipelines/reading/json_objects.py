@@ -51,14 +51,19 @@ def _pairs(pairs: Sequence[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
 _LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}:,]', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\n\r]*")
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
-def parse_record(raw: bytes, depth: int) -> "JsonValue | JsonFault":
-    """Read one record of valid UTF-8. Never raises for what it holds."""
+def parse_record(raw: bytes, depth: int, keys: int | None = None) -> "JsonValue | JsonFault":
+    """Read one record of valid UTF-8, of at most `keys` keys at all depths. Never raises for what it holds."""
     if raw.count(b"{") + raw.count(b"[") > depth:
         deep = _too_deep(raw, depth)
         if deep is not None:
             return JsonFault(Rule.DEPTH, deep, f"nesting deeper than {depth}", f"at most {depth} levels")
+    if keys is not None and raw.count(b":") > keys:
+        found = _STRING.sub(b"", raw).count(b":")
+        if found > keys:
+            return JsonFault(Rule.KEY_COUNT, 0, f"{found:,} keys", f"at most {keys:,} keys in a record")
     try:
         value = _DECODE(raw.decode("utf-8"))
     except _DuplicateError:

@@ -135,7 +135,7 @@ class JsonReader:
             if record in not_utf8:
                 self.rows_broken += 1
                 continue
-            value = parse_record(raw, limits.depth)
+            value = parse_record(raw, limits.depth, limits.keys)
             if isinstance(value, JsonFault):
                 if self._syntax_fault(block, record, value):
                     is_over = True

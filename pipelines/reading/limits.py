@@ -20,8 +20,11 @@ class Limits:
     record_bytes: int = 8 << 20
     cell_bytes: int = 1 << 20
     columns: int = 2_000
+    header_bytes: int = 256 << 10
+    keys: int = 10_000
     depth: int = 32
     partitions: int = 200
+    batch_partitions: int = 1_000
     reader_memory_bytes: int = 768 << 20
     reader_seconds: int = 3_600
 

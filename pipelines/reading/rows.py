@@ -49,7 +49,8 @@ class Plan:
         self.limits: Limits = limits_of(dataset)
         self.schema: pa.Schema = reading_schema(dataset)
         self.nullable_schema: pa.Schema = pa.schema([f.with_nullable(True) for f in self.schema])
-        self.converters = {n: Converter(column) for n, column in dataset.columns.items() if column.kind not in NESTED}
+        flat = {n: column for n, column in dataset.columns.items() if column.kind not in NESTED}
+        self.converters = {name: Converter(column, self.limits) for name, column in flat.items()}
         widest = {**dataset.columns, **widest_columns(dataset)}
         self.expected = {name: describe(column) for name, column in widest.items()}
         self.rules = {name: ColumnRules(dataset, name) for name in dataset.columns}
@@ -175,7 +176,9 @@ class RowJudge:
         self.evidence = Evidence()
         self._key_scalars = self._key(key_values)
         self._keys = FileKeys(plan.dataset)
-        self._partitions = PartitionCount(plan.dataset, plan.limits.partitions) if plan.dataset.partition_by else None
+        self._partitions = (
+            PartitionCount(plan.dataset, plan.schema, plan.limits.partitions) if plan.dataset.partition_by else None
+        )
         self._expectations = FileExpectations(plan.expectations)
         self._landed = Landed.of(landed_at)
         self._misfits = defaultdict[str, list[int]](list)  # the rows of the block at hand whose cell is no value
@@ -232,8 +235,10 @@ class RowJudge:
         elif newly_bad and self._keys and len(self.bad_lines) < _MAX_BAD_LINES:
             self.bad_lines.update(block.lines[np.flatnonzero(bad)].tolist())
         self._keys.add(values, lines, offsets)
-        if self._partitions is not None:
-            self._partitions.add(values)
+        if self._partitions is not None and (excess := self._partitions.add(values)):
+            row = excess.row if len(lines) == len(bad) else int(np.flatnonzero(~bad)[excess.row])
+            sample = Sample(*block.locate(row, None), excess.path, block.raw(row))
+            self._collector.add(Rule.PARTITION_COUNT, None, [sample], self._partitions.expected, count=excess.count)
         if block.rescued is not None:
             self.rescued.add(block.rescued.counts)
         if (
@@ -383,8 +388,6 @@ class RowJudge:
         if count is not None and rows and not count.allows(rows):
             found = f"{rows:,} row{'' if rows == 1 else 's'}"
             self._collector.add(Rule.ROW_COUNT, None, [Sample(None, None, found)], count.words)
-        if self._partitions is not None and (excess := self._partitions.excess()):
-            self._collector.add(Rule.PARTITION_COUNT, None, [Sample(None, None, excess)], self._partitions.expected)
         self._expectations.finish(self._collector)
         self.rows_bad += self._keys.finish(self._collector, self.bad_lines)
 

@@ -56,8 +56,8 @@ class Misfit:
 _NOT_OF_TYPE = Misfit(Rule.TYPE)
 
 
-def value_reader(column: Column) -> ValueReader:
-    """The function that reads one text as a value of the column's type.
+def value_reader(column: Column, depth: int = _MAX_DEPTH, keys: int | None = None) -> ValueReader:
+    """The function that reads one text as a value of the column's type; `depth` and `keys` bound a JSON document.
 
     Raises ConfigurationError when the column's zone or format cannot be used.
     """
@@ -65,7 +65,7 @@ def value_reader(column: Column) -> ValueReader:
         case ColumnType.STRING:
             return _identity
         case ColumnType.JSON:
-            return _json
+            return lambda text: _json(text, depth, keys)
         case ColumnType.BOOLEAN:
             true, false = frozenset(column.true_values), frozenset(column.false_values)
             return lambda text: True if text in true else False if text in false else _NOT_OF_TYPE
@@ -129,10 +129,14 @@ def _identity(text: str) -> Value | Misfit:
     return text
 
 
-def _json(text: str) -> Value | Misfit:
+def _json(text: str, depth: int, keys: int | None) -> Value | Misfit:
     """Valid by the same parser as a JSON file's records: strict about keys, lenient about the size of numbers."""
-    value = parse_record(text.encode("utf-8"), _MAX_DEPTH)
-    return Misfit(Rule.TYPE, f"As JSON it is wrong: {_reason(value)}.") if isinstance(value, JsonFault) else text
+    value = parse_record(text.encode("utf-8"), depth, keys)
+    if not isinstance(value, JsonFault):
+        return text
+    if value.rule in (Rule.DEPTH, Rule.KEY_COUNT):
+        return Misfit(value.rule, f"The limit is {value.expected}.")
+    return Misfit(Rule.TYPE, f"As JSON it is wrong: {_reason(value)}.")
 
 
 def _reason(fault: JsonFault) -> str:

@@ -63,7 +63,11 @@ class Rule(StrEnum):
     )
     CELL_SIZE = "cell_size", "one cell is larger than the limit", "shorten the cell, or raise limits.cell_bytes"
     COLUMN_COUNT = "column_count", "more columns than the limit", "send fewer columns, or raise limits.columns"
-    KEY_COUNT = "key_count", "more JSON keys than the limit", "send fewer keys, or raise limits.keys"
+    KEY_COUNT = (
+        "key_count",
+        "a JSON record with more keys, at all depths, than the limit",
+        "send fewer keys in a record, or raise limits.keys",
+    )
     DEPTH = "depth", "JSON nested deeper than the limit", "flatten the document, or raise limits.depth"
     READER_MEMORY = (
         "reader_memory",

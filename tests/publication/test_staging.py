@@ -20,7 +20,6 @@ from pipelines.contracts.schema import reading_schema, table_schema
 from pipelines.publication.parquet_writer import field_ids, file_schema
 from pipelines.publication.staged import StagedFile
 from pipelines.publication.staging import Staging
-from pipelines.reading.violations import Rule
 from tests.publication.samples import INGESTED_AT, batch, dataset, row, source, stage
 
 DAYS = [date(2024, 1, 1) + timedelta(days=n) for n in range(30)]
@@ -280,30 +279,6 @@ def test_many_partitions_do_not_hold_many_files_open(
     staged = staging.finish()
     assert len(staged) > 20
     assert ids(staged) == list(range(50_000))
-
-
-def test_too_many_partitions_are_a_violation_that_says_where(tmp_path: Path) -> None:
-    of = dataset()
-    staging = staging_of(of, tmp_path, max_partitions=3)
-    one = staging.open_file(source("a"))
-    one.write(batch(of, [row(n, DAYS[n]) for n in range(3)]))
-    assert one.breach() is None
-    one.write(batch(of, [row(n, DAYS[n]) for n in range(2, 6)]))
-    one.write(batch(of, [row(n, DAYS[n]) for n in range(5, 9)]))
-    breach = one.breach()
-    assert breach is not None
-    assert (breach.rule, breach.line, breach.found, breach.count) == (Rule.PARTITION_COUNT, 5, "day=2024-01-04", 6)
-    assert breach.message == "the file touches 9 partitions, the limit is 3"
-    assert staging.pool.total_bytes == 0
-    with pytest.raises(ValueError, match="too many partitions"):
-        one.accept()
-    one.discard()
-    assert staging.finish() == ()
-
-
-def test_the_limit_is_the_datasets_else_two_hundred(tmp_path: Path) -> None:
-    assert staging_of(dataset(), tmp_path).max_partitions == 200
-    assert staging_of(dataset(limits={"partitions": 7}), tmp_path).max_partitions == 7
 
 
 def test_a_verdict_comes_once_and_before_the_end(tmp_path: Path) -> None:

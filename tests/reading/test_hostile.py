@@ -35,7 +35,7 @@ CASES = {
     "a bomb": (CSV, lambda: [BOMB], {"compression_ratio", "record_size"}),
     "one cell of a gigabyte": (CSV, repeated(b"id,name\n1,", b"a" * MIB, 1024), {"record_size"}),
     "one quoted cell of a gigabyte": (CSV, repeated(b'id,name\n1,"', b"a\n" * (MIB // 2), 1024), {"record_size"}),
-    "a header of a gigabyte": (CSV, repeated(b"", b"a" * MIB, 1024), {"record_size"}),
+    "a header of a gigabyte": (CSV, repeated(b"", b"a" * MIB, 1024), {"header_size"}),
     "a million columns": (CSV, lambda: [b",".join(b"c%d" % n for n in range(1_000_000)) + b"\n"], {"column_count"}),
     "a million fields in a row": (CSV, lambda: [b"id,name\n" + b"," * 1_000_000 + b"\n"], {"long_row"}),
     "nothing but quotes": (CSV, repeated(b"id,name\n1,", b'"' * MIB, 64), {"record_size"}),
@@ -57,7 +57,7 @@ CASES = {
     "a million keys": (
         LINES,
         lambda: [b"{" + b",".join(b'"k%d":1' % n for n in range(500_000)) + b"}\n"],
-        {"column_count"},
+        {"key_count"},
     ),
     "millions of the smallest objects": (SPARSE, repeated(b"[{}", b",{}" * (MIB // 3), 8), {"json_syntax"}),
     "only null": (LINES, lambda: [b"null"], {"json_shape"}),

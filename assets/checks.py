@@ -19,6 +19,7 @@ from assets.expectations import ExpectationResult, shown_arguments
 from assets.keys import counted, table_key
 from pipelines.contracts.expectations import identified, is_native
 from pipelines.contracts.model import Dataset, Severity
+from pipelines.printable import printable
 from pipelines.reading.row_rules import identified_rules
 from pipelines.reports import BatchReport, FileEnding
 
@@ -90,10 +91,10 @@ def _files_accepted(reports: Sequence[BatchReport]) -> dg.AssetCheckResult:
     records = [
         dg.TableRecord(
             {
-                "file": f.key,
+                "file": printable(f.key),
                 "rule": f.violations[0].rule.value if f.violations else "",
                 "line": str(f.violations[0].line or "") if f.violations else "",
-                "column": (f.violations[0].column or "") if f.violations else "",
+                "column": printable(f.violations[0].column or "") if f.violations else "",
                 "faults": f.violations_total,
                 "quarantine id": f.quarantine_id or "",
             }

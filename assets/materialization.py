@@ -20,6 +20,7 @@ from pipelines.errors import LakegateError
 from pipelines.gate import Gate
 from pipelines.ingest import ingest_batch
 from pipelines.intake.backfill import take_days
+from pipelines.printable import printable
 from pipelines.publication.staged import StagedFile
 from pipelines.reports import BatchNotRun, BatchReport, FileEnding, FileReport
 
@@ -50,8 +51,8 @@ def materialize(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.Mater
             try:
                 outcome = ingest_batch(gate, reader, dataset, batch_id, owner=context.run.run_id, inspect=inspect)
             except LakegateError as error:
-                context.log.error(f"{dataset.name} {day}: {error}")
-                faults[day] = f"{day}: {type(error).__name__}: {error}"
+                context.log.error(f"{dataset.name} {day}: {printable(str(error))}")
+                faults[day] = f"{day}: {type(error).__name__}: {printable(str(error))}"
                 continue
             if isinstance(outcome, BatchNotRun):
                 context.log.info(f"{dataset.name} {day}: {outcome.reason}")
@@ -167,7 +168,10 @@ def _day_metadata(reports: Sequence[BatchReport], rows_in_table: int) -> dict[st
         rescued.update(report.rescued)
     if rescued:
         metadata["values rescued"] = dg.MetadataValue.int(rescued.total())
-        columns = [dg.TableRecord({"column in the file": n, "values": c}) for n, c in rescued.most_common(_FILES_SHOWN)]
+        columns = [
+            dg.TableRecord({"column in the file": printable(n), "values": c})
+            for n, c in rescued.most_common(_FILES_SHOWN)
+        ]
         metadata["values rescued by column"] = dg.MetadataValue.table(columns)
     snapshots = [str(r.committed.snapshot_id) for r in reports if r.committed]
     if snapshots:
@@ -180,7 +184,7 @@ def _day_metadata(reports: Sequence[BatchReport], rows_in_table: int) -> dict[st
 def _file_record(file: FileReport) -> dg.TableRecord:
     return dg.TableRecord(
         {
-            "file": file.key,
+            "file": printable(file.key),
             "outcome": file.outcome.value,
             "rows read": file.rows_read,
             "rows loaded": file.rows_loaded,
@@ -195,11 +199,11 @@ def _quarantine_metadata(gate: Gate, files: Sequence[FileReport]) -> dict[str, d
     records = [
         dg.TableRecord(
             {
-                "file": file.key,
+                "file": printable(file.key),
                 "id": file.quarantine_id or "",
                 "rule": violation.rule.value,
                 "line": str(violation.line or ""),
-                "column": violation.column or "",
+                "column": printable(violation.column or ""),
                 "count": violation.count,
                 "what to do": violation.rule.remedy,
             }

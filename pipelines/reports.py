@@ -7,6 +7,7 @@ from datetime import date
 from enum import StrEnum
 
 from pipelines.ports import Committed
+from pipelines.printable import printable
 from pipelines.reading.violations import Violation
 
 __all__ = ["BatchNotRun", "BatchReport", "FileEnding", "FileReport", "Stage"]
@@ -78,7 +79,7 @@ class FileReport:
             case FileEnding.GONE:
                 return f"{self.key!r}: the object version was removed before it could be read"
             case FileEnding.RETRY:
-                return f"{self.key!r}: will be tried again: {self.error}"
+                return f"{self.key!r}: will be tried again: {printable(self.error or 'unknown')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The commands of the one who keeps it running: setup, drop, wait, status, query, trace, quarantine."""
+"""The commands of the one who keeps it running: setup, drop, wait, status, trace, quarantine."""
 
 import time
 from collections.abc import Mapping
@@ -33,7 +33,6 @@ def add_to(app: typer.Typer) -> None:
         ("drop", drop),
         ("wait", wait),
         ("status", status),
-        ("query", query),
         ("trace", trace),
     ):
         app.command(name)(command)
@@ -177,46 +176,6 @@ def print_sheet(rest: Rest, *, by_day: bool = False) -> None:
     console.print(rest.sentence())
     for problem in rest.sheet.problems:
         console.print(f"[red]does not add up:[/red] {safe(problem)}")
-
-
-def query(
-    sql: Annotated[str, typer.Argument(help="One SELECT, in Athena's dialect.")], as_json: JsonOption = False
-) -> None:
-    """Ask Athena, in the workgroup and database of the deployment."""
-    from resources.assembly import query_engine
-
-    deployment, _ = connect()
-    result = query_engine(deployment).query(sql)
-    if as_json:
-        print_json(
-            {
-                "version": 1,
-                "columns": [{"name": f.name, "type": str(f.type)} for f in result.table.schema],
-                "rows": result.table.to_pylist(),
-                "scanned_bytes": result.scanned_bytes,
-                "milliseconds": result.milliseconds,
-            }
-        )
-        return
-    print_rows(result.table)
-    console.print(
-        f"[dim]{result.table.num_rows:,} rows, {result.scanned_bytes:,} bytes scanned, {result.milliseconds:,} ms[/dim]"
-    )
-
-
-def print_rows(rows: Any, limit: int = 100) -> None:
-    """An Arrow table as text; numbers to the right."""
-    import pyarrow as pa
-
-    numeric = [
-        pa.types.is_integer(f.type) or pa.types.is_floating(f.type) or pa.types.is_decimal(f.type) for f in rows.schema
-    ]
-    shown = table(*(("#" if n else "") + safe(f.name) for f, n in zip(rows.schema, numeric, strict=True)))
-    for row in rows.slice(0, limit).to_pylist():
-        shown.add_row(*("" if value is None else safe(value) for value in row.values()))
-    console.print(shown)
-    if rows.num_rows > limit:
-        console.print(f"… and {rows.num_rows - limit:,} rows more")
 
 
 def trace(

@@ -18,6 +18,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipelines.printable import printable
+
 __all__ = ["Exit", "JsonOption", "console", "counted", "errors", "print_json", "safe", "table"]
 
 
@@ -59,17 +61,23 @@ class Exit(IntEnum):
 def print_json(document: Any) -> None:
     """Write one JSON document to standard output, ending in a newline.
 
-    Readable where the output can carry it, escaped where it cannot; a lone surrogate (a byte of a file's name that is
+    Readable where the output can carry it, escaped where it cannot be printed; a lone surrogate (a byte of a file's name that is
     no UTF-8) is always escaped. NaN and the infinities, which JSON does not have, become strings.
     """
     document = _plain(document)
     text = json.dumps(document, indent=2, ensure_ascii=False, default=str, allow_nan=False)
+    # JSON lets some controls, what turns the direction of text and what has no width stand as they are: a terminal obeys them.
+    text = "\n".join(map(_visible, text.split("\n")))
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
         text = json.dumps(document, indent=2, default=str, allow_nan=False)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def _visible(line: str) -> str:
+    return line if line.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
 
 
 def _plain(value: Any) -> Any:
@@ -89,10 +97,7 @@ def counted(number: int, noun: str) -> str:
 
 def safe(text: object) -> str:
     """Text from a key or a file, fit for a terminal: control characters made visible, markup defused."""
-    shown = "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in str(text)
-    )
-    return escape(shown)
+    return escape(printable(str(text)))
 
 
 def table(*columns: str, title: str | None = None) -> Table:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from lakegate.cli.operate import print_rows, print_sheet
+from lakegate.cli.operate import print_sheet
 from lakegate.cli.output import Exit, safe
+from lakegate.cli.query import print_rows
 from lakegate.demo.checks import Check, check_against_source, failing_checks
 from lakegate.demo.feeds import DAYS, LandingFile, build_feed
 from lakegate.local.laptop import Laptop

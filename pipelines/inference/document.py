@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pipelines.inference.choice import Choice, counted
 from pipelines.inference.columns import ColumnFacts
 from pipelines.inference.landing import Landing
+from pipelines.printable import printable
 from pipelines.reading.collector import shown
 
 __all__ = ["Draft", "scalar"]
@@ -85,7 +86,7 @@ def _flow(said: Mapping[str, str]) -> str:
 def _comment(text: str) -> str:
     """Text fit for a comment: one line of what can be printed, whatever a file held."""
     short = text if len(text) <= _LONGEST_COMMENT else text[: _LONGEST_COMMENT - 1] + "…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in short)
+    return printable(short)
 
 
 def scalar(text: str) -> str:

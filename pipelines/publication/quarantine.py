@@ -15,6 +15,7 @@ from pipelines.contracts.model import Dataset
 from pipelines.contracts.schema import fingerprint
 from pipelines.intake.objects import ObjectVersion
 from pipelines.ports import ObjectStore
+from pipelines.printable import printable
 from pipelines.reading.violations import Rule, Sample, Violation
 
 __all__ = [
@@ -274,12 +275,8 @@ def _likely_cause(violations: Sequence[Violation]) -> str:
 
 def _plain(text: str) -> str:
     """One line, without anything a terminal would obey."""
-    shown = "".join(c if c.isprintable() else _escape(c) for c in text)
+    shown = printable(text)
     return shown if len(shown) <= _MAX_SHOWN else f"{shown[: _MAX_SHOWN - 1]}…"
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape", "backslashreplace").decode()
 
 
 def _markdown(text: str) -> str:

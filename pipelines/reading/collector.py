@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pipelines.printable import printable
 from pipelines.reading.violations import MAX_SAMPLES, MAX_VIOLATIONS, Rule, Sample, Violation
 
 __all__ = ["MAX_FOUND", "MAX_RAW", "REJECT", "REJECT_ROW", "Collector", "StopReading", "capped", "shown"]
@@ -33,8 +34,7 @@ def capped(text: str, most: int = MAX_FOUND) -> str:
 def shown(text: str) -> str:
     """A text from a file as it may stand in a sentence: quoted, one line, control characters escaped, short."""
     short = text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
-    plain = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in short)
-    return json.dumps(plain, ensure_ascii=False).replace("\\\\", "\\")
+    return json.dumps(printable(short), ensure_ascii=False).replace("\\\\", "\\")
 
 
 @dataclass(slots=True)

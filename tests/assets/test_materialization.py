@@ -1,14 +1,19 @@
 """The run of a dataset's asset, in process: what it takes, what it tells Dagster, and when it is red."""
 
+from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import dagster as dg
 import pytest
 
 from assets.keys import LAUNCH_TAG
+from assets.materialization import _day_metadata  # pyright: ignore[reportPrivateUsage] - what a page shows is asked of it directly
 from pipelines.errors import PermanentError
 from pipelines.intake.planning import BatchLimits
 from pipelines.intake.receiving import receive
+from pipelines.reading.violations import Rule, Violation
+from pipelines.reports import BatchReport, FileEnding, FileReport
 from tests.assets.stage import BAD, Stage, days, departures, key
 
 DAY = "2024-02-01"
@@ -212,3 +217,20 @@ def _request(launch: Any) -> Any:
 
 def _log(stage: Stage, run_id: str) -> str:
     return "\n".join(entry.user_message for entry in stage.instance.all_logs(run_id))
+
+
+def test_what_a_stranger_named_is_shown_on_one_line_of_the_page() -> None:
+    hostile = "landing/orders/\x1b[31m\u202e\nforged\udcff.csv"
+    violation = Violation(Rule.COLUMN_UNEXPECTED, "a\nb\x9b", 1, 0, "x", "y", 1, "message")
+    file = FileReport(hostile, "v1", 1, FileEnding.QUARANTINED, violations=(violation,), violations_total=1)
+    loaded = FileReport(hostile, "v2", 1, FileEnding.LOADED, rescued={"c\td\u200f": 1})
+    report = BatchReport("orders", date(2026, 1, 1), "batch", "event", (file, loaded), None)
+    for records in _tables(_day_metadata([report], 0)):
+        for record in records:
+            assert all(str(value).isprintable() for value in record.data.values())
+
+
+def _tables(metadata: Mapping[str, dg.MetadataValue]) -> list[list[dg.TableRecord]]:
+    found = [list(value.records) for value in metadata.values() if isinstance(value, dg.TableMetadataValue)]
+    assert found
+    return found

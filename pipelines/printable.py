@@ -1,0 +1,14 @@
+"""Text from strangers as it may stand in a log line, on a page, in a comment: one line, with nothing a terminal would obey."""
+
+__all__ = ["printable"]
+
+
+def printable(text: str) -> str:
+    """The text with everything that cannot be printed as a backslash escape.
+
+    That is control characters (line ends and terminal escapes among them), what turns the direction of text, what has no width, and
+    lone surrogates (bytes that are no UTF-8). What can be printed stays as it is.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

@@ -1,6 +1,6 @@
 """From a column's JSON values to its cells: a value's own kind counts, and one of another kind than the column's is a misfit."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -9,10 +9,9 @@ from pipelines.contracts.columns import ANY_JSON
 from pipelines.contracts.model import Column, ColumnType
 from pipelines.reading.csv_blocks import Positions
 from pipelines.reading.json_objects import JsonValue, Number, written
-from pipelines.reading.rescue import NEW_COLUMN, Rescued
 from pipelines.reading.rows import Cells
 
-__all__ = ["Taker", "rescued_members", "taker"]
+__all__ = ["Taker", "taker"]
 
 _NO_ROWS: Positions = np.empty(0, np.int64)
 
@@ -68,13 +67,3 @@ def _anything(values: list[JsonValue]) -> Cells:
 def _documents(values: list[JsonValue]) -> Cells:
     texts = pa.array([None if value is None else written(value) for value in values], pa.string())
     return Cells(texts, texts)
-
-
-def rescued_members(unknown: Mapping[str, Sequence[tuple[int, JsonValue]]], kept: Sequence[int]) -> Rescued:
-    """The members under keys that the contract does not know, of the rows kept."""
-    rescued = Rescued(len(kept))
-    places = {row: place for place, row in enumerate(kept)}
-    for key, members in unknown.items():
-        values = ((places[row], written(v)) for row, v in members if row in places)
-        rescued.add(key, None, NEW_COLUMN, values)
-    return rescued

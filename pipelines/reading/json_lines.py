@@ -7,7 +7,6 @@ import numpy as np
 
 from pipelines.reading.collector import StopReading
 from pipelines.reading.encoding import is_utf8
-from pipelines.reading.headers import normalised
 from pipelines.reading.json_blocks import WHITESPACE, JsonBlock, split_lines
 from pipelines.reading.json_fast import FastLines
 from pipelines.reading.json_objects import JsonFault, parse_record, value_positions, written
@@ -63,8 +62,7 @@ class JsonLinesReader(JsonReader):
             self._fast = FastLines.build(self._plan, self._first_keys(block))
         if self._fast is None:
             return False
-        found: set[str] = {name for name in map(self._by_key.get, self._seen) if name is not None}
-        cells = self._fast.parse(block, found)
+        cells = self._fast.parse(block, self._columns.found)
         if cells is None:
             self._slow_blocks += 1
             return False
@@ -72,7 +70,7 @@ class JsonLinesReader(JsonReader):
         keys = self._fast.keys
         for name, column in cells.items():
             if column.texts.null_count < len(block.starts):
-                self._column_of(keys[name])
+                self._columns.column_of(keys[name])
         rows = len(block.starts)
         self._rows += rows
         raw = _RawCells(block, keys)
@@ -116,7 +114,7 @@ class JsonLinesReader(JsonReader):
         first = parse_record(block.content[block.starts[0] : block.ends[0]], self._plan.limits.depth)
         if not isinstance(first, dict):
             return {}
-        return {name: key for key in first if (name := self._exact.get(key) or self._loose.get(normalised(key)))}
+        return {name: key for key in first if (name := self._columns.meant_by(key))}
 
 
 class _RawCells:

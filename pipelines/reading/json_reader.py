@@ -10,16 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.contracts.json_paths import Step
-from pipelines.contracts.nested_types import NESTED
 from pipelines.reading.collector import REJECT, Collector, StopReading, shown
 from pipelines.reading.csv_blocks import BLOCK_BYTES
 from pipelines.reading.encoding import Text, is_utf8, likely_encoding, utf8_faults
 from pipelines.reading.evidence import FAULTS_LOOKED_AT
-from pipelines.reading.headers import normalised
 from pipelines.reading.json_blocks import WHITESPACE, ArrayFault, JsonBlock, split_array
 from pipelines.reading.json_causes import Remembered, fault_form, lines_of_objects
-from pipelines.reading.json_cells import rescued_members, taker
-from pipelines.reading.json_nested import nested_taker, oversized
+from pipelines.reading.json_columns import JsonColumns
 from pipelines.reading.json_objects import JsonFault, JsonValue, parse_record, value_position, value_positions, written
 from pipelines.reading.new_columns import NameFault, NewColumns
 from pipelines.reading.raw import RawRecords, raw_text
@@ -63,18 +60,7 @@ class JsonReader:
         self._rejects = rejects
         self._broken_rows = RowFaults()
         self._block_bytes = block_bytes
-        self._by_key: dict[str, str | None] = {}
-        self._seen: dict[str, None] = {}
-        self._spellings = {
-            name: [s for s in (column.source, name, *column.aliases) if s is not None]
-            for name, column in ((n, plan.dataset.columns[n]) for n in plan.dataset.file_columns)
-        }
-        self._exact = {s: name for name, spellings in reversed(self._spellings.items()) for s in reversed(spellings)}
-        self._exact.update({s[0]: name for name, s in self._spellings.items()})
-        self._loose = {normalised(s): n for n, spellings in self._spellings.items() for s in spellings}
-        columns = {name: plan.dataset.columns[name] for name in plan.dataset.file_columns}
-        self._takers = {n: nested_taker(n, c) if c.kind in NESTED else taker(c) for n, c in columns.items()}
-        self._nested = {name: column.data_type for name, column in columns.items() if column.kind in NESTED}
+        self._columns = JsonColumns(plan)
         self._new: NewColumns | None = None
         if plan.dataset.schema_.new_columns == "add":
             self._new = NewColumns(plan.dataset, plan.limits.columns, Rule.JSON_DUPLICATE_KEY, spellings=True)
@@ -89,7 +75,7 @@ class JsonReader:
     @property
     def source_columns(self) -> tuple[str, ...]:
         """The keys seen, sorted; a second spelling of a column that only ever holds null may be missing."""
-        return tuple(sorted(self._seen))
+        return tuple(sorted(self._columns.seen))
 
     # ---- places ---------------------------------------------------------------------------------------------------
 
@@ -216,109 +202,66 @@ class JsonReader:
         return frozenset(records.tolist())
 
     def _has_large_cell(self, block: JsonBlock, record: int, raw: bytes, members: dict[str, JsonValue]) -> bool:
-        limit = self._plan.limits.cell_bytes
-        for key, value in members.items():
-            kind = self._nested.get(self._column_of(key) or "")
-            if kind is not None:
-                size = oversized(kind, value, limit) or 0
-            else:
-                size = len(value.encode("utf-8")) if isinstance(value, str) else len(written(value))
-            if size > limit:
-                place = int(block.starts[record]) + value_positions(raw).get(key, 0)
-                said, expected = f"{size:,} bytes", f"at most {limit:,} bytes a cell"
-                name = self._column_of(key) or key
-                self._collector.add(
-                    Rule.CELL_SIZE,
-                    name,
-                    [self._sample(block, place, said)],
-                    expected,
-                    severity=self._collector.row_severity,
-                )
-                self._break(record, Rule.CELL_SIZE, name, said, expected)
-                return True
-        return False
+        found = self._columns.large_cell(members)
+        if found is None:
+            return False
+        key, size = found
+        place = int(block.starts[record]) + value_positions(raw).get(key, 0)
+        said, expected = f"{size:,} bytes", f"at most {self._plan.limits.cell_bytes:,} bytes a cell"
+        name = self._columns.column_of(key) or key
+        sample = self._sample(block, place, said)
+        self._collector.add(Rule.CELL_SIZE, name, [sample], expected, severity=self._collector.row_severity)
+        self._break(record, Rule.CELL_SIZE, name, said, expected)
+        return True
 
-    # ---- objects to columns ---------------------------------------------------------------------------------------
-
-    def _column_of(self, key: str) -> str | None:
-        """The contract's column for a key, remembered; None for a key it does not know."""
-        try:
-            return self._by_key[key]
-        except KeyError:
-            column = self._exact.get(key) or self._loose.get(normalised(key))
-            if len(self._by_key) < 100_000:
-                self._by_key[key] = column
-                if column is not None or len(self._seen) <= self._plan.limits.columns:
-                    self._seen[key] = None
-            return column
+    # ---- objects to rows ------------------------------------------------------------------------------------------
 
     def _judge_objects(
         self, block: JsonBlock, objects: list[dict[str, JsonValue]], places: list[int], spans: list[Span]
     ) -> None:
-        count = len(objects)
-        columns: dict[str, list[JsonValue]] = {name: [None] * count for name in self._plan.dataset.file_columns}
-        keys: dict[str, list[str | None]] = {}
+        members = self._columns.pick(objects)
+        for row, key, name in members.collisions:
+            self._collision(block, spans[row], key, name)
+        refused = {row for row, _, _ in members.collisions}
+        unexpected: dict[int, dict[str, NameFault]] = {}
         rescue = self._plan.dataset.schema_.new_columns == "rescue"
-        unknown: dict[str, list[tuple[int, JsonValue]]] = {}
-        refused: set[int] = set()
-        unexpected: list[tuple[int, str, JsonValue, NameFault]] = []
-        for row, members in enumerate(objects):
-            extra: dict[str, JsonValue] = {}
-            filled: set[str] = set()
-            for key, value in members.items():
-                name = self._by_key[key] if key in self._by_key else self._column_of(key)
-                if name is None:
-                    extra[key] = value
-                elif name in filled:
-                    refused.add(row)
-                    self._collision(block, spans[row], key, name)
-                else:
-                    filled.add(name)
-                    columns[name][row] = value
-                    if key != name:
-                        keys.setdefault(name, [None] * count)[row] = key
-            if extra:
-                if rescue:
-                    for key, value in extra.items():
-                        unknown.setdefault(key, []).append((row, value))
-                else:
-                    faults = self._add(extra)
-                    self._unexpected(block, spans[row], extra, faults)
-                    unexpected += ((row, key, extra[key], fault) for key, fault in faults.items())
-        kept = [row for row in range(count) if row not in refused]
+        for row, extra in () if rescue else members.unknown.items():
+            unexpected[row] = self._add(extra)
+            self._unexpected(block, spans[row], extra, unexpected[row])
+        kept = [row for row in range(len(objects)) if row not in refused]
         self.rows_broken += len(refused)
         if not kept:
             return
         starts = np.array([places[row] for row in kept], np.int64)
         cells = {
-            name: self._takers[name]([values[row] for row in kept] if refused else values)
-            for name, values in columns.items()
+            name: self._columns.takers[name]([values[row] for row in kept] if refused else values)
+            for name, values in members.values.items()
         }
 
         def locate(row: int, column: str | None, inside: tuple[Step, ...] = ()) -> tuple[int, int]:
             _, start, end = spans[kept[row]]
             place = places[kept[row]]
             if column is not None:
-                key = keys[column][kept[row]] if column in keys else None
-                position = value_position(block.content[start:end], (key or column, *inside))
+                key = members.key(column, kept[row])
+                position = value_position(block.content[start:end], (key, *inside))
                 place = place if position is None else start + position
             return block.line_of(place), self._offset(block, place)
 
         lines = block.first_line + np.searchsorted(block.line_ends, starts)
 
         def name_of(row: int, column: str) -> str:
-            return (keys[column][kept[row]] if column in keys else None) or column
+            return members.key(column, kept[row])
 
-        rescued = rescued_members(unknown, kept) if unknown else None
+        rescued = members.rescued(kept) if rescue and members.unknown else None
         self._rows += len(kept)
         ends = np.array([spans[row].end for row in kept], np.int64)
         raw = RawRecords(block.content, starts, ends)
         faults = RowFaults()
         if self._rejects.active and unexpected:
-            positions = {row: position for position, row in enumerate(kept)}
-            for row, key, value, fault in unexpected:
-                if row in positions:
-                    faults.note_one(fault.rule, key, positions[row], fault.expected, written(value)[:300])
+            for position, row in enumerate(kept):
+                for key, fault in unexpected.get(row, {}).items():
+                    found = written(members.unknown[row][key])[:300]
+                    faults.note_one(fault.rule, key, position, fault.expected, found)
         offsets = starts + self._offset(block, 0)
         self._judge.judge(RowBlock(len(kept), lines, cells, locate, raw, offsets, rescued, name_of, faults, locate))
 
@@ -371,7 +314,7 @@ class JsonReader:
         # The key may stand in a record that could not be read; but if such records are left out, no row has it.
         if not self._rows or (self.rows_broken and not self._rejects.active):
             return
-        seen = {self._by_key[key] for key in self._seen}
+        seen = self._columns.found
         schema = self._plan.dataset.schema_
         for name in self._plan.dataset.file_columns:
             rule = self._plan.rules[name].required_rule
@@ -379,7 +322,7 @@ class JsonReader:
                 continue
             if rule is not None:
                 self._collector.withdraw(rule, name)
-            sample = Sample(None, None, ", ".join(sorted(self._seen)[:20]))
+            sample = Sample(None, None, ", ".join(sorted(self._columns.seen)[:20]))
             self._collector.add(Rule.COLUMN_MISSING, name, [sample], f"a key {name} in some record")
 
 

@@ -5,7 +5,8 @@ Each step can be done twice with the same result, and a worker may die between a
     claim             nothing visible; the lease runs out and another worker claims with a higher epoch
     read and stage    local scratch only, gone with the worker
     quarantine        copies under names derived from the version: writing them again changes nothing
-    settle the bad    the ledger knows them; the next attempt leaves them out
+    settle the bad    the ledger knows them; the next attempt leaves them out. Files that one commit has no room for are due
+                      again, for the next batch
     mark committing   the ledger knows that a commit may be under way
     publish           one table commit, all or nothing; it carries the batch id, so it is recognised later
     settle the good   found in the table under the batch's id, they are settled without being published again
@@ -14,7 +15,7 @@ Each step can be done twice with the same result, and a worker may die between a
 
 import tempfile
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from pipelines.accounting.entries import (
     Claim,
     Facts,
     FileCommitted,
+    FileDeferred,
     FileEmpty,
     FileFailed,
     FileGone,
@@ -48,6 +50,7 @@ from pipelines.publication.quarantine import make_report, quarantine
 from pipelines.publication.rejected import FileSink
 from pipelines.publication.staged import StagedFile
 from pipelines.publication.staging import Staging
+from pipelines.reading.limits import limits_of
 from pipelines.reading.summary import Accepted, Empty, FileReader, ReadRequest, Rejected, judge
 from pipelines.reports import BatchNotRun, BatchReport, FileEnding, FileReport, Stage
 
@@ -107,6 +110,10 @@ class _Work:
         self.heartbeat = Heartbeat(gate.ledger, claim)
         self.contract = fingerprint(dataset)
         self.seconds: dict[Stage, float] = dict.fromkeys(Stage, 0.0)
+        self.partitions: set[str] = set()
+        """The partitions that the files accepted so far touch."""
+        self.is_full = False
+        """Whether an accepted file had to be left for the next batch: then all behind it are, in their order."""
 
     def run(self) -> BatchReport:
         """Do it all."""
@@ -132,8 +139,24 @@ class _Work:
     # ---- reading
 
     def _read_members(self, members: Sequence[LedgerEntry], staging: Staging) -> list[_Read]:
+        reads: list[_Read] = []
         with closing(fetch_ahead(self.gate.store, [entry.version for entry in members])) as ahead:
-            return [self._read(entry, fetched, staging) for entry, fetched in zip(members, ahead, strict=True)]
+            for entry, fetched in zip(members, ahead, strict=True):
+                reads.append(self._read(entry, fetched, staging))
+                if self.is_full:
+                    break
+        return [*reads, *(_Read(entry, self._deferred(entry)) for entry in members[len(reads) :])]
+
+    def _deferred(self, entry: LedgerEntry) -> FileReport:
+        limit = limits_of(self.dataset).batch_partitions
+        reason = f"with it, one commit would touch more than {limit:,} partitions (limits.batch_partitions)"
+        version = entry.version
+        return FileReport(version.key, version.version_id, version.size_bytes, FileEnding.DEFERRED, error=reason)
+
+    def _is_beyond(self, paths: Collection[str]) -> bool:
+        """Whether the partitions of one more file are too many for one commit; a file alone never is."""
+        together = self.partitions.union(paths)
+        return bool(self.partitions) and len(together) > limits_of(self.dataset).batch_partitions
 
     def _read(self, entry: LedgerEntry, fetched: Fetched, staging: Staging) -> _Read:
         """Read and judge one file. A fault of ours with this file is its own outcome, not its neighbours'."""
@@ -178,9 +201,14 @@ class _Work:
             seconds=seconds,
         )
         match verdict:
+            case Accepted() if self._is_beyond(stage.partition_paths):
+                stage.discard()
+                self.is_full = True
+                return _Read(entry, self._deferred(entry))
             case Accepted():
                 with self._timed(Stage.STAGE):
                     stage.accept()
+                self.partitions.update(stage.partition_paths)
                 report = replace(report, outcome=FileEnding.LOADED, rows_loaded=verdict.rows)
                 return _Read(entry, report)
             case Rejected():
@@ -243,6 +271,8 @@ class _Work:
                     outcomes.append(FileGone(read.entry.ref, read.milliseconds))
                 case FileEnding.RETRY:
                     outcomes.append(FileFailed(read.entry.ref, read.report.error or "unknown", read.milliseconds))
+                case FileEnding.DEFERRED:
+                    outcomes.append(FileDeferred(read.entry.ref, read.report.error or "unknown", read.milliseconds))
                 case FileEnding.LOADED | FileEnding.SUPERSEDED:
                     continue
                 case _ as never:

@@ -22,6 +22,7 @@ class FileEnding(StrEnum):
     SUPERSEDED = "superseded"
     GONE = "gone"
     RETRY = "retry"
+    DEFERRED = "deferred"
 
 
 class Stage(StrEnum):
@@ -35,7 +36,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
-    """One file's story in one batch. Rows are counts; `seconds` is reading time; `error` is set for RETRY alone.
+    """One file's story in one batch. Rows are counts; `seconds` is reading time; `error` is set for RETRY and DEFERRED alone.
 
     `rescued` counts the values that went to `_rescued`, by the column's name in the file. `new_columns` (the file's name to the
     table's) and `wider_types` (by column) are what the table lacked to hold the file.
@@ -80,6 +81,8 @@ class FileReport:
                 return f"{self.key!r}: the object version was removed before it could be read"
             case FileEnding.RETRY:
                 return f"{self.key!r}: will be tried again: {printable(self.error or 'unknown')}"
+            case FileEnding.DEFERRED:
+                return f"{self.key!r}: waits for the next batch: {self.error}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,7 +231,7 @@ def _print(path: Path, report: FileReport) -> None:
                 console.print(f"          {safe(path)}: {hidden:,} more are not listed")
             for cause in report.likely_causes:
                 console.print(f"          {safe(path)}: {safe(cause)}")
-        case FileEnding.GONE | FileEnding.RETRY:
+        case FileEnding.GONE | FileEnding.RETRY | FileEnding.DEFERRED:
             console.print(f"[red]failed[/red]    {safe(path)}: {safe(report.error or 'the file went away')}")
     for warning in report.warnings:
         console.print(f"          [yellow]warning[/yellow] {violation_line(path, warning)}")

@@ -20,6 +20,7 @@ __all__ = [
     "Facts",
     "FileArchived",
     "FileCommitted",
+    "FileDeferred",
     "FileEmpty",
     "FileFailed",
     "FileGone",
@@ -309,6 +310,15 @@ class FileFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class FileDeferred:
+    """Left for the next batch, through no fault of anybody: due again at once, with all its attempts."""
+
+    ref: VersionRef
+    reason: str
+    milliseconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class FileGone:
     """The version was deleted before it could be read."""
 
@@ -324,7 +334,7 @@ class FileArchived:
     milliseconds: int = 0
 
 
-FileOutcome = FileCommitted | FileQuarantined | FileEmpty | FileFailed | FileGone | FileArchived
+FileOutcome = FileCommitted | FileQuarantined | FileEmpty | FileFailed | FileDeferred | FileGone | FileArchived
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import assert_never
 from pipelines.accounting.entries import (
     FileArchived,
     FileCommitted,
+    FileDeferred,
     FileEmpty,
     FileFailed,
     FileGone,
@@ -69,7 +70,9 @@ class KeyWork:
                 else:
                     self._change(version, outcome, state=State.EMPTY, outcome_=Outcome.EMPTY, facts=outcome.facts)
             case FileFailed():
-                self._fail(version, outcome)
+                self._put_back(version, outcome.error, outcome.milliseconds, burn=True)
+            case FileDeferred():
+                self._put_back(version, outcome.reason, outcome.milliseconds, burn=False)
             case FileGone():
                 if self.entries[version].serving:
                     self._keep_serving(version, outcome, "deleted before it was read again; the rows it has stay")
@@ -141,12 +144,10 @@ class KeyWork:
         rejudged = None if isinstance(outcome, FileGone) else outcome.facts
         self._change(version, outcome, state=State.COMMITTED, outcome_=Outcome.LOADED, rejudged=rejudged, reason=reason)
 
-    def _fail(self, version: str, outcome: FileFailed) -> None:
-        entry, record = put_back(
-            self.entries[version], self.now, self.policy, reason=outcome.error, burn=True, run=self.run
-        )
+    def _put_back(self, version: str, reason: str, milliseconds: int, *, burn: bool) -> None:
+        entry, record = put_back(self.entries[version], self.now, self.policy, reason=reason, burn=burn, run=self.run)
         self.entries[version] = entry
-        self.history.append(replace(record, milliseconds=outcome.milliseconds))
+        self.history.append(replace(record, milliseconds=milliseconds))
 
     def _change(
         self,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from pipelines.accounting.entries import Batch, Planned, VersionRef
-from pipelines.accounting.states import DUE_STATES, Trigger
+from pipelines.accounting.states import DUE_STATES, State, Trigger
 from pipelines.contracts.model import Dataset
 from pipelines.gate import Gate
 from pipelines.intake.objects import ObjectVersion
@@ -52,6 +52,8 @@ class Taken:
             if not planned:
                 return
             done = {member.ref for batch in planned for member in batch.members}
+            if self.dataset.partition_by:  # a batch may have had no room for some: they are due as they were
+                done -= {entry.ref for entry in ledger.entries_of(list(done)) if entry.state is State.SEEN}
             self.pending = [ref for ref in self.pending if ref not in done]
 
 

@@ -12,6 +12,7 @@ from pipelines.accounting.entries import (
     Claim,
     Facts,
     FileArchived,
+    FileDeferred,
     FileEmpty,
     FileFailed,
     FileGone,
@@ -340,6 +341,17 @@ def test_a_fault_of_ours_is_tried_again_later_and_is_dead_in_the_end(ledger: Led
     ledger.settle(claim, [good(dead.ref)])
     ledger.finish(claim)
     assert outcomes(ledger) == {"v1": "loaded"}
+
+
+def test_what_is_left_for_the_next_batch_is_due_at_once_with_all_its_attempts(ledger: Ledger) -> None:
+    ledger.register([sighting()])
+    for attempt in range(1, 9):
+        claim = claim_due(ledger, f"run-{attempt}")
+        ledger.settle(claim, [FileDeferred(sighting().ref, "no room")])
+        ledger.finish(claim)
+    (due,) = ledger.due("flights")
+    assert (due.attempts, due.error, due.outcome) == (0, None, Outcome.PENDING)
+    assert_balanced(ledger)
 
 
 def test_a_version_deleted_before_it_was_read_is_accounted_for(ledger: Ledger) -> None:

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from pipelines.accounting.balance import balance
-from pipelines.accounting.entries import Claim, Facts, FileEmpty, FileFailed, Planned, RetryPolicy, VersionRef
+from pipelines.accounting.entries import (
+    Claim,
+    Facts,
+    FileDeferred,
+    FileEmpty,
+    FileFailed,
+    Planned,
+    RetryPolicy,
+    VersionRef,
+)
 from pipelines.accounting.ledger import Ledger
 from pipelines.accounting.states import BatchState, Outcome, State, Trigger
 from pipelines.errors import ClaimLostError
@@ -127,11 +136,11 @@ class LedgerMachine(RuleBasedStateMachine):
             with pytest.raises(ClaimLostError):
                 self.ledger.finish(claim)
 
-    @rule(claim=claims)
-    def fail_one(self, claim: Claim) -> None:
+    @rule(claim=claims, outcome=st.sampled_from([FileFailed, FileDeferred]))
+    def put_one_back(self, claim: Claim, outcome: type[FileFailed | FileDeferred]) -> None:
         if claim.members:
             try:
-                self.ledger.settle(claim, [FileFailed(claim.members[0].ref, "fault")])
+                self.ledger.settle(claim, [outcome(claim.members[0].ref, "fault")])
             except ClaimLostError:
                 assert not self._holds(claim)
 

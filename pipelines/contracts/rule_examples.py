@@ -119,8 +119,11 @@ EXAMPLES: Mapping[Rule, Example | Told] = {
         b"id,2024-01,2024-02,2024-03\n1,5,6,7\n",
         _TWO + "limits: {columns: 3}\n",
     ),
-    Rule.KEY_COUNT: Told(
-        "Values are used as keys: each customer, each moment a key of its own.", "100,001 keys", "at most 100,000"
+    Rule.KEY_COUNT: Example(
+        "Values are used as keys: each customer, each moment a key of its own.",
+        b'[{"id": 1, "name": {"2024-01": 5, "2024-02": 6, "2024-03": 7}}]',
+        _columns("id: {type: int}", "name: {type: json}", form="json") + "limits: {keys: 4}\n",
+        key="landing/orders/2024-03-01.json",
     ),
     Rule.DEPTH: Example(
         "A tree was exported whole; or somebody wants to harm.",
@@ -161,7 +164,11 @@ EXAMPLES: Mapping[Rule, Example | Told] = {
         b"id,name\n1,Ann\n2,Bob, Jr.\n",
     ),
     Rule.DELIMITER: Told("The file has one column, or its delimiter is none of the usual ones.", "a header that fits ',' and ';' alike", "one delimiter that fits"),
-    Rule.HEADER_SIZE: Told("The file has no line ends, or is no text.", "a header of more than 256 KiB", "at most 256 KiB"),
+    Rule.HEADER_SIZE: Example(
+        "The file has no line ends, or is no table.",
+        b"id,a name of many words that somebody wrote in place of a short one\n1,Ann\n",
+        _TWO + "limits: {header_bytes: 40}\n",
+    ),
     Rule.HEADER_MISSING: Example(
         "A report's title and a blank line stand before the table, or the header was left out.", b"\n1,Ann\n"
     ),

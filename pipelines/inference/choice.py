@@ -88,7 +88,15 @@ def _of_json(column: ColumnFacts, zone: str | None) -> Choice:
         case "text":
             return _json_text(column, zone)
         case kind:
-            return Choice("json", f"every value is an {kind}, kept as JSON text")
+            return Choice("json", f"every value is an {kind}, kept as JSON text", {}, _nested(column))
+
+
+def _nested(column: ColumnFacts) -> tuple[str, ...]:
+    said = column.nested.suggestion()
+    if said is None:
+        return ()
+    where = "all of them" if column.nested.is_all else f"the first {column.nested.documents:,}"
+    return (f'may be {{type: "{said}"}}, which fits {where}',)
 
 
 def _json_text(column: ColumnFacts, zone: str | None) -> Choice:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from pipelines.contracts.column_checks import MAX_COLUMN_NAME
 from pipelines.contracts.names import plain_name
 from pipelines.inference.lexical import LexicalFacts
+from pipelines.inference.nested import NestedFacts
 from pipelines.reading.collector import shown
 from pipelines.reading.headers import normalised
 
@@ -41,6 +42,7 @@ class ColumnFacts:
     nulls: int = 0
     kinds: Counter[str] = field(default_factory=Counter[str])
     lexical: LexicalFacts = field(default_factory=LexicalFacts)
+    nested: NestedFacts = field(default_factory=NestedFacts)
 
     @property
     def values(self) -> int:
@@ -77,6 +79,8 @@ class ColumnFacts:
         firsts = pc.value_counts(pc.utf8_slice_codeunits(documents.drop_null(), 0, 1))
         for first, count in zip(firsts.field("values").to_pylist(), firsts.field("counts").to_pylist(), strict=True):
             self.kinds[_KINDS.get(first, "number")] += count
+        if self.kinds["object"] or self.kinds["array"]:
+            self.nested.add(documents.to_pylist())
         scalars = pc.if_else(pc.match_substring_regex(documents, '^["0-9-]'), documents, pa.scalar(None, pa.string()))
         self.lexical.add(_unquoted(scalars), lines, file)
 

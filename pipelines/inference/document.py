@@ -11,7 +11,7 @@ from pipelines.reading.collector import shown
 
 __all__ = ["Draft", "scalar"]
 
-_LONGEST_COMMENT = 400
+_LONGEST_COMMENT = 2_000
 
 
 @dataclass(frozen=True, slots=True)

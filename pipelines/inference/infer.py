@@ -31,6 +31,7 @@ from pipelines.inference.landing import Landing, dataset_name, landing_of, landi
 from pipelines.inference.row_keys import KeyProbe
 from pipelines.inference.sources import Delimiter, FormatType, Head, SourceFile, choose_delimiter, keys_of, look_at
 from pipelines.intake.routing import KeyValueError, key_values
+from pipelines.reading.delimiters import spoken
 from pipelines.reading.limits import Limits
 from pipelines.reading.summary import FileReader, ReadRequest, ReadSummary
 from pipelines.reading.violations import Rule, Violation
@@ -227,7 +228,7 @@ class _Inference:
     def _format_evidence(self, heads: Sequence[Head]) -> list[str]:
         said: list[str] = []
         if self.delimiter is not None and self.delimiter.records:
-            mark = {"\t": "a tab", ",": "a comma"}.get(self.delimiter.mark, repr(self.delimiter.mark))
+            mark = "a comma" if self.delimiter.mark == "," else spoken(self.delimiter.mark)
             said.append(
                 f"delimiter {mark}: with it {self.delimiter.fitting:,} of the first {self.delimiter.records:,} records "
                 f"have as many fields as their header ({self.delimiter.fields:,} in the widest)"

@@ -8,20 +8,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from pipelines.reading.csv_blocks import BLOCK_BYTES, split
 from pipelines.reading.csv_cells import split_record
-from pipelines.reading.decompression import Content, StreamFault
+from pipelines.reading.decompression import Content
+from pipelines.reading.delimiters import CANDIDATES, field_counts
 from pipelines.reading.encoding import Text, is_utf8
 from pipelines.reading.json_blocks import ArrayFault, split_array, split_lines
 from pipelines.reading.json_objects import parse_record
 from pipelines.reading.limits import Limits
+from pipelines.reading.stream_fault import StreamFault
 from pipelines.reading.summary import ChunkSource
 
-__all__ = ["DELIMITERS", "Delimiter", "FormatType", "Head", "SourceFile", "choose_delimiter", "keys_of", "look_at"]
+__all__ = ["Delimiter", "FormatType", "Head", "SourceFile", "choose_delimiter", "keys_of", "look_at"]
 
 FormatType = Literal["csv", "json", "jsonl"]
-DELIMITERS = (",", ";", "\t", "|", ":")
-"""The delimiters that are looked for; where two fit alike, the first."""
 _HEAD_BYTES = 1 << 20
 _SNIFFED_RECORDS = 1_000
 
@@ -93,7 +95,7 @@ def look_at(file: SourceFile, encoding: str) -> Head:
 
 def choose_delimiter(heads: Sequence[Head]) -> Delimiter:
     """The delimiter with which the most records have as many fields as their header; a comma where none has two."""
-    scores = [_score(heads, mark) for mark in DELIMITERS]
+    scores = [_score(heads, mark) for mark in CANDIDATES]
     # More than one field first; then the share of records that fit; then the number of fields.
     return max(scores, key=lambda s: (s.fields > 1, s.fitting / max(s.records, 1), s.fields))
 
@@ -104,16 +106,13 @@ def _score(heads: Sequence[Head], mark: str) -> Delimiter:
         block = next(split([head.text], mark, len(head.text) + 1, len(head.text) + 1), None)
         if block is None:
             continue
-        ends = block.ends if head.is_whole else block.ends[:-1]  # the last record of a head is cut off
-        counts = [
-            len(split_record(record, mark))
-            for start, end in zip(block.starts[:_SNIFFED_RECORDS], ends[:_SNIFFED_RECORDS], strict=False)
-            if (record := block.content[start:end]).strip(b"\r\n")
-        ]
-        if counts:
-            fields = max(fields, counts[0])
-            fitting += counts.count(counts[0]) if counts[0] > 1 else 0
-            records += len(counts)
+        counts = field_counts(block, mark)
+        width = int(counts[0])
+        counts = counts[block.ends - block.starts > 2]  # blank lines have no width
+        counts = (counts if head.is_whole else counts[:-1])[:_SNIFFED_RECORDS]  # the last record of a head is cut off
+        fields = max(fields, width)
+        fitting += int(np.count_nonzero(counts == width)) if width > 1 else 0
+        records += len(counts)
     return Delimiter(mark, fields, fitting, records)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
+from pipelines.contracts.loading import parse_dataset
 from pipelines.contracts.model import Dataset
 from pipelines.intake.routing import key_values
 from tests.inference.support import inferred, rows, types
@@ -90,6 +93,19 @@ def test_csv_and_json_of_the_same_rows_give_the_same_types() -> None:
     assert chosen("flight_summary_csv_and_json/csv/*.csv", names) == chosen(
         "flight_summary_csv_and_json/json/*.json", names
     )
+
+
+def test_the_struct_suggested_for_the_issue_events_holds_them() -> None:
+    dataset, text, (path,) = infer_feed("github_issue_events/*.json")
+    suggested = re.findall(r"# CHECK: may be (\{type: .*\}), which fits all of them\n  (\w+): \{type: json\}", text)
+    assert {"actor", "rename", "label"} <= {name for _, name in suggested}
+    for said, name in suggested:
+        text = text.replace(f"  {name}: {{type: json}}", f"  {name}: {said}")
+    typed = parse_dataset(text.encode(), Path(f"{dataset.name}.yaml"))
+    assert isinstance(typed, Dataset), str(typed)
+    read = rows(typed, path.read_bytes())
+    renamed = [event["rename"] for event in json.loads(path.read_bytes()) if event.get("rename")]
+    assert [row["rename"] for row in read if row["rename"]] == renamed
 
 
 def test_types_of_the_issue_events() -> None:

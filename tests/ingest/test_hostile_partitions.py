@@ -73,7 +73,7 @@ def test_values_read_back_as_they_are_in_pyiceberg(converted: tuple[Path, Datase
     for value in ("__HIVE_DEFAULT_PARTITION__", "", "null", "../..", "\x00", "a" * 300 + "b"):
         from pyiceberg.expressions import EqualTo
 
-        found = table.scan(row_filter=EqualTo("part", value)).to_arrow().column("n").to_pylist()
+        found = table.scan(row_filter=EqualTo(term="part", literal=value)).to_arrow().column("n").to_pylist()
         assert found == [VALUES.index(value)]
 
 

@@ -56,7 +56,7 @@ def convert(folder: Path, contract: str, content: bytes) -> tuple[list[dict[str,
     rows = folder_tables(folder / "out").load(loaded).scan().to_arrow().sort_by("n").to_pylist()
     files = f"{folder}/out/processed/naughty/data/**/*.parquet"
     asked = f"SELECT n, s FROM read_parquet('{files}', hive_partitioning=false) ORDER BY n"
-    return rows, duckdb.sql(asked).fetchall()
+    return rows, duckdb.execute(asked).fetchall()
 
 
 def test_in_cells_of_csv(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The asset checks of a dataset: a handful, declared with the asset and answered from numbers the run already has.
 
+Those that ask the tables after the commit are in `lookups.py`.
+
 | check               | fails when                                              | severity          |
 |---------------------|---------------------------------------------------------|-------------------|
 | files_accepted      | a file of the run was quarantined                       | WARN              |
@@ -17,8 +19,10 @@ import dagster as dg
 
 from assets.expectations import ExpectationResult, shown_arguments
 from assets.keys import counted, table_key
+from assets.lookups import lookup_results, lookup_specs
 from pipelines.contracts.expectations import identified, is_native
 from pipelines.contracts.model import Dataset, Severity
+from pipelines.ports import QueryEngine
 from pipelines.printable import printable
 from pipelines.reading.row_rules import identified_rules
 from pipelines.reports import BatchReport, FileEnding
@@ -55,7 +59,7 @@ def check_specs(dataset: Dataset) -> list[dg.AssetCheckSpec]:
             specs.append(
                 _spec(key, name, severity, "The contract's row rules", "on every row of the files just loaded")
             )
-    return specs
+    return [*specs, *lookup_specs(dataset)]
 
 
 def _spec(key: dg.AssetKey, name: str, severity: Severity, what: str, where: str) -> dg.AssetCheckSpec:
@@ -67,9 +71,12 @@ def _spec(key: dg.AssetKey, name: str, severity: Severity, what: str, where: str
 
 
 def check_results(
-    dataset: Dataset, reports: Sequence[BatchReport], expectations: Mapping[date, Sequence[ExpectationResult]]
+    dataset: Dataset,
+    reports: Sequence[BatchReport],
+    expectations: Mapping[date, Sequence[ExpectationResult]],
+    queries: QueryEngine | None,
 ) -> list[dg.AssetCheckResult]:
-    """Answer every declared check from the run's reports."""
+    """Answer every declared check: from the run's reports, and from the tables where only they can tell."""
     results = [_files_accepted(reports), _rows_reconciled(reports)]
     for name, severity in _EXPECTATIONS:
         asked = [(i, e) for i, e in identified(dataset) if e.severity is severity]
@@ -83,7 +90,7 @@ def check_results(
         if asked_rules:
             found = [t for i, r in asked_rules for t in _in_reports(r.rule, r.name or "", i, severity, reports)]
             results.append(_judged(name, "rule", severity, found))
-    return results
+    return [*results, *lookup_results(dataset, reports, queries)]
 
 
 def _files_accepted(reports: Sequence[BatchReport]) -> dg.AssetCheckResult:

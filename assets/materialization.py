@@ -80,7 +80,7 @@ def materialize(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.Mater
             allow_retries=False,
         )
     return dg.MaterializeResult(
-        asset_key=table_key(dataset), check_results=check_results(dataset, reports, expectations)
+        asset_key=table_key(dataset), check_results=check_results(dataset, reports, expectations, gate.queries)
     )
 
 

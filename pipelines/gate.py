@@ -18,7 +18,7 @@ class Gate:
 
     `landing_bucket` and `quarantine_bucket` are names; where tables live is the tables' business. `reader` opens the
     warm reading process of a run: it is closed when the context ends. `queue` is None where nothing announces files
-    (`convert`).
+    (`convert`). `queries` looks into the tables after a commit; without it, the checks that need it fail.
     """
 
     datasets: DatasetCatalog

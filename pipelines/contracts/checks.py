@@ -13,7 +13,7 @@ from pipelines.contracts.faults import KeyPath, Problem
 from pipelines.contracts.landing_checks import check_landing
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.nested_checks import check_nested
-from pipelines.contracts.rule_checks import check_rules
+from pipelines.contracts.rule_checks import check_lookups, check_rules
 from pipelines.contracts.table_checks import check_table
 
 __all__ = ["check"]
@@ -25,5 +25,5 @@ def check(dataset: Dataset, unsound: Set[KeyPath] = frozenset()) -> list[Problem
     def sound(*path: str | int) -> bool:
         return not any(path[: len(bad)] == bad for bad in unsound if bad)
 
-    parts = (check_landing, check_columns, check_nested, check_table, check_rules, check_expectations)
+    parts = (check_landing, check_columns, check_nested, check_table, check_rules, check_lookups, check_expectations)
     return [problem for part in parts for problem in part(dataset, sound)]

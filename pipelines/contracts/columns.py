@@ -1,14 +1,15 @@
 """One column of a dataset, as its YAML says it. Part of the grammar in `model.py`, which is read first."""
 
+import re
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from pipelines.contracts.nested_types import NESTED, DataType, ScalarType, parse_type
 from pipelines.contracts.values import ColumnType, TypedValue, column_kind, decimal_digits, typed_value
 
-__all__ = ["ANY_JSON", "Column", "ContractModel", "Count", "Flag"]
+__all__ = ["ANY_JSON", "Column", "ContractModel", "Count", "Flag", "Reference"]
 
 # Not lax: `nullable: "no"` must be a fault, not a guess.
 Flag = Annotated[bool, Field(strict=True)]
@@ -26,6 +27,26 @@ class ContractModel(BaseModel):
     """What every part of a dataset's file is: frozen, and without a key that is not known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Reference(ContractModel):
+    """The column of a dataset in which each value of another column is looked up after the commit."""
+
+    dataset: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="The dataset looked into.")
+    column: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Its column.")
+    severity: Literal["warn", "block"] = Field(
+        default="warn",
+        description="What a value that is not there leads to: a warning, or a stop of what is downstream.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, raw: Any) -> Any:
+        """Turn the YAML's short form, `dataset.column`, into the model's own."""
+        if isinstance(raw, str) and re.fullmatch(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*", raw):
+            dataset, column = raw.split(".")
+            return {"dataset": dataset, "column": column}
+        return raw
 
 
 class Column(ContractModel):
@@ -65,6 +86,11 @@ class Column(ContractModel):
     max: Any = Field(default=None, description="The largest value allowed, of the column's type.")
     min_length: Count | None = Field(default=None, description="The smallest number of characters (code points).")
     max_length: Count | None = Field(default=None, description="The largest number of characters (code points).")
+    references: Reference | None = Field(
+        default=None,
+        description="Where each value must stand too: `dataset.column`, or a mapping with `dataset`, `column` and `severity`. "
+        "Looked up in the tables after the commit.",
+    )
     true_values: tuple[str, ...] = Field(default=("true", "True", "TRUE"), description="Text that means true.")
     false_values: tuple[str, ...] = Field(default=("false", "False", "FALSE"), description="Text that means false.")
 

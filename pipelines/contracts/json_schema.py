@@ -23,6 +23,8 @@ def dataset_json_schema() -> dict[str, Any]:
         "pattern": rf"^({_NAME}|(day|month)\(\s*{_NAME}\s*\)|bucket\(\s*[0-9]+\s*,\s*{_NAME}\s*\))$",
     }
     definitions["Expectation"] = _expectation()
+    name = {"type": "string", "pattern": rf"^{_NAME}\.{_NAME}$"}
+    definitions["Reference"] = {"anyOf": [name, definitions["Reference"]]}
     definitions["RowCount"] = {"anyOf": [{"type": "integer", "exclusiveMinimum": 0}, definitions["RowCount"]]}
     definitions["RowRule"] = {"anyOf": [{"type": "string"}, definitions["RowRule"]]}
     definitions["Freshness"]["properties"]["expected_every"]["pattern"] = (

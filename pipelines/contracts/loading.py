@@ -16,6 +16,7 @@ from pipelines.contracts.faults import Fault, KeyPath, Problem, format_path, sho
 from pipelines.contracts.key_pattern import KeyPattern
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.model_faults import read_model
+from pipelines.contracts.rule_checks import reference_problems
 from pipelines.contracts.yaml_source import MAX_BYTES, Position, YamlDocument, read_yaml
 from pipelines.errors import ConfigurationError
 from pipelines.intake.routing import overlaps
@@ -71,21 +72,27 @@ def load_datasets(folder: Path, overlaps: Overlaps = overlaps) -> DatasetCatalog
     """Load every dataset file of a folder: `*.yaml`, not in sub-folders; names that start with a dot are left alone.
 
     `overlaps` decides whether two key patterns share keys (`pipelines.intake.routing.overlaps` unless given): both
-    datasets are broken then, because a file of theirs could go to either.
+    datasets are broken then, because a file of theirs could go to either. A reference to what no dataset has is a fault too.
     Raises ConfigurationError when there is no such folder.
     """
     if not folder.is_dir():
         raise ConfigurationError(f"{folder} is no folder: set LAKEGATE_DATASETS to the folder of your dataset files")
     paths = sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml") and not p.name.startswith("."))
     loaded = [(path, *_load(path)) for path in paths]
-    shared = _shared_keys([d for _, d, _ in loaded if isinstance(d, Dataset)], overlaps)
+    sound = [d for _, d, _ in loaded if isinstance(d, Dataset)]
+    problems = _shared_keys(sound, overlaps)
+    by_name = {d.name: d for d in sound}
+    wrong = {name for path, d, _ in loaded if isinstance(d, BrokenDataset) for name in (d.name, path.stem) if name}
+    for dataset in sound:
+        if unmet := list(reference_problems(dataset, by_name, wrong)):
+            problems.setdefault(dataset.name, []).extend(unmet)
     datasets: list[Dataset] = []
     broken: list[BrokenDataset] = []
     for path, outcome, document in loaded:
         if isinstance(outcome, BrokenDataset):
             broken.append(outcome)
-        elif outcome.name in shared:
-            faults = tuple(_place(path, document, problem) for problem in shared[outcome.name])
+        elif outcome.name in problems:
+            faults = tuple(_place(path, document, problem) for problem in problems[outcome.name])
             broken.append(BrokenDataset(path, outcome.name, faults))
         else:
             datasets.append(outcome)

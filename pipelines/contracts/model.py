@@ -373,6 +373,11 @@ class Dataset(ContractModel):
     primary_key: tuple[str, ...] = Field(
         default=(), description="Columns whose values are unique within a file, and never null."
     )
+    primary_key_across_files: Literal["warn", "block", "off"] = Field(
+        default="warn",
+        description="What a primary key that stands in two files of the table leads to, looked up after the commit: a warning, "
+        "a stop of what is downstream, or (`off`) nothing: it is not looked up.",
+    )
     unique: tuple[tuple[str, ...], ...] = Field(
         default=(),
         description="Beside the primary key: columns whose values are unique within a file, alone (`[ticket]`) or together "

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from pipelines.contracts.columns import Reference
 from pipelines.contracts.faults import KeyPath, Problem, closest, show
 from pipelines.contracts.model import (
     Column,
@@ -45,6 +46,7 @@ _MODELS: dict[tuple[str, ...], tuple[type[BaseModel], ...]] = {
     ("landing",): (Landing,),
     ("format",): (CsvFormat, JsonFormat),
     ("columns", "*"): (Column,),
+    ("columns", "*", "references"): (Reference,),
     ("schema",): (SchemaPolicy,),
     ("rows",): (RowPolicy,),
     ("rows", "count"): (RowCount,),
@@ -52,6 +54,8 @@ _MODELS: dict[tuple[str, ...], tuple[type[BaseModel], ...]] = {
     ("freshness",): (Freshness,),
     ("limits",): (LimitOverrides,),
 }
+# Their keys are words of their own: a key that stands elsewhere was hardly meant for them.
+_INNER = frozenset({("columns", "*", "references"), ("rows", "count"), ("rules", "0")})
 _STAND_INS: dict[tuple[str, ...], Any] = {
     ("name",): "unnamed",
     ("description",): "-",
@@ -63,6 +67,8 @@ _STAND_INS: dict[tuple[str, ...], Any] = {
     ("columns",): {"unnamed": {"type": "string"}},
     ("columns", "*"): {"type": "string"},
     ("columns", "*", "type"): "string",
+    ("columns", "*", "references", "dataset"): "unnamed",
+    ("columns", "*", "references", "column"): "unnamed",
     ("freshness", "expected_every"): "P1D",
     ("rules", "0", "rule"): "unnamed is null",
 }
@@ -88,6 +94,9 @@ _WORDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("columns", "*"): ("a mapping with type", "write it as {type: string}"),
     ("columns", "*", "type"): (_TYPES, "write one of these types"),
     ("columns", "*", "format"): ("iso8601, epoch_s, epoch_ms, a strptime pattern, or a list of them", "put the pattern in quotes"),
+    ("columns", "*", "references"): ("dataset.column, or a mapping with dataset and column", "write for example references: airlines.carrier"),
+    ("columns", "*", "references", "dataset"): ("a dataset's name", "write for example dataset: airlines"),
+    ("columns", "*", "references", "column"): ("a column's name", "write for example column: carrier"),
     ("columns", "*", "from"): ("key", "write from: key, or remove it: a column comes from the file by itself"),
     ("partition_by", "0"): ("col, day(col), month(col) or bucket(n, col)", "write for example day(time_hour)"),
     ("expectations", "0"): ("one `expect_…: {arguments}` and an optional severity", "write - {expect_column_values_to_not_be_null: {column: a}, severity: warn}"),
@@ -265,7 +274,7 @@ class _Reading:
         if place == ("format",) and key in CsvFormat.model_fields and form in ("json", "jsonl"):
             self._add(path, f"{key} with type {form}", f"{key} only with csv and tsv", "remove it")
             return
-        elsewhere = [p for p in _MODELS if key in keys_of(p)]
+        elsewhere = [p for p in _MODELS if p not in _INNER and key in keys_of(p)]
         if key.startswith("expect_"):
             remedy = "move it into the list under expectations"
         elif elsewhere:

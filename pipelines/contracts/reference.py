@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from pipelines.contracts.columns import Reference
 from pipelines.contracts.expectations import NATIVE
 from pipelines.contracts.great_expectations_list import EXPECTATIONS, SQL_ONLY
 from pipelines.contracts.json_schema import dataset_json_schema
@@ -134,7 +135,7 @@ def dataset_page() -> str:
     ]
     for title, path, model, intro in _SECTIONS:
         out += [f"## {title}", intro, _table(model, path)]
-    out += [*_partitions(), *_rules(), *_expectations()]
+    out += [*_partitions(), *_rules(), *_lookups(), *_expectations()]
     return "\n\n".join(out) + "\n"
 
 
@@ -178,7 +179,11 @@ def _rules() -> Iterable[str]:
     yield markdown_table(
         ("in a rule", "is", "goes with"),
         (
-            ("`column`", "the row's value, whether it comes from the file or from the key", "all types but json"),
+            (
+                "`column`",
+                "the row's value, whether it comes from the file or from the key",
+                "all types with one value: not json, struct, array, map",
+            ),
             ("`12`, `-0.5`", "a number", "numbers"),
             ("`'text'`", "text; a quote in it is written twice", "string"),
             ("`true`, `false`", "a boolean", "boolean"),
@@ -195,7 +200,7 @@ def _rules() -> Iterable[str]:
                 "comparisons; text by its code points, booleans only `=` and `!=`",
                 "two of one type",
             ),
-            ("`a is null`, `a is not null`", "whether a column has a value", "all types but json"),
+            ("`a is null`, `a is not null`", "whether a column has a value", "all types"),
             ("`not c`, `c and d`, `c or d`, `(…)`", "conditions joined, in this order of precedence", "conditions"),
         ),
     )
@@ -203,6 +208,35 @@ def _rules() -> Iterable[str]:
         "Numbers are exact: whole numbers and decimals keep every digit, however large a sum grows (up to 76 digits). X with numbers written in the rule and with `int` columns: what a double cannot hold exactly is refused at load. "
         "Rules about the future measure by when the file landed, never by the clock of the day it is read: a verdict is the same whenever it is reached. "
         "`landed_at()` of a local file (`lakegate validate`, `convert`) is now. A rule has at most 1,000 characters."
+    )
+
+
+def _lookups() -> Iterable[str]:
+    yield "## After the commit"
+    yield (
+        "A verdict is reached within one file: it must not depend on what arrived before. What only the tables can tell is looked up once a run, "
+        "for the rows it published, by one query each, and shown as asset checks:"
+    )
+    yield markdown_table(
+        ("check", "asks", "key of the dataset file"),
+        (
+            (
+                "`primary_key_unique`",
+                "is a key just published in another file, or another version of a file, too? Up to 20 keys are shown, each with both files and lines",
+                "`primary_key_across_files`: `warn` (default), `block`, `off`",
+            ),
+            (
+                "`references`, `references_block`",
+                "is a value just published missing from another dataset's column? Up to 20 values of each column are shown, each with a file and line; null refers to nothing",
+                "`columns.<name>.references`, with severity `warn` (default) or `block`",
+            ),
+        ),
+    )
+    yield _table(Reference, "columns.<name>.references")
+    yield (
+        "A failed check leaves the rows in the table; `block` stops what is downstream. A query that fails (a table that is not there, missing rights) "
+        "is a failed check with the reason. The query reads the run's partitions of its own table, and the columns of the key in the rest of it: only the "
+        "run's partitions too, where the partition column is part of the primary key."
     )
 
 
@@ -250,6 +284,7 @@ _SHORT_FORMS = {
     "partition_by": "list of partitions",
     "expectations": "list of expectations",
     "rules": "list of rules",
+    "references": "`dataset.column` or mapping",
     "count": "whole number or mapping with `min` and `max`",
     "columns": "mapping of columns",
     "format": "mapping",

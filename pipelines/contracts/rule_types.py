@@ -101,7 +101,6 @@ def type_of(node: Node, columns: Mapping[str, Column]) -> Type:
         case Comparison():
             comparison_type(node, columns)
         case IsNull():
-            type_of(node.operand, columns)
             if not isinstance(node.operand, ColumnName):
                 raise _WrongError(written(node), "a column before is null", "ask each column by itself")
         case Not():

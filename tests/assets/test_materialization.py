@@ -38,7 +38,12 @@ def test_a_launched_run_takes_the_batches_of_its_launch_and_no_others(stage: Sta
 
     assert result.success
     assert rows(stage) == [1, 2]
-    assert checks(result) == {"files_accepted": True, "rows_reconciled": True, "expectations": True}
+    assert checks(result) == {
+        "files_accepted": True,
+        "rows_reconciled": True,
+        "expectations": True,
+        "primary_key_unique": True,
+    }
 
 
 def test_each_day_of_a_run_is_told_of_with_its_own_numbers(stage: Stage) -> None:
@@ -78,7 +83,12 @@ def test_a_bad_file_leaves_the_run_green_and_shows_in_the_check_and_the_quaranti
 
     assert result.success
     assert rows(stage) == [7]
-    assert checks(result) == {"files_accepted": False, "rows_reconciled": True, "expectations": True}
+    assert checks(result) == {
+        "files_accepted": False,
+        "rows_reconciled": True,
+        "expectations": True,
+        "primary_key_unique": True,
+    }
     told = stage.metadata(["quarantine", "departures_quarantine"], DAY)
     assert (told["files"], told["faults"]) == (1, 2)
     assert [(r["rule"], r["line"], r["column"]) for r in told["reasons"]] == [

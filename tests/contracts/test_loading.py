@@ -170,6 +170,57 @@ def test_two_datasets_that_share_keys_are_both_broken(tmp_path: Path) -> None:
         assert rival in fault.found
 
 
+REFERRING = ORDERS + "  customer: {type: string, references: %s}\n"
+CUSTOMERS = """\
+name: customers
+description: Customers of the shop.
+landing: {key: "landing/customers/*.csv", start: 2024-01-01}
+format: {type: csv}
+columns:
+  number: {type: string}
+  visits: {type: int}
+"""
+
+
+OTHER_TYPE = "found %s; expected a type that compares with string; choose another column, or change one type"
+
+
+@pytest.mark.parametrize(
+    ("reference", "fault"),
+    [
+        ("customers.number", None),
+        ("{dataset: customers, column: number, severity: block}", None),
+        ("orders.customer", None),
+        ("damaged.anything", None),
+        ("customer.number", 'found "customer", which is no dataset; expected a dataset of this folder; did you mean customers?'),
+        ("zoo.number", 'found "zoo", which is no dataset; expected a dataset of this folder; add it, or correct the name'),
+        ("customers.nomber", 'found "nomber", which is no column of customers; expected a column of customers; did you mean number?'),
+        ("customers.visits", OTHER_TYPE % "customers.visits, a column of type int"),
+        ("orders.order_id", OTHER_TYPE % "orders.order_id, a column of type bigint"),
+    ],
+)  # fmt: skip
+def test_references_are_judged_by_the_whole_folder(tmp_path: Path, reference: str, fault: str | None) -> None:
+    (tmp_path / "orders.yaml").write_text(REFERRING % reference)
+    (tmp_path / "customers.yaml").write_text(CUSTOMERS)
+    (tmp_path / "damaged.yaml").write_text("name: [")
+    catalog = load_datasets(tmp_path)
+    assert isinstance(load_dataset(tmp_path / "orders.yaml"), Dataset)
+    orders = catalog.find("orders")
+    if fault is None:
+        assert isinstance(orders, Dataset)
+        assert orders.columns["customer"].references is not None
+    else:
+        assert isinstance(orders, BrokenDataset)
+        assert [str(f) for f in orders.faults] == [f"{tmp_path}/orders.yaml:7: columns.customer.references: {fault}"]
+    assert isinstance(catalog.find("customers"), Dataset)
+
+
+def test_whole_numbers_and_decimals_refer_to_one_another(tmp_path: Path) -> None:
+    (tmp_path / "customers.yaml").write_text(CUSTOMERS)
+    (tmp_path / "orders.yaml").write_text(ORDERS + '  visits: {type: "decimal(10,2)", references: customers.visits}\n')
+    assert load_datasets(tmp_path).broken == ()
+
+
 def test_the_fingerprint_follows_the_contract_and_not_the_words_around_it() -> None:
     before = fingerprint(parse(ORDERS))
     assert fingerprint(parse("# a comment\n" + ORDERS.replace("Orders of the shop", "All orders"))) == before

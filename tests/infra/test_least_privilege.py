@@ -107,7 +107,11 @@ def test_a_run_reads_versions_publishes_and_quarantines_but_cannot_touch_what_la
     assert_denied(lambda: s3.put_object(Bucket=strict.landing_bucket, Key="landing/a", Body=b"changed"))
     assert_denied(lambda: s3.delete_object(Bucket=strict.landing_bucket, Key="landing/a"))
     assert_denied(lambda: s3.delete_object(Bucket=strict.landing_bucket, Key="landing/a", VersionId=version))
-    assert_denied(lambda: s3.put_object(Bucket=strict.processed_bucket, Key="athena-results/x", Body=b"x"))
+    # Athena writes what it answers, and reads it, with the rights of whoever asks; nothing it wrote is deleted by a run.
+    s3.put_object(Bucket=strict.processed_bucket, Key="athena-results/x", Body=b"x")
+    assert s3.get_object(Bucket=strict.processed_bucket, Key="athena-results/x")["Body"].read() == b"x"
+    assert_denied(lambda: s3.delete_object(Bucket=strict.processed_bucket, Key="athena-results/x"))
+    assert_denied(lambda: s3.put_object(Bucket=strict.processed_bucket, Key="elsewhere/x", Body=b"x"))
     assert_denied(lambda: as_worker("RunPolicy", "sqs").receive_message(QueueUrl=strict.queue_url))
     assert_denied(lambda: as_worker("RunPolicy", "glue").delete_database(Name=strict.glue_database))
 

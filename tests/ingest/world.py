@@ -37,6 +37,7 @@ from resources.iceberg import IcebergTables
 from resources.memory import MemoryEventQueue, MemoryItemStore, MemoryObjectStore
 from resources.memory_tables import MemoryTables
 from tests.accounting.books import HandClock
+from tests.ingest.queries import MemoryQueries
 
 BUCKET = "landing-bucket"
 QUARANTINE = "quarantine-bucket"
@@ -132,6 +133,7 @@ class World:
             landing_bucket=BUCKET,
             quarantine_bucket=QUARANTINE,
             queue=ports.queue,
+            queries=MemoryQueries(self.tables, self.datasets) if isinstance(self.tables, MemoryTables) else None,
         )
 
     # ---- the producer

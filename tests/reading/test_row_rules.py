@@ -128,6 +128,8 @@ def test_conditions(rule: str, row: str, is_broken: bool | None) -> None:
         ("string", "a = 'it''s'", "it's", False),
         ("string", "a != ''", '""', True),
         ("boolean", "a = true", "false", True),
+        ("json", "a is not null", "[1]", False),
+        ("json", "a is not null", "", True),
         ("boolean", "a != true", "false", False),
         # Dates are days.
         ("date", "a <= landed_on()", "2024-03-01", False),

@@ -38,7 +38,13 @@ def test_the_page_of_a_day_shows_its_rows_and_its_files(pages: Pages) -> None:
 
 def test_the_tab_of_checks_shows_the_one_that_failed_and_on_how_many_rows(pages: Pages) -> None:
     pages.open("/assets/flights?view=checks&checkDetail=expectations")
-    pages.shows("Checks (3)", "expectations Failed", "files_accepted Failed", "rows_reconciled Succeeded")
+    pages.shows(
+        "Checks (4)",
+        "expectations Failed",
+        "files_accepted Failed",
+        "primary_key_unique Succeeded",
+        "rows_reconciled Succeeded",
+    )
     pages.shows(
         "1 of 3 expectations does not hold.",
         'column: "dep_delay", max_value: 600 2013-01-02 NO 2 of 2 rows do not fit',

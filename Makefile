@@ -41,6 +41,14 @@ test: install ## all tests
 proof: install ## the properties again, with ten times as many examples: longer than a test may take
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --hypothesis-profile=proof --timeout 3600 tests/accounting tests/contracts tests/intake tests/publication tests/reading $(PYTEST_ARGS)
 
+.PHONY: conformance
+conformance: install ## what others test their readers with, and every feed, as a table
+	@$(BIN)/python -m tests.conformance $(CONFORMANCE_ARGS)
+
+.PHONY: fuzz
+fuzz: install ## nearly right files against the slow reference, a hundred thousand of each kind
+	@LAKEGATE_FUZZ=$${LAKEGATE_FUZZ:-100000} $(BIN)/python -m pytest -n 2 --timeout 0 tests/reading/test_against_reference.py $(PYTEST_ARGS)
+
 .PHONY: check
 check: install ## lint, format, types, layering
 	@$(BIN)/ruff check .

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from pipelines.intake.events import Foreign, Notification, TestEvent, Unintelligible, parse_message
 from pipelines.intake.objects import Sequencer
+from tests.reading.support import SHARED
 
 CASES = Path(__file__).parent / "events"
 OURS = "our-landing"
-AWS_EVENTS = Path(__file__).resolve().parents[3] / "shared" / "data" / "conformance" / "aws_events"
+AWS_EVENTS = SHARED / "conformance" / "aws_events"
 BODIES = sorted(path for path in CASES.glob("*.json") if not path.name.endswith(".expected.json"))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from pipelines.contracts.model import Column, Dataset
+from pipelines.contracts.model import Column, CsvFormat, Dataset
 from tests.reading import reference_values
 from tests.reading.reference_csv import Record, tokenize
 from tests.reading.reference_json import Document, NotJson, Number
@@ -62,7 +62,8 @@ def csv_says(contract: Dataset, content: bytes) -> Said:
     """What a CSV file says under a contract that matches columns by their names, exactly."""
     said = Said()
     content = content.removeprefix(BOM)
-    records = tokenize(content)
+    assert isinstance(contract.format, CsvFormat)
+    records = tokenize(content, contract.format.delimiter)
     if all(record.is_blank for record in records):
         return said
     header, *rest = records
@@ -105,29 +106,52 @@ def _text(latin: str) -> str:
 
 def _header(contract: Dataset, names: list[str], said: Said) -> list[str] | None:
     """What messages call the file's columns: the contract's names for those it knows; None where no row can be read."""
-    for position, name in enumerate(names):
+    seen: set[str] = set()
+    for name in names:
         if not name.strip():
             said.add("header_blank", None, 1)
-        elif name in names[:position]:
+        elif name in seen:
             said.add("header_duplicate", name, 1)
+        seen.add(name)
     if said.faults:
         return None
-    known = [name if name in contract.file_columns else None for name in names]
+    columns = _Columns(contract)
+    known = [columns.exactly.get(name) for name in names]
+    taken = set(known)
     for position, name in enumerate(names):
-        meant = next((c for c in contract.file_columns if _loose(c) == _loose(name)), None)
+        meant = columns.of(name)
         if known[position] is None and meant is not None:
-            if meant in known:
+            if meant in taken:
                 said.add("header_duplicate", meant, 1)
             else:
                 known[position] = meant
+                taken.add(meant)
         elif known[position] is None:
             said.add("column_unexpected", name, 1)
     for name in contract.file_columns:
-        if name not in known:
+        if name not in taken:
             said.add("column_missing", name, 1)
     return (
         [name if column is None else column for name, column in zip(names, known, strict=True)] if any(known) else None
     )
+
+
+class _Columns:
+    """The contract's columns by the names a file may have for them."""
+
+    def __init__(self, contract: Dataset) -> None:
+        self.exactly: dict[str, str] = {}
+        self.loosely: dict[str, str] = {}
+        for column in contract.file_columns:
+            said = contract.columns[column]
+            for spelling in (said.source, column, *said.aliases):
+                if spelling is not None:
+                    self.exactly.setdefault(spelling, column)
+                    self.loosely.setdefault(_loose(spelling), column)
+
+    def of(self, name: str) -> str | None:
+        """The column that a name means."""
+        return self.exactly.get(name) or self.loosely.get(_loose(name))
 
 
 def _loose(name: str) -> str:
@@ -260,7 +284,7 @@ def json_says(contract: Dataset, content: bytes) -> Said:
 
 
 def _objects(contract: Dataset, records: list[tuple[Document, dict[str, Any], int]], body: bytes, said: Said) -> None:
-    is_broken, present = bool(said.faults), set[str]()
+    is_broken, present, columns = bool(said.faults), set[str](), _Columns(contract)
     for document, members, start in records:
 
         def line_of(key: str | None, document: Document = document, start: int = start) -> int:
@@ -270,7 +294,7 @@ def _objects(contract: Dataset, records: list[tuple[Document, dict[str, Any], in
         keys: dict[str, str] = {}
         is_refused = False
         for key in members:
-            name = _meant(contract, key)
+            name = columns.of(key)
             if name is None:
                 said.add("column_unexpected", key, line_of(key))
             elif name in keys:
@@ -293,12 +317,6 @@ def _objects(contract: Dataset, records: list[tuple[Document, dict[str, Any], in
                 said.faults.pop(("null", name), None)
                 said.add("column_missing", name, 0)
     _keys(contract, said)
-
-
-def _meant(contract: Dataset, key: str) -> str | None:
-    if key in contract.file_columns:
-        return key
-    return next((name for name in contract.file_columns if _loose(name) == _loose(key)), None)
 
 
 def _json_cell(column: Column, value: Any) -> Any:

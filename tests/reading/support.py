@@ -77,8 +77,9 @@ def found(summary: ReadSummary) -> list[tuple[str, str | None, int | None]]:
 
 
 def shared(path: str) -> Path:
-    """A path of the shared data; skips the test where it is absent."""
+    """A path of the shared data; skips the test where it is absent, and fails it where that may not be."""
     place = SHARED / path
     if not place.exists():
+        assert os.environ.get("LAKEGATE_REQUIRE_SHARED") != "1", f"there is no {place}"
         pytest.skip(f"the shared data is not beside this checkout ({path})")
     return place

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -39,6 +41,8 @@ def check(dataset: Dataset, form: str, content: bytes, block: int, piece: int) -
         ]
 
 
+FUZZ = int(os.environ.get("LAKEGATE_FUZZ", "0"))
+"""How many examples `make fuzz` looks at instead."""
 SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 BLOCKS = st.sampled_from([1, 2, 3, 5, 8, 64, 4 << 20])
 PIECES = st.sampled_from(
@@ -47,7 +51,7 @@ PIECES = st.sampled_from(
 TEXTS = st.lists(PIECES, max_size=24).map("".join)
 
 
-@settings(SLOW, max_examples=600)
+@settings(SLOW, max_examples=FUZZ or 600)
 @given(file=files(), block=BLOCKS, piece=st.sampled_from([1, 3, 64, 1 << 20]))
 @example(file=(contract(0, "json"), "json", b'[{"a":"1"}}'), block=4 << 20, piece=64)
 @example(file=(contract(0, "csv"), "csv", b"a,b\nx,y\na,b\n"), block=4 << 20, piece=64)
@@ -56,7 +60,7 @@ def test_a_file_is_what_the_reference_says(file: tuple[Dataset, str, bytes], blo
     check(*file, block, piece)
 
 
-@settings(SLOW, max_examples=1000)
+@settings(SLOW, max_examples=FUZZ or 1000)
 @given(width=st.sampled_from([0, 0, 0, 1]), body=TEXTS, block=BLOCKS)
 @example(width=0, body='"a""\n', block=1)
 @example(width=0, body='x,"y\r\nz"\r\n\r\n', block=2)
@@ -66,7 +70,7 @@ def test_quotes_and_line_ends_are_what_the_reference_says(width: int, body: str,
     check(contract(width, "csv"), "csv", f"{header}\n{body}".encode(), block, 1 << 20)
 
 
-@settings(SLOW, max_examples=300)
+@settings(SLOW, max_examples=FUZZ or 300)
 @given(body=TEXTS, window=st.integers(1, 12))
 def test_dense_text_cut_in_smaller_windows_is_read_the_same(body: str, window: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

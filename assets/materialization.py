@@ -16,6 +16,7 @@ from assets.checks import check_results
 from assets.expectations import ExpectationResult, evaluate, gx_expectations
 from assets.keys import LAUNCH_TAG, counted, landing_key, quarantine_key, table_key
 from pipelines.contracts.model import Dataset
+from pipelines.contracts.rejected import tables_of
 from pipelines.errors import LakegateError
 from pipelines.gate import Gate
 from pipelines.ingest import ingest_batch
@@ -40,7 +41,8 @@ def materialize(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.Mater
     expectations: dict[date, list[ExpectationResult]] = {}
     reports: list[BatchReport] = []
     faults: dict[date, str] = {}
-    gate.tables.ensure(dataset)
+    for table in tables_of(dataset):
+        gate.tables.ensure(table)
     with gate.reader() as reader:
         for batch_id, day in _batches(context, gate, dataset, days):
 

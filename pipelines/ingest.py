@@ -8,7 +8,8 @@ Each step can be done twice with the same result, and a worker may die between a
     settle the bad    the ledger knows them; the next attempt leaves them out. Files that one commit has no room for are due
                       again, for the next batch
     mark committing   the ledger knows that a commit may be under way
-    publish           one table commit, all or nothing; it carries the batch id, so it is recognised later
+    publish           one table commit, all or nothing; it carries the batch id, so it is recognised later; rows rejected one by
+                      one are published before it, and what it superseded of those is taken away after it
     settle the good   found in the table under the batch's id, they are settled without being published again
     finish            the slot is free again
 """
@@ -16,7 +17,7 @@ Each step can be done twice with the same result, and a worker may die between a
 import tempfile
 import time
 from collections.abc import Callable, Collection, Generator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
@@ -37,17 +38,18 @@ from pipelines.accounting.entries import (
     UnknownBatch,
 )
 from pipelines.accounting.heartbeat import Heartbeat
-from pipelines.accounting.states import State, Trigger
 from pipelines.contracts.model import Dataset
+from pipelines.contracts.rejected import bad_row_limit
 from pipelines.contracts.schema import fingerprint
 from pipelines.errors import LakegateError, ObjectGoneError
 from pipelines.gate import Gate
 from pipelines.intake.routing import BadKey, Outside, Routed, Unrouted, bad_key_violation, event_day, route
-from pipelines.ports import Committed
+from pipelines.ports import Committed, SourceVersion
 from pipelines.prefetch import Fetched, fetch_ahead
-from pipelines.publication.publish import AcceptedFile, KnownVersion, publish, source_of
+from pipelines.publication.known import known_versions
+from pipelines.publication.publish import AcceptedFile, publish, source_of
 from pipelines.publication.quarantine import make_report, quarantine
-from pipelines.publication.rejected import FileSink
+from pipelines.publication.rejected import FileSink, RejectedRows
 from pipelines.publication.staged import StagedFile
 from pipelines.publication.staging import Staging
 from pipelines.reading.limits import limits_of
@@ -109,6 +111,7 @@ class _Work:
         self.inspect = inspect
         self.heartbeat = Heartbeat(gate.ledger, claim)
         self.contract = fingerprint(dataset)
+        self.rejected: RejectedRows | None = None
         self.seconds: dict[Stage, float] = dict.fromkeys(Stage, 0.0)
         self.partitions: set[str] = set()
         """The partitions that the files accepted so far touch."""
@@ -128,6 +131,7 @@ class _Work:
                 self.gate.clock(),
                 schema=self.gate.tables.file_schema(self.dataset),
             ) as staging,
+            self._beside(Path(scratch)) as self.rejected,
         ):
             found = self._find_commit()
             if found is not None:
@@ -135,6 +139,11 @@ class _Work:
             reads = self._read_members(self.claim.members, staging)
             self._settle_unpublished(reads)
             return self._publish(reads, staging)
+
+    def _beside(self, scratch: Path) -> AbstractContextManager[RejectedRows | None]:
+        if bad_row_limit(self.dataset) is None:
+            return nullcontext()
+        return RejectedRows(self.gate, self.dataset, self.claim, scratch, self.heartbeat.renew)
 
     # ---- reading
 
@@ -178,7 +187,8 @@ class _Work:
                 assert_never(never)
         request = ReadRequest(self.dataset, version.size_bytes, routed.key_values, version.landed_at)
         started = time.perf_counter()
-        stage = FileSink(staging, None, source_of(version), entry.landing_day)
+        beside = None if self.rejected is None else self.rejected.staging
+        stage = FileSink(staging, beside, source_of(version), entry.landing_day)
         try:
             summary = self.reader.read(request, fetched.open, stage)
             verdict = judge(self.dataset, summary)
@@ -209,7 +219,14 @@ class _Work:
                 with self._timed(Stage.STAGE):
                     stage.accept()
                 self.partitions.update(stage.partition_paths)
-                report = replace(report, outcome=FileEnding.LOADED, rows_loaded=verdict.rows)
+                report = replace(
+                    report,
+                    outcome=FileEnding.LOADED,
+                    rows_loaded=verdict.rows,
+                    rows_rejected=stage.rows_rejected,
+                    violations=verdict.violations,
+                    violations_total=verdict.violations_total,
+                )
                 return _Read(entry, report)
             case Rejected():
                 stage.discard()
@@ -281,49 +298,40 @@ class _Work:
 
     def _publish(self, reads: Sequence[_Read], staging: Staging) -> BatchReport:
         accepted = [read for read in reads if read.report.outcome is FileEnding.LOADED]
+        files = [AcceptedFile(read.entry.version) for read in accepted]
         if not accepted:
+            if self.rejected is not None:
+                self.rejected.publish(files)
             return self._finish([read.report for read in reads], None)
         with self._timed(Stage.STAGE):
             staged = staging.finish()
         with self._timed(Stage.COMMIT):
             self.gate.ledger.mark_committing(self.claim)
+            if self.rejected is not None:
+                self.rejected.publish(files)
             published = publish(
                 self.gate.tables,
                 self.dataset,
                 self.claim.batch_id,
-                [AcceptedFile(read.entry.version) for read in accepted],
+                files,
                 staged,
-                lambda: self._known(accepted),
+                lambda: known_versions(self.gate.ledger, self.claim, [read.entry for read in accepted]),
                 properties={"lakegate.run-id": self.claim.owner, "lakegate.contract": self.contract},
                 before_commit=self.heartbeat.renew,
             )
+            if self.rejected is not None:
+                self.rejected.tidy([f.version for f in files if f.version not in published.superseded])
         if self.inspect is not None and published.commit is not None:
             self.inspect(published.files)
         self._settle([FileCommitted(r.entry.ref, self._facts(r, published.commit), r.milliseconds) for r in accepted])
         superseded = {source_of(version) for version in published.superseded}
         reports = [
-            replace(read.report, outcome=FileEnding.SUPERSEDED, rows_loaded=0)
+            replace(read.report, outcome=FileEnding.SUPERSEDED, rows_loaded=0, rows_rejected=0)
             if source_of(read.entry.version) in superseded
             else read.report
             for read in reads
         ]
         return self._finish(reports, published.commit, published.files)
-
-    def _known(self, accepted: Sequence[_Read]) -> list[KnownVersion]:
-        """Every other version of the batch's keys, and those of its own that may have rows from an earlier batch.
-
-        Another batch that is committing right now may hold an accepted version without a row: only the table knows then.
-        """
-        known: list[KnownVersion] = []
-        for mine, beside in self.gate.ledger.versions_beside([read.entry.ref for read in accepted]).items():
-            for entry in beside:
-                first_time = entry.attempts == 0 and entry.facts is None and entry.trigger is Trigger.EVENT
-                if entry.ref != mine:
-                    committing = entry.batch_id if entry.state is State.COMMITTING else None
-                    known.append(KnownVersion(entry.version, entry.state is State.COMMITTED, committing))
-                elif self.claim.epoch > 1 or not first_time:
-                    known.append(KnownVersion(entry.version))
-        return known
 
     # ---- an earlier attempt's commit
 
@@ -343,11 +351,17 @@ class _Work:
         reads = self._read_members([entry for entry in self.claim.members if entry not in published], staging)
         reads = [read for read in reads if read.report.outcome is not FileEnding.LOADED]
         self._settle_unpublished(reads)
+        rejected: dict[SourceVersion, int] = {}
+        if self.rejected is not None:
+            self.rejected.tidy([entry.version for entry in published])
+            rejected = self.rejected.rows(sources)
         for entry in published:
             version = entry.version
-            count = rows[source_of(version)]
-            report = FileReport(version.key, version.version_id, version.size_bytes, FileEnding.LOADED, count, count)
-            reads.append(_Read(entry, report))
+            count, bad = rows[source_of(version)], rejected.get(source_of(version), 0)
+            report = FileReport(
+                version.key, version.version_id, version.size_bytes, FileEnding.LOADED, count + bad, count
+            )
+            reads.append(_Read(entry, replace(report, rows_rejected=bad)))
         self._settle(
             [FileCommitted(r.entry.ref, self._facts(r, commit)) for r in reads if r.report.outcome is FileEnding.LOADED]
         )
@@ -366,7 +380,7 @@ class _Work:
         return Facts(
             rows_read=report.rows_read,
             rows_accepted=report.rows_loaded,
-            rows_rejected=report.rows_read if rejected else 0,
+            rows_rejected=report.rows_read if rejected else report.rows_rejected,
             read_complete=report.read_complete,
             violations_total=report.violations_total,
             contract=self.contract,

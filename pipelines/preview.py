@@ -79,7 +79,13 @@ def preview(
     verdict = judge(dataset, summary)
     match verdict:
         case Accepted():
-            return replace(report, rows_loaded=verdict.rows)
+            return replace(
+                report,
+                rows_loaded=verdict.rows,
+                rows_rejected=verdict.rejected,
+                violations=verdict.violations,
+                violations_total=verdict.violations_total,
+            )
         case Rejected():
             return _rejected(report, verdict)
         case Empty():

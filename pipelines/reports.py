@@ -38,6 +38,7 @@ class Stage(StrEnum):
 class FileReport:
     """One file's story in one batch. Rows are counts; `seconds` is reading time; `error` is set for RETRY and DEFERRED alone.
 
+    `rows_rejected` of a loaded file went to the table beside the dataset's own; its `violations` say why.
     `rescued` counts the values that went to `_rescued`, by the column's name in the file. `new_columns` (the file's name to the
     table's) and `wider_types` (by column) are what the table lacked to hold the file.
     """
@@ -48,6 +49,7 @@ class FileReport:
     outcome: FileEnding
     rows_read: int = 0
     rows_loaded: int = 0
+    rows_rejected: int = 0
     read_complete: bool = True
     violations: tuple[Violation, ...] = ()
     violations_total: int = 0
@@ -67,7 +69,10 @@ class FileReport:
         match self.outcome:
             case FileEnding.LOADED:
                 rescued = f", {sum(self.rescued.values()):,} values rescued" if self.rescued else ""
-                return f"{self.key!r}: loaded {self.rows_loaded:,} rows in {self.seconds * 1000:.0f} ms{rescued}"
+                rejected = f", rejected {self.rows_rejected:,}" if self.rows_rejected else ""
+                return (
+                    f"{self.key!r}: loaded {self.rows_loaded:,} rows{rejected} in {self.seconds * 1000:.0f} ms{rescued}"
+                )
             case FileEnding.QUARANTINED:
                 first = self.violations[0] if self.violations else None
                 where = f", first at line {first.line}" if first is not None and first.line is not None else ""
@@ -115,6 +120,11 @@ class BatchReport:
         return sum(f.rows_loaded for f in self.files)
 
     @property
+    def rows_rejected(self) -> int:
+        """Rows of loaded files that went to the table beside the dataset's own."""
+        return sum(f.rows_rejected for f in self.files)
+
+    @property
     def rescued(self) -> Mapping[str, int]:
         """Values in `_rescued` because of this batch, by the column's name in the files."""
         counts: Counter[str] = Counter()
@@ -130,10 +140,10 @@ class BatchReport:
 
     @property
     def reconciled(self) -> bool:
-        """Whether every row read is either loaded or belongs to a file that, as a whole, was not."""
+        """Whether every row read is loaded, or rejected by itself, or belongs to a file that, as a whole, was not loaded."""
         loaded = sum(f.rows_read for f in self.files if f.outcome is FileEnding.LOADED)
         added = self.committed.rows_added if self.committed is not None else 0
-        return loaded == self.rows_loaded == added or self.recognised
+        return (loaded == self.rows_loaded + self.rows_rejected and self.rows_loaded == added) or self.recognised
 
     def sentence(self) -> str:
         """One line for the log."""

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from pipelines.accounting.ledger import Ledger
 from pipelines.contracts.loading import DatasetCatalog
 from pipelines.contracts.model import Dataset
+from pipelines.contracts.rejected import tables_of
 from pipelines.errors import ConfigurationError, ObjectGoneError, PermanentError, TransientError
 from pipelines.gate import Gate
 from pipelines.intake.objects import ObjectVersion, Sequencer
@@ -209,7 +210,8 @@ def open_conversion(root: Path, dataset: Dataset, files: Sequence[LocalFile]) ->
             landing_bucket=LANDING,
             quarantine_bucket=ROOT,
         )
-        _remove_unheld(store, tables, dataset)
+        for table in tables_of(dataset):
+            _remove_unheld(store, tables, table)
     finally:
         items.close()
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipelines.contracts.model import Dataset
+from pipelines.contracts.rejected import main_table
 from pipelines.contracts.schema import fingerprint
 from pipelines.errors import LakegateError, PermanentError, TableMismatchError, TransientError
 from pipelines.ports import Committed, Conflict, ObjectStore, SourceInTable, SourceVersion, TableCommit, TableSnapshot
@@ -64,7 +65,8 @@ class IcebergTables:
     """The Tables port. Used by one thread at a time.
 
     `catalog` is a PyIceberg catalog, or what makes one when it is first needed. Tables lie in the catalog's `database`,
-    their files in `bucket` under `<prefix>/<table>/`, written through `store`.
+    their files in `bucket` under `<prefix>/<table>/`, written through `store`. Rejected rows may be personal: the files of their
+    tables lie in `quarantine_bucket` (by default the same) under `rejected/<table>/`.
     """
 
     def __init__(
@@ -75,6 +77,8 @@ class IcebergTables:
         bucket: str,
         prefix: str = "processed",
         scratch_dir: Path | None = None,
+        *,
+        quarantine_bucket: str | None = None,
     ) -> None:
         self.database = database
         self._catalog_or_factory = catalog
@@ -82,6 +86,7 @@ class IcebergTables:
         self._store = store
         self._bucket = bucket
         self._prefix = prefix
+        self._quarantine_bucket = quarantine_bucket or bucket
         self._scratch_dir = scratch_dir
         self._ensured: set[tuple[str, str]] = set()
         self._loaded: dict[str, Table] = {}
@@ -137,7 +142,8 @@ class IcebergTables:
 
     def data_location(self, dataset: Dataset) -> tuple[str, str]:
         """Bucket and key prefix under which the table's data files are written."""
-        return self._bucket, f"{self._prefix}/{dataset.table}/data"
+        bucket, folder = self._place(dataset)
+        return bucket, f"{folder}/data"
 
     def commit(self, dataset: Dataset, change: TableCommit) -> Committed | Conflict:
         """Upload the staged files, take the removed versions' rows out of `change.base`, publish all in one snapshot.
@@ -176,6 +182,13 @@ class IcebergTables:
 
     # ---- steps ------------------------------------------------------------------------------------------------------
 
+    def _place(self, dataset: Dataset) -> tuple[str, str]:
+        """Bucket and folder of the dataset's table."""
+        main = main_table(dataset.table)
+        if main is None:
+            return self._bucket, f"{self._prefix}/{dataset.table}"
+        return self._quarantine_bucket, f"rejected/{main}"
+
     def _name(self, dataset: Dataset) -> str:
         return f"{self.database}.{dataset.table}"
 
@@ -204,7 +217,7 @@ class IcebergTables:
                 return self.catalog.create_table(
                     (self.database, dataset.table),
                     schema=wanted,
-                    location=self._store.uri(self._bucket, f"{self._prefix}/{dataset.table}"),
+                    location=self._store.uri(*self._place(dataset)),
                     partition_spec=partition_spec(dataset, wanted),
                     properties=table_properties(dataset),
                 )
@@ -222,17 +235,17 @@ class IcebergTables:
             factory.make(path, self._store.uri(bucket, key), partition_record(table, partition))
             for path, key, partition in places
         ]
-        self._upload([(path, key) for path, key, _ in places])
+        self._upload(bucket, [(path, key) for path, key, _ in places])
         return added
 
-    def _upload(self, files: Sequence[tuple[Path, str]]) -> None:
+    def _upload(self, bucket: str, files: Sequence[tuple[Path, str]]) -> None:
         """Put files into the table's bucket, once: planning again after a conflict does not send them again."""
         due = [(path, key) for path, key in files if (key, path.stat().st_size) not in self._uploaded]
         if len(due) == 1:
-            self._store.put_file(self._bucket, due[0][1], due[0][0])
+            self._store.put_file(bucket, due[0][1], due[0][0])
         elif due:
             with ThreadPoolExecutor(_PARALLEL_UPLOADS) as executor:
-                for upload in [executor.submit(self._store.put_file, self._bucket, key, path) for path, key in due]:
+                for upload in [executor.submit(self._store.put_file, bucket, key, path) for path, key in due]:
                     upload.result()
         self._uploaded.update((key, path.stat().st_size) for path, key in due)
 
@@ -351,7 +364,14 @@ def glue_tables(deployment: "Deployment", store: ObjectStore, scratch_dir: Path 
         properties = {**iceberg_catalog_properties(), "py-io-impl": "resources.iceberg_io.SharedFileIO"}
         return GlueCatalog("lakegate", client=client("glue"), **properties)
 
-    return IcebergTables(catalog, store, deployment.glue_database, deployment.processed_bucket, scratch_dir=scratch_dir)
+    return IcebergTables(
+        catalog,
+        store,
+        deployment.glue_database,
+        deployment.processed_bucket,
+        scratch_dir=scratch_dir,
+        quarantine_bucket=deployment.quarantine_bucket,
+    )
 
 
 def _history(table: "Table") -> "Iterable[Snapshot]":

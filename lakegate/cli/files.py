@@ -11,6 +11,7 @@ import typer
 from lakegate.cli.datasets import named_dataset
 from lakegate.cli.output import Exit, JsonOption, console, counted, print_json, safe
 from pipelines.contracts.model import Dataset
+from pipelines.contracts.rejected import tables_of
 from pipelines.errors import ConfigurationError, ObjectGoneError
 from pipelines.reading.violations import Sample, Violation
 from pipelines.reports import BatchReport, FileEnding, FileReport
@@ -89,7 +90,7 @@ def check_file(path: Path) -> None:
 
 
 def validate(files: FilesArgument, dataset: DatasetOption, key: KeyOption = None, as_json: JsonOption = False) -> None:
-    """Say what the gate would make of files; nothing is written. Exit code 1 when one would be rejected."""
+    """Say what the gate would make of files; nothing is written. Exit code 1 when a whole file would be rejected."""
     from pipelines.preview import preview
     from pipelines.reading.child import ChildReader
     from resources.conversion import ConversionStore, local_files
@@ -114,7 +115,7 @@ def validate(files: FilesArgument, dataset: DatasetOption, key: KeyOption = None
 def convert(
     files: FilesArgument,
     dataset: DatasetOption,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder for processed/ and quarantine/.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder for processed/, rejected/ and quarantine/.")],
     key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -128,7 +129,8 @@ def convert(
     paths = {file.version: file.path for file in sent}
     reports: dict[Path, FileReport] = {}
     with open_conversion(out, contract, sent) as gate, gate.reader() as reader:
-        gate.tables.ensure(contract)
+        for table in tables_of(contract):
+            gate.tables.ensure(table)
         for left in gate.ledger.live_batches(contract.name):
             ingest_batch(gate, reader, contract, left.batch_id, _OWNER)
         taken = take_versions(gate, contract, list(paths), run_key=f"{_OWNER}-{gate.ledger.new_id()}")
@@ -168,8 +170,8 @@ def _document(path: Path, report: FileReport) -> dict[str, Any]:
         "verdict": verdict,
         "rows_read": report.rows_read,
         "read_complete": report.read_complete,
-        "rows_accepted": report.rows_read if accepted else 0,
-        "rows_rejected": report.rows_read if verdict == "rejected" else 0,
+        "rows_accepted": report.rows_read - report.rows_rejected if accepted else 0,
+        "rows_rejected": report.rows_rejected if accepted else report.rows_read if verdict == "rejected" else 0,
         "partitions": list(report.partitions) if accepted else [],
         "violations_total": report.violations_total,
         "violations": [violation_document(v) for v in report.violations],
@@ -214,9 +216,15 @@ def _print(path: Path, report: FileReport) -> None:
         case FileEnding.LOADED | FileEnding.SUPERSEDED:
             where = ", ".join(report.partitions[:3]) + (" …" if len(report.partitions) > 3 else "")
             console.print(
-                f"[green]accepted[/green]  {safe(path)}: {counted(report.rows_read, 'row')}"
+                f"[green]accepted[/green]  {safe(path)}: {counted(report.rows_read - report.rows_rejected, 'row')}"
                 + (f" in {safe(where)}" if where else "")
+                + (
+                    f", [yellow]{counted(report.rows_rejected, 'row')} rejected[/yellow]"
+                    if report.rows_rejected
+                    else ""
+                )
             )
+            _print_violations(path, report)
             if report.rescued:
                 columns = ", ".join(f"{safe(name)} {n:,}" for name, n in list(report.rescued.items())[:10])
                 console.print(f"          {counted(sum(report.rescued.values()), 'value')} rescued: {columns}")
@@ -225,16 +233,20 @@ def _print(path: Path, report: FileReport) -> None:
         case FileEnding.QUARANTINED:
             read = f"{report.rows_read:,} rows read" + ("" if report.read_complete else ", not to the end")
             console.print(f"[red]rejected[/red]  {safe(path)}: {counted(report.violations_total, 'fault')} in {read}")
-            for violation in report.violations:
-                console.print(f"          {violation_line(path, violation)}")
-            if hidden := report.violations_total - sum(v.count for v in report.violations):
-                console.print(f"          {safe(path)}: {hidden:,} more are not listed")
+            _print_violations(path, report)
             for cause in report.likely_causes:
                 console.print(f"          {safe(path)}: {safe(cause)}")
         case FileEnding.GONE | FileEnding.RETRY | FileEnding.DEFERRED:
             console.print(f"[red]failed[/red]    {safe(path)}: {safe(report.error or 'the file went away')}")
     for warning in report.warnings:
         console.print(f"          [yellow]warning[/yellow] {violation_line(path, warning)}")
+
+
+def _print_violations(path: Path, report: FileReport) -> None:
+    for violation in report.violations:
+        console.print(f"          {violation_line(path, violation)}")
+    if hidden := report.violations_total - sum(v.count for v in report.violations):
+        console.print(f"          {safe(path)}: {hidden:,} more are not listed")
 
 
 def violation_line(path: Path | str, violation: Violation) -> str:

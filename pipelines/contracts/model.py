@@ -20,6 +20,7 @@ from pipelines.contracts.key_pattern import KeyPattern
 from pipelines.contracts.values import ColumnType, iso_date
 
 __all__ = [
+    "MAX_NAME",
     "NAME_PATTERN",
     "BadRowLimit",
     "Column",
@@ -44,6 +45,8 @@ __all__ = [
 ]
 
 NAME_PATTERN = r"[a-z][a-z0-9_]*"
+MAX_NAME = 100
+"""Characters of a dataset's name."""
 KeyValue = str | int | date | datetime | Decimal
 """A typed value taken from an object's key."""
 # Not left to pydantic: it would read the number 20130101 as seconds since 1970.
@@ -223,11 +226,15 @@ class RowPolicy(ContractModel):
     """What bad rows do to their file, and how many rows it has."""
 
     on_bad: OnBad = Field(
-        default=OnBad.QUARANTINE_FILE, description="One bad row quarantines the file, or only itself."
+        default=OnBad.QUARANTINE_FILE,
+        description="`quarantine_file`: one bad row quarantines the file. `quarantine_rows`: the good rows are loaded and the bad ones "
+        "go to the table `<name>__rejected`, each with its file, version, line, raw text and all reasons. Faults that put more than "
+        "a row in doubt (header, quotes, a damaged stream, a repeated key) quarantine the file all the same.",
     )
     max_bad: str | int | None = Field(
         default=None,
-        description="With quarantine_rows: rows (`10`) or share (`0.1%`) beyond which the file is quarantined.",
+        description="With quarantine_rows: the rows (`10`) or the share of rows (`0.1%`) that may be bad; beyond that, or when no good row "
+        "is left, the file is quarantined as a whole. Default `10%`; never more than 1,000,000 rows.",
     )
     count: RowCount | None = Field(
         default=None,
@@ -355,7 +362,7 @@ class Dataset(ContractModel):
     """One dataset: its files, its columns, its table and its rules."""
 
     name: Annotated[
-        str, Field(pattern=rf"^{NAME_PATTERN}$", max_length=100, description="The dataset's and the table's name.")
+        str, Field(pattern=rf"^{NAME_PATTERN}$", max_length=MAX_NAME, description="The dataset's and the table's name.")
     ]
     description: str = Field(description="One sentence for the people who read the catalogue.")
     owner: str | None = Field(default=None, description="`team:name` or an e-mail address.")

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from pipelines.contracts.faults import KeyPath, Problem, Sound, did_you_mean, show
-from pipelines.contracts.model import Column, Dataset, OnBad, OnDelete
+from pipelines.contracts.model import MAX_NAME, Column, Dataset, OnBad, OnDelete
 from pipelines.contracts.nested_types import NESTED
+from pipelines.contracts.rejected import REJECTED_SUFFIX
 from pipelines.contracts.values import ColumnType
 
 __all__ = ["MAX_BUCKETS", "check_table"]
@@ -134,6 +135,14 @@ def _policies(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
             _ = rows.bad_row_limit
         except ValueError:
             yield Problem(path, show(rows.max_bad), "a number of rows or a share up to 100%", 'write 10 or "0.1%"')
+    most = MAX_NAME - len(REJECTED_SUFFIX)
+    if rows.on_bad is OnBad.QUARANTINE_ROWS and len(dataset.name) > most and sound("rows", "on_bad") and sound("name"):
+        yield Problem(
+            ("name",),
+            f"{len(dataset.name)} characters, and rows.on_bad: quarantine_rows",
+            f"at most {most} characters: the table of its rejected rows is called {REJECTED_SUFFIX} behind its name",
+            "shorten the name",
+        )
     if dataset.freshness is not None and sound("freshness", "expected_every"):
         try:
             _ = dataset.freshness.every
@@ -148,12 +157,6 @@ def _policies(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
     for path, value, later, instead in (
         (("schema", "new_columns"), dataset.schema_.new_columns, ("add",), "reject"),
         (("schema", "type_changes"), dataset.schema_.type_changes, ("widen", "widen_or_rescue"), "reject"),
-        (
-            ("rows", "on_bad"),
-            dataset.rows.on_bad.value,
-            (OnBad.QUARANTINE_ROWS.value,),
-            OnBad.QUARANTINE_FILE.value,
-        ),
         (("on_delete",), dataset.on_delete.value, (OnDelete.RETRACT.value,), OnDelete.KEEP.value),
     ):
         if value in later and sound(*path):

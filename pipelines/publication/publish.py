@@ -11,12 +11,15 @@ matter in which order versions arrive, who works on them at the same time, or ho
     commit                  all or nothing, only on that state
 
 A crash before the commit leaves files that nobody sees; a crash after it is recognised by the first step.
+
+A table beside another (rejected rows beside the good ones) is published by the same steps; which version serves is then the
+other table's to say (`authority`).
 """
 
 import json
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
@@ -24,7 +27,7 @@ from pipelines.accounting.entries import order_of
 from pipelines.contracts.model import Dataset
 from pipelines.errors import CommitConflictError, TransientError
 from pipelines.intake.objects import ObjectVersion
-from pipelines.ports import Committed, Conflict, SourceVersion, TableCommit, Tables
+from pipelines.ports import Committed, Conflict, SourceVersion, TableCommit, Tables, TableSnapshot
 from pipelines.publication.rewriting import rewrite_without
 from pipelines.publication.staged import StagedFile
 
@@ -51,12 +54,14 @@ class KnownVersion:
     was planned anew after a release): its rows may be in the table under that batch's id. `accepted`: it counts as the
     key's content even if it has no rows. `committing` names the batch it is being committed with, if the ledger does not
     know yet how that ended: the table is asked. `retracted`: its object was removed and the dataset retracts: its rows go.
+    `own`: it is a member of this batch, which nobody else works on.
     """
 
     version: ObjectVersion
     accepted: bool = False
     committing: str | None = None
     retracted: bool = False
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,27 +102,45 @@ def source_of(version: ObjectVersion) -> SourceVersion:
 
 
 def make_plan(
-    accepted: Sequence[AcceptedFile], known: Sequence[KnownVersion], present: Mapping[SourceVersion, int]
+    accepted: Sequence[AcceptedFile],
+    known: Sequence[KnownVersion],
+    present: Mapping[SourceVersion, int],
+    loaded: Mapping[SourceVersion, int] | None = None,
 ) -> Plan:
     """Decide, key by key, from the batch's accepted files, what the ledger knows, and whose rows are in the table.
 
-    A version the ledger names serves only if it is accepted or has rows: one still unread may turn out to be wrong.
+    A version the ledger names serves only if it is accepted or has rows: one still unread may turn out to be wrong. For a table
+    beside another, `loaded` are the versions with rows in that other one, and only they count by their rows.
     """
     retracted = {source_of(k.version) for k in known if k.retracted}
-    best: dict[str, ObjectVersion] = {}
-    counting = [k.version for k in known if k.accepted or source_of(k.version) in present]
-    for version in (*counting, *(file.version for file in accepted)):
-        if source_of(version) in retracted:
-            continue
-        if version.key not in best or order_of(version) > order_of(best[version.key]):
-            best[version.key] = version
+    evidence = present if loaded is None else loaded
+    counting = [k.version for k in known if k.accepted or source_of(k.version) in evidence]
+    best = _highest((*counting, *(file.version for file in accepted)), retracted)
     mine = list(dict.fromkeys(file.version for file in accepted))
     serves = tuple(v for v in mine if v.key in best and source_of(best[v.key]) == source_of(v))
     served = {source_of(v) for v in serves}
     staying = {source_of(v) for v in best.values()} - served
-    # A version of ours that has rows already was published by an earlier batch: those rows go, ours come.
-    removes = tuple(source for source in present if source not in staying)
+    # A version of ours that has rows already was published by an earlier batch: those rows go, ours come. Beside another table,
+    # a version above what serves there is another batch's that is under way, and what serves there now has to keep its
+    # rows as long as our own commit there can still fail.
+    own = {source_of(file.version) for file in accepted} | {source_of(k.version) for k in known if k.own}
+    above = best if loaded is None else _highest(counting, retracted)
+    below = {
+        source_of(k.version) for k in known if (top := above.get(k.version.key)) and order_of(k.version) < order_of(top)
+    }
+    removes = tuple(s for s in present if s not in staying and (s in own or s in below or s in retracted))
     return Plan(serves, tuple(v for v in mine if source_of(v) not in served), removes)
+
+
+def _highest(versions: Iterable[ObjectVersion], retracted: Collection[SourceVersion]) -> dict[str, ObjectVersion]:
+    """The highest version of each key, of those that were not retracted."""
+    best: dict[str, ObjectVersion] = {}
+    for version in versions:
+        if source_of(version) in retracted:
+            continue
+        if version.key not in best or order_of(version) > order_of(best[version.key]):
+            best[version.key] = version
+    return best
 
 
 def publish(
@@ -130,10 +153,15 @@ def publish(
     *,
     properties: Mapping[str, str] | None = None,
     before_commit: Callable[[], None] = lambda: None,
+    authority: Dataset | None = None,
+    fence: bool = False,
     max_tries: int = MAX_TRIES,
     pause: Callable[[float], None] = time.sleep,
 ) -> Published:
     """Publish the batch's accepted files in one commit; doing it again finds it done.
+
+    With `authority`, `dataset` is a table beside that one, which says what serves; it is committed to only when rows come or
+    go, or when `fence` asks for it: a commit of an earlier attempt that is still under way can then no longer succeed.
 
     `known` reads the ledger, consistently, each time it is called. `before_commit` may raise to stop a worker that has
     lost its claim. Raises CommitConflictError when other writers came first `max_tries` times, TransientError when the
@@ -146,16 +174,21 @@ def publish(
         if (done := tables.find_batch(dataset, batch_id)) is not None:
             return Published(done, found=True, tries=tries)
         base = tables.current(dataset)
-        others = [_ask_table(tables, dataset, k) for k in known()]
-        rows = tables.find_sources(base, dataset, tuple(dict.fromkeys(source_of(k.version) for k in others)))
-        present = {found.source: found.rows for found in rows}
-        plan = make_plan(accepted, others, present)
-        if plan.empty:
-            return Published(None, plan.superseded, tries=tries)
+        others = list(known())
+        sources = tuple(dict.fromkeys(source_of(k.version) for k in others))
+        present = _rows(tables, base, dataset, sources)
+        if authority is not None and not (staged or present or fence):
+            return Published(None, tries=tries)
+        others = [_ask_table(tables, authority or dataset, k) for k in others]
+        loaded = None if authority is None else _rows(tables, tables.current(authority), authority, sources)
+        plan = make_plan(accepted, others, present, loaded)
         superseded = tuple(source_of(v) for v in plan.superseded)
+        adds = rewrite_without(staged, superseded)
+        if plan.empty if authority is None else not (adds or plan.removes or fence):
+            return Published(None, plan.superseded, tries=tries)
         change = TableCommit(
             batch_id=batch_id,
-            adds=rewrite_without(staged, superseded),
+            adds=adds,
             sources=tuple(source_of(v) for v in plan.serves),
             removes=plan.removes,
             base=base,
@@ -184,6 +217,12 @@ def publish(
         f"Other writers committed to the table {dataset.table} {max_tries} times before the batch {batch_id} could; "
         "it is tried again later. If this lasts, let fewer runs write to one table at a time."
     )
+
+
+def _rows(
+    tables: Tables, base: TableSnapshot, dataset: Dataset, sources: Sequence[SourceVersion]
+) -> dict[SourceVersion, int]:
+    return {found.source: found.rows for found in tables.find_sources(base, dataset, sources)}
 
 
 def _ask_table(tables: Tables, dataset: Dataset, known: KnownVersion) -> KnownVersion:

@@ -1,14 +1,33 @@
-"""Rejected rows on their way to the table beside the dataset's own: staged with their file, under its verdict."""
+"""Rejected rows on their way to the table beside the dataset's own: staged with their file, under its verdict, then published.
 
+Two tables cannot be committed to at once (`docs/adr/0009`). Rejected rows come first, then the good rows, then the
+rejected rows of what was superseded go: whoever dies in between leaves rejected rows too many, never too few, and the next attempt at
+the batch puts it right, because what serves is always asked of the dataset's own table.
+"""
+
+from collections.abc import Callable, Sequence
 from datetime import date
+from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import pyarrow as pa
 
-from pipelines.contracts.rejected import LANDING_DAY
+from pipelines.accounting.entries import Claim
+from pipelines.accounting.states import Trigger
+from pipelines.contracts.model import Dataset
+from pipelines.contracts.rejected import LANDING_DAY, rejected_dataset
+from pipelines.gate import Gate
+from pipelines.intake.objects import ObjectVersion
 from pipelines.ports import SourceVersion
+from pipelines.publication.known import known_versions
+from pipelines.publication.publish import AcceptedFile, Published, publish
+from pipelines.publication.staged import StagedFile
 from pipelines.publication.staging import FileStage, Staging
 
-__all__ = ["FileSink"]
+__all__ = ["FileSink", "RejectedRows"]
+
+_BUDGET_BYTES = 16 << 20
 
 
 class FileSink:
@@ -62,3 +81,81 @@ class FileSink:
 
     def _stages(self) -> tuple[FileStage, ...]:
         return (self._good,) if self._bad is None else (self._good, self._bad)
+
+
+class RejectedRows:
+    """The table beside a dataset's own, in one attempt at one batch. A context manager that cleans up what was staged."""
+
+    def __init__(
+        self, gate: Gate, dataset: Dataset, claim: Claim, scratch_dir: Path, before_commit: Callable[[], None]
+    ) -> None:
+        """Stage below `scratch_dir`. The table exists: `tables.ensure` has been called for it."""
+        self._tables = gate.tables
+        self._ledger = gate.ledger
+        self._dataset = dataset
+        self._claim = claim
+        self._before_commit = before_commit
+        self.beside = rejected_dataset(dataset)
+        folder = scratch_dir / "rejected"
+        folder.mkdir()
+        self.staging = Staging(
+            self.beside,
+            claim.batch_id,
+            claim.epoch,
+            folder,
+            gate.clock(),
+            _BUDGET_BYTES,
+            schema=gate.tables.file_schema(self.beside),
+            encoders=1,
+        )
+
+    def __enter__(self) -> Self:
+        """Enter; what was staged is deleted on leaving."""
+        self.staging.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Delete what was staged."""
+        self.staging.__exit__(kind, error, trace)
+
+    def publish(self, accepted: Sequence[AcceptedFile]) -> Published:
+        """Publish the rejected rows of the accepted files, before their good ones; rows of an earlier attempt go."""
+        # An earlier attempt may still be on its way to this table: its commit must not come after ours.
+        interrupted = self._claim.epoch > 1 or any(
+            entry.attempts > 0 or (entry.facts is None and entry.trigger is not Trigger.EVENT)
+            for entry in self._claim.members
+        )
+        return self._publish("", accepted, self.staging.finish(), None, fence=interrupted)
+
+    def rows(self, sources: Sequence[SourceVersion]) -> dict[SourceVersion, int]:
+        """How many rejected rows these versions have in the table now."""
+        base = self._tables.current(self.beside)
+        return {found.source: found.rows for found in self._tables.find_sources(base, self.beside, sources)}
+
+    def tidy(self, published: Sequence[ObjectVersion]) -> Published:
+        """Take the rejected rows of every version away that does not serve, now that these are in the dataset's own table."""
+        return self._publish("-tidy", (), (), published)
+
+    def _publish(
+        self,
+        suffix: str,
+        accepted: Sequence[AcceptedFile],
+        staged: Sequence[StagedFile],
+        published: Sequence[ObjectVersion] | None,
+        *,
+        fence: bool = False,
+    ) -> Published:
+        return publish(
+            self._tables,
+            self.beside,
+            f"{self._claim.batch_id}-{self._claim.epoch}{suffix}",
+            accepted,
+            staged,
+            lambda: known_versions(self._ledger, self._claim, self._claim.members, published),
+            properties={"lakegate.run-id": self._claim.owner},
+            before_commit=self._before_commit,
+            authority=self._dataset,
+            fence=fence,
+        )

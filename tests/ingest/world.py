@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from pipelines.accounting.ledger import Ledger
 from pipelines.accounting.states import Outcome
 from pipelines.contracts.loading import DatasetCatalog, parse_dataset
 from pipelines.contracts.model import Dataset
+from pipelines.contracts.rejected import rejected_dataset, tables_of
 from pipelines.errors import LakegateError
 from pipelines.gate import Gate
 from pipelines.ingest import ingest_batch
@@ -82,6 +84,15 @@ def orders_key(name: str, day: date | str = DAY) -> str:
 
 def orders(*ids: int, amount: str = "1.50") -> bytes:
     return ("id,amount\n" + "".join(f"{i},{amount}\n" for i in ids)).encode()
+
+
+ORDERS_BY_ROWS = ORDERS + "rows: {on_bad: quarantine_rows, max_bad: 60%}\n"
+"""The same dataset, where a bad row is rejected by itself."""
+
+
+def mixed(*ids: int, bad: int, amount: str = "1.50") -> bytes:
+    """Good orders, and bad ones behind them: `none0`, `none1`, …"""
+    return orders(*ids, amount=amount) + b"".join(b"none%d,9\n" % n for n in range(bad))
 
 
 BAD = b"id,amount\n1,2.00\nnone,3.00\n"
@@ -181,7 +192,8 @@ class World:
         ended = RunState.SUCCEEDED
         for batch_id in launch.batches:
             try:
-                gate.tables.ensure(of)
+                for table in tables_of(of):
+                    gate.tables.ensure(table)
                 outcome = ingest_batch(gate, READER, of, batch_id, f"{owner}-{launch.run_key}")
             except LakegateError:
                 ended = RunState.FAILED
@@ -193,14 +205,22 @@ class World:
 
     def take(self, gate: Gate, of: Dataset, batch_id: str, owner: str) -> BatchReport | BatchNotRun:
         """One batch by one worker."""
-        gate.tables.ensure(of)
+        for table in tables_of(of):
+            gate.tables.ensure(table)
         return ingest_batch(gate, READER, of, batch_id, owner)
 
     # ---- what a user sees
 
     def rows(self, of: str = "orders") -> list[dict[str, Any]]:
         """The table's rows, in order of source and line."""
-        found = next(d for d in self.datasets if d.name == of)
+        return self._rows_of(next(d for d in self.datasets if d.name == of))
+
+    def rejected(self, of: str = "orders") -> list[dict[str, Any]]:
+        """The rows of the table beside it, in order of source and line; none where it has no such table."""
+        beside = rejected_dataset(next(d for d in self.datasets if d.name == of))
+        return self._rows_of(beside) if self._has_table(beside) else []
+
+    def _rows_of(self, found: Dataset) -> list[dict[str, Any]]:
         if isinstance(self.tables, MemoryTables):
             table: pa.Table = self.tables.rows(found)
         else:
@@ -241,6 +261,11 @@ class World:
                 if self._has_table(d)
                 for row in self.rows(d.name)
             ],
+            "rejected": [
+                {k: v for k, v in row.items() if k not in ("_batch_id", "_ingested_at")}
+                for d in self.datasets
+                for row in self.rejected(d.name)
+            ],
             "outcomes": self.outcomes(),
             "counters": [replace(line, duplicates=0) for line in counts],
             "quarantine": {key: self._quarantined(key) for key in self.store.list_keys(QUARANTINE, "")},
@@ -273,18 +298,16 @@ class World:
         for of in self.datasets:
             if not self._has_table(of):
                 continue
-            rows = self.rows(of.name)
+            rows, rejected = self.rows(of.name), self.rejected(of.name)
             told = sum(line.rows_in_table for line in counts if line.dataset == of.name)
             assert len(rows) == told, f"{of.name}: the table has {len(rows)} rows, the counters say {told}"
-            by_source: dict[str, int] = {}
-            for row in rows:
-                by_source[row["_source_version"]] = by_source.get(row["_source_version"], 0) + 1
-            loaded = {
-                e.version.version_id: e.facts.rows_accepted
-                for e in self.entries()
-                if e.dataset == of.name and e.serving and e.facts and e.facts.rows_accepted
-            }
-            assert by_source == loaded
+            told = sum(line.rows_rejected for line in counts if line.dataset == of.name)
+            assert len(rejected) == told, f"{of.name}: {len(rejected)} rows are rejected, the counters say {told}"
+            serving = [(e.version.version_id, e.facts) for e in self.entries() if e.dataset == of.name and e.serving]
+            loaded = {version: facts.rows_accepted for version, facts in serving if facts and facts.rows_accepted}
+            left_out = {version: facts.rows_rejected for version, facts in serving if facts and facts.rows_rejected}
+            assert Counter(row["_source_version"] for row in rows) == loaded
+            assert Counter(row["_source_version"] for row in rejected) == left_out
 
 
 def event_body(version: ObjectVersion, at: datetime) -> str:

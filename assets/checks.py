@@ -5,6 +5,7 @@ Those that ask the tables after the commit are in `lookups.py`.
 | check               | fails when                                              | severity          |
 |---------------------|---------------------------------------------------------|-------------------|
 | files_accepted      | a file of the run was quarantined                       | WARN              |
+| rows_accepted       | rows of the run were rejected one by one                | WARN              |
 | rows_reconciled     | rows read and rows in the table differ                  | ERROR, blocking   |
 | expectations        | an expectation with severity `warn` does not hold       | WARN              |
 | expectations_block  | an expectation with severity `block` does not hold      | ERROR, blocking   |
@@ -22,6 +23,7 @@ from assets.keys import counted, table_key
 from assets.lookups import lookup_results, lookup_specs
 from pipelines.contracts.expectations import identified, is_native
 from pipelines.contracts.model import Dataset, Severity
+from pipelines.contracts.rejected import bad_row_limit, rejected_dataset
 from pipelines.ports import QueryEngine
 from pipelines.printable import printable
 from pipelines.reading.row_rules import identified_rules
@@ -30,6 +32,7 @@ from pipelines.reports import BatchReport, FileEnding
 __all__ = ["check_results", "check_specs"]
 
 FILES_ACCEPTED = "files_accepted"
+ROWS_ACCEPTED = "rows_accepted"
 ROWS_RECONCILED = "rows_reconciled"
 _EXPECTATIONS = (("expectations", Severity.WARN), ("expectations_block", Severity.BLOCK))
 _RULES = (("rules", Severity.WARN), ("rules_block", Severity.BLOCK))
@@ -48,9 +51,17 @@ def check_specs(dataset: Dataset) -> list[dg.AssetCheckSpec]:
             ROWS_RECONCILED,
             asset=key,
             blocking=True,
-            description="Every row read from an accepted file is in the table, and no other.",
+            description="Every row read from an accepted file is in the table or was rejected, and no other is there.",
         ),
     ]
+    if bad_row_limit(dataset) is not None:
+        specs.append(
+            dg.AssetCheckSpec(
+                ROWS_ACCEPTED,
+                asset=key,
+                description=f"No row of an accepted file was rejected. Rejected rows are in {rejected_dataset(dataset).table}.",
+            )
+        )
     for name, severity in _EXPECTATIONS:
         if any(e.severity is severity for e in dataset.expectations):
             specs.append(_spec(key, name, severity, "The contract's expectations", "on the rows just published"))
@@ -78,6 +89,8 @@ def check_results(
 ) -> list[dg.AssetCheckResult]:
     """Answer every declared check: from the run's reports, and from the tables where only they can tell."""
     results = [_files_accepted(reports), _rows_reconciled(reports)]
+    if bad_row_limit(dataset) is not None:
+        results.append(_rows_accepted(dataset, reports))
     for name, severity in _EXPECTATIONS:
         asked = [(i, e) for i, e in identified(dataset) if e.severity is severity]
         if asked:
@@ -125,6 +138,47 @@ def _files_accepted(reports: Sequence[BatchReport]) -> dg.AssetCheckResult:
     )
 
 
+def _rows_accepted(dataset: Dataset, reports: Sequence[BatchReport]) -> dg.AssetCheckResult:
+    files = [f for r in reports for f in r.files if f.rows_rejected]
+    rejected = sum(f.rows_rejected for f in files)
+    table = rejected_dataset(dataset).table
+    metadata: dict[str, dg.MetadataValue] = {
+        "rows rejected": dg.MetadataValue.int(rejected),
+        "rows loaded": dg.MetadataValue.int(sum(r.rows_loaded for r in reports)),
+    }
+    if files:
+        records = [
+            dg.TableRecord(
+                {
+                    "file": printable(f.key),
+                    "rule": v.rule.value,
+                    "column": printable(v.column or ""),
+                    "line": str(v.line or ""),
+                    "count": v.count,
+                    "what to do": v.rule.remedy,
+                }
+            )
+            for f in files
+            for v in f.violations
+        ]
+        if records:
+            metadata["rejected rows"] = dg.MetadataValue.table(records[:100])
+        days = ", ".join(f"DATE '{day}'" for day in sorted({r.landing_day for r in reports if r.rows_rejected}))
+        metadata["to see them"] = dg.MetadataValue.text(
+            f"SELECT _source_file, _source_line, rules, raw, reasons FROM {table} WHERE landing_day IN ({days}) "  # noqa: S608 - for people; the names are the contract's
+            "ORDER BY _source_file, _source_line"
+        )
+    return dg.AssetCheckResult(
+        check_name=ROWS_ACCEPTED,
+        passed=not rejected,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata=metadata,
+        description=f"{counted(rejected, 'row')} of {counted(len(files), 'file')} went to {table}; the rest of {'it' if len(files) == 1 else 'them'} was loaded."
+        if rejected
+        else "Every row of the accepted files is in the table.",
+    )
+
+
 def _rows_reconciled(reports: Sequence[BatchReport]) -> dg.AssetCheckResult:
     wrong = [r for r in reports if not r.reconciled]
     return dg.AssetCheckResult(
@@ -134,13 +188,14 @@ def _rows_reconciled(reports: Sequence[BatchReport]) -> dg.AssetCheckResult:
         metadata={
             "rows read": dg.MetadataValue.int(sum(r.rows_read for r in reports)),
             "rows loaded": dg.MetadataValue.int(sum(r.rows_loaded for r in reports)),
+            "rows rejected": dg.MetadataValue.int(sum(r.rows_rejected for r in reports)),
             "rows in files not loaded": dg.MetadataValue.int(
                 sum(f.rows_read for r in reports for f in r.files if f.outcome is not FileEnding.LOADED)
             ),
         },
         description="Do not use the table before this is understood: " + "; ".join(r.sentence() for r in wrong)
         if wrong
-        else "Rows read from accepted files and rows added to the table are the same number.",
+        else "Every row read from accepted files was added to the table or rejected by itself.",
     )
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pipelines.contracts.evolution import SOURCE_NAME, TableChange, is_wider, plan_change
 from pipelines.contracts.model import Dataset, PartitionField
+from pipelines.contracts.rejected import main_table
 from pipelines.contracts.schema import SOURCE_FILE, SOURCE_VERSION
 from pipelines.errors import PermanentError, TableMismatchError
 from pipelines.ports import Committed, Conflict, SourceInTable, SourceVersion, TableCommit, TableSnapshot
@@ -114,7 +115,8 @@ class MemoryTables:
 
     def data_location(self, dataset: Dataset) -> tuple[str, str]:
         """A bucket and prefix that nothing is written under."""
-        return "memory", f"processed/{dataset.table}/data"
+        main = main_table(dataset.table)
+        return "memory", f"processed/{dataset.table}/data" if main is None else f"rejected/{main}/data"
 
     def file_schema(self, dataset: Dataset) -> pa.Schema:
         """The schema to stage the dataset's files in: with the field ids the table has."""

@@ -119,7 +119,7 @@ def convert(
     key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take files through the gate into a folder: DIR/processed/<table>/… and DIR/quarantine/…, by the pipeline's own path."""
+    """Take files through the gate into a folder: DIR/processed/<table>/…, DIR/rejected/<table>/… and DIR/quarantine/…, by the pipeline's own path."""
     from pipelines.ingest import ingest_batch
     from pipelines.intake.backfill import take_versions
     from resources.conversion import local_files, open_conversion

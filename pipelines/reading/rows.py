@@ -168,6 +168,7 @@ class RowJudge:
         self._out = out
         self._rejects = rejects if rejects is not None and rejects.active else None
         self._faults = RowFaults()
+        self._noticed: list[tuple[Breach, Callable[[int], str], Callable[[int], tuple[int, int | None]] | None]] = []
         self.rows_read = 0
         self.rows_bad = 0
         self.null_counts: dict[str, int] = dict.fromkeys(plan.dataset.columns, 0)
@@ -211,6 +212,7 @@ class RowJudge:
         self.rows_read += block.rows
         values: dict[str, pa.Array] = {}
         self._misfits.clear()
+        self._noticed = []
         for name in names:
             scalar = self._key_scalars.get(name)
             if scalar is not None:
@@ -221,6 +223,9 @@ class RowJudge:
             self._report(breach, block, _text_of(values[str(breach.column)]), bad)
         for breach, text_of in self._plan.row_rules.check(values, self._misfits, self._landed):
             self._report(breach, block, text_of, bad)
+        for breach, text_of, locate in self._noticed:
+            if len(rows := breach.rows[~bad[breach.rows]]):
+                self._tell(replace(breach, rows=rows), breach.severity, block, text_of, locate)
         newly_bad = int(bad.sum())
         self.rows_bad += newly_bad
         lines, offsets = block.lines, block.offsets
@@ -344,8 +349,21 @@ class RowJudge:
         severity = self._severity(breach)
         if severity not in ("warn", "block"):
             bad[breach.rows] = True
+        elif self._rejects is not None:  # a warning is about rows in the table: which these are is known at the end
+            self._noticed.append((breach, text_of, locate))
+            return
         if severity == REJECT_ROW:
             self._faults.note(breach.rule, breach.column, breach.rows, breach.expected, text_of, breach.detail)
+        self._tell(breach, severity, block, text_of, locate)
+
+    def _tell(
+        self,
+        breach: Breach,
+        severity: str,
+        block: RowBlock,
+        text_of: Callable[[int], str],
+        locate: Callable[[int], tuple[int, int | None]] | None,
+    ) -> None:
         room = self._collector.wanted(breach.rule, breach.column, severity, breach.expectation)
         samples = [
             Sample(*(locate(row) if locate else block.locate(row, breach.column)), text_of(row), block.raw(row))

@@ -5,10 +5,18 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from tests.assets.stage import Stage, staged
+from tests.assets.stage import DEPARTURES, Stage, staged
 
 
 @pytest.fixture
 def stage() -> Iterator[Stage]:
     with dg.DagsterInstance.ephemeral() as instance, staged(instance) as found:
+        yield found
+
+
+@pytest.fixture
+def stage_by_rows() -> Iterator[Stage]:
+    """The same, where a bad row is rejected by itself."""
+    by_rows = DEPARTURES + "rows: {on_bad: quarantine_rows, max_bad: 50%}\n"
+    with dg.DagsterInstance.ephemeral() as instance, staged(instance, by_rows) as found:
         yield found

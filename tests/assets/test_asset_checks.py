@@ -1,5 +1,6 @@
 """What each check says, from the numbers of a run."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -65,6 +66,39 @@ def test_a_quarantined_file_fails_files_accepted_as_a_warning_and_is_named() -> 
         }
     ]
     assert "two" not in str(found)
+
+
+BY_ROWS = DEPARTURES + "rows: {on_bad: quarantine_rows}\n"
+
+
+def test_rejected_rows_fail_rows_accepted_as_a_warning_that_says_where_they_are() -> None:
+    mixed = replace(file(violations=(FAULT,), violations_total=1), rows_loaded=9, rows_rejected=1)
+    found = answers(report(file(), mixed), of=BY_ROWS)
+    accepted = found["rows_accepted"]
+    assert (accepted.passed, accepted.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert accepted.description == "1 row of 1 file went to departures__rejected; the rest of it was loaded."
+    assert shown(accepted, "rejected rows") == [
+        {
+            "file": "landing/departures/a.csv",
+            "rule": "type",
+            "column": "flight",
+            "line": "3",
+            "count": 1,
+            "what to do": Rule.TYPE.remedy,
+        }
+    ]
+    query = accepted.metadata["to see them"].value
+    assert "FROM departures__rejected WHERE landing_day IN (DATE '2024-02-01')" in str(query)
+    assert "two" not in str(accepted)
+    assert found["files_accepted"].passed
+    assert found["rows_reconciled"].passed, "a rejected row is accounted for"
+    assert not answers(report(replace(mixed, rows_rejected=2)), of=BY_ROWS)["rows_reconciled"].passed
+
+
+def test_rows_accepted_is_asked_only_where_rows_are_rejected_one_by_one() -> None:
+    assert answers(report(file()), of=BY_ROWS)["rows_accepted"].passed
+    assert "rows_accepted" not in answers(report(file()))
+    assert {spec.name for spec in check_specs(dataset(BY_ROWS))} == set(answers(of=BY_ROWS))
 
 
 @pytest.mark.parametrize("ending", [FileEnding.LOADED, FileEnding.EMPTY, FileEnding.SUPERSEDED, FileEnding.GONE])

@@ -244,3 +244,22 @@ def _tables(metadata: Mapping[str, dg.MetadataValue]) -> list[list[dg.TableRecor
     found = [list(value.records) for value in metadata.values() if isinstance(value, dg.TableMetadataValue)]
     assert found
     return found
+
+
+def test_a_file_with_some_bad_rows_is_loaded_and_its_bad_rows_are_shown(stage_by_rows: Stage) -> None:
+    stage = stage_by_rows
+    stage.world.put(key("2024-02-01"), departures(1, 2) + b"two,EWR,5\n")
+    [launch] = stage.planned()
+    result = stage.run({"dagster/partition": "2024-02-01", "lakegate/launch": launch.run_key})
+    assert result.success
+    checks = {e.check_name: e for e in result.get_asset_check_evaluations()}
+    assert (checks["rows_accepted"].passed, checks["files_accepted"].passed, checks["rows_reconciled"].passed) == (
+        False,
+        True,
+        True,
+    )
+    told = stage.metadata(["departures"], "2024-02-01")
+    assert (told["rows read"], told["rows loaded"], told["rows rejected"]) == (3, 2, 1)
+    assert [(r["outcome"], r["rows rejected"]) for r in told["files of this day"]] == [("loaded", 1)]
+    assert [row["raw"] for row in stage.world.rejected("departures")] == ["two,EWR,5"]
+    stage.world.assert_balanced()

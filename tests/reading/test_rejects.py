@@ -275,3 +275,13 @@ def test_a_row_that_breaks_a_rule_between_columns_is_rejected_alone() -> None:
     assert isinstance(verdict, Accepted)
     assert [(row["raw"], row["rules"]) for row in sink.rejected] == [("3,2", "row_rule")]
     assert [row["low"] for row in sink.rows] == [1, 4]
+
+
+def test_warnings_are_about_the_rows_that_were_loaded() -> None:
+    columns = {"id": {"type": "int"}, "low": {"type": "int"}}
+    expectations = [
+        {"expect_column_values_to_be_between": {"column": "low", "max_value": 5}, "severity": "block"},
+        {"expect_column_values_to_be_between": {"column": "id", "max_value": 5}, "severity": "quarantine_rows"},
+    ]
+    _, _, summary = read(b"id,low\n1,9\nx,9\n6,9\n4,1\n", 3, columns=columns, expectations=expectations)
+    assert [(w.line, w.count, w.severity) for w in summary.warnings] == [(2, 1, "block")]

@@ -102,6 +102,8 @@ class Collector:
         elif samples and _place(samples[0]) < _place(breaches.first):
             breaches.first, breaches.expected, breaches.detail = samples[0], expected, detail
         breaches.count += number
+        if not samples:
+            return
         breaches.samples += [self._kept(s) for s in samples[:MAX_SAMPLES]]
         breaches.samples.sort(key=_place)
         del breaches.samples[MAX_SAMPLES:]

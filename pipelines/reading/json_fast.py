@@ -50,7 +50,7 @@ class FastLines:
         self._floats = {n: zeros for n in keys if (zeros := _ZEROS.get(columns[n].kind))}
         self._decimals = [n for n in keys if columns[n].kind is ColumnType.DECIMAL]
         self._decimal_bound = decimal_bound
-        # A key takes four bytes at least: `"":0`.
+        # The shortest member of an object has four bytes: `"":0`.
         self._largest = min(plan.limits.record_bytes, plan.limits.cell_bytes, 4 * plan.limits.keys)
         self._schema = pa.schema(
             [

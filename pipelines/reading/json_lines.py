@@ -18,8 +18,17 @@ from pipelines.reading.violations import Rule, Sample
 
 __all__ = ["JsonLinesReader"]
 
+_SPACE, _BLANK_BYTES = 0x20, 64
 _PATIENCE = 3
 """Blocks in a row that the fast way could not decide before it is not tried any more."""
+
+
+def _blank(block: JsonBlock) -> frozenset[int]:
+    """Which lines hold nothing but white space, of those short enough to be looked at."""
+    firsts = np.frombuffer(block.content, np.uint8)[block.starts]
+    candidates = np.flatnonzero((firsts <= _SPACE) & (block.ends - block.starts <= _BLANK_BYTES))
+    lines = ((record, block.content[block.starts[record] : block.ends[record]]) for record in candidates.tolist())
+    return frozenset(record for record, line in lines if not line.strip(WHITESPACE))
 
 
 class JsonLinesReader(JsonReader):
@@ -39,13 +48,16 @@ class JsonLinesReader(JsonReader):
                              f"at most {limits.record_bytes:,} bytes a line")  # fmt: skip
                 raise StopReading
             records: list[int] = []
-            for record, (start, end) in enumerate(zip(block.starts.tolist(), block.ends.tolist(), strict=True)):
-                if end - start <= 64 and not block.content[start:end].strip(WHITESPACE):
+            is_blank = _blank(block)
+            for record, start in enumerate(block.starts.tolist()):
+                if record in is_blank:
                     blank = blank or (block.line_of(start), self._offset(block, start))
                     continue
                 if blank is not None:
                     self._refuse_blank(*blank)
                     blank = None
+                    if self.is_hopeless:
+                        break
                 records.append(record)
             if len(records) < len(block.starts) or not self._read_fast(block):
                 self._read_block(block, records)

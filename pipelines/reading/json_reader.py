@@ -24,9 +24,11 @@ from pipelines.reading.rejects import RowFaults, RowRejects
 from pipelines.reading.rows import Plan, RowBlock, RowJudge
 from pipelines.reading.violations import Rule, Sample
 
-__all__ = ["JsonArrayReader", "JsonReader"]
+__all__ = ["MAX_BROKEN", "JsonArrayReader", "JsonReader"]
 
 _MAX_UTF8_FAULTS = 10_000
+MAX_BROKEN = 100_000
+"""Records that are no rows, behind which a file that is rejected for the first of them is not read on."""
 _OBJECTS_AT_ONCE = 32_768
 """Objects of a block held as Python's at once: a block may hold a million of the smallest."""
 _UNKNOWN = NameFault(Rule.COLUMN_UNEXPECTED, "only keys that the contract knows")
@@ -94,6 +96,11 @@ class JsonReader:
         samples = [self._sample(block, position, found)] if self._collector.room(rule, None, severity) > 0 else []
         self._collector.add(rule, None, samples, expected, count=1, severity=severity)
 
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether so many records are no rows, in a file that is rejected for one, that reading on says nothing new."""
+        return self.rows_broken >= MAX_BROKEN and bool(self._collector.rejecting)
+
     def _break(self, record: int, rule: Rule, column: str | None, found: str, expected: str) -> None:
         """A record of the block at hand is no row."""
         self.rows_broken += 1
@@ -111,10 +118,14 @@ class JsonReader:
         places: list[int] = []
         spans: list[Span] = []
         is_over = False
+        starts, ends = block.starts.tolist(), block.ends.tolist()
         for record in records:
-            start, end = int(block.starts[record]), int(block.ends[record])
+            if self.is_hopeless:
+                is_over = True
+                break
+            start, end = starts[record], ends[record]
             raw = block.content[start:end]
-            place = start + len(raw) - len(raw.lstrip(WHITESPACE))
+            place = start if raw[:1] == b"{" else end - len(raw.lstrip(WHITESPACE))
             if end - place > limits.record_bytes:
                 self._refuse(block, record, place, Rule.RECORD_SIZE, f"{end - place:,} bytes", f"at most {limits.record_bytes:,} bytes a record")  # fmt: skip
                 continue
@@ -140,7 +151,7 @@ class JsonReader:
             elif len(raw) <= limits.cell_bytes or not self._has_large_cell(block, record, raw, value):
                 objects.append(value)
                 places.append(place)
-                spans.append(Span(record, start, start + len(raw.rstrip(WHITESPACE))))
+                spans.append(Span(record, start, end if raw[-1:] == b"}" else start + len(raw.rstrip(WHITESPACE))))
                 if len(objects) >= _OBJECTS_AT_ONCE:
                     self._judge_objects(block, objects, places, spans)
                     objects, places, spans = [], [], []

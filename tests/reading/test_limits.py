@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipelines.contracts.model import LimitOverrides
+from pipelines.reading.json_reader import MAX_BROKEN
 from pipelines.reading.limits import Limits, limits_of
 from pipelines.reading.violations import Rule
 from tests.reading.support import dataset, found, read
@@ -179,3 +180,21 @@ def test_the_page_publishes_every_limit_with_its_default_and_its_rule() -> None:
         assert f"| {size}" in row, name
         rules = {cell.strip(" `") for cell in row.split("|")} & set(Rule)
         assert len(rules) == (name != "batch_partitions"), name
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"), [(b"{x}\n", "json_syntax"), (b"1\n", "json_shape"), (b"{}\n\n", "json_shape")]
+)
+@pytest.mark.parametrize("block_bytes", [4 << 20, 64 << 10])
+def test_behind_a_hundred_thousand_broken_records_nothing_is_read(line: bytes, rule: str, block_bytes: int) -> None:
+    contract = dataset({"id": {"type": "int"}}, "jsonl", schema={"missing_columns": "allow"})
+    _, just = read(contract, line * (MAX_BROKEN - 1) + b'{"id":1}\n', block_bytes=block_bytes)
+    assert (just.read_complete, [v.count for v in just.violations if v.rule == rule]) == (True, [MAX_BROKEN - 1])
+    _, over = read(contract, line * (MAX_BROKEN + 50_000) + b'{"id":1}\n', block_bytes=block_bytes)
+    assert (over.read_complete, [v.count for v in over.violations]) == (False, [MAX_BROKEN])
+
+
+def test_where_bad_rows_are_rejected_one_by_one_all_are_read() -> None:
+    contract = dataset({"id": {"type": "int"}}, "jsonl", rows={"on_bad": "quarantine_rows"})
+    _, summary = read(contract, b"{x}\n" * (MAX_BROKEN + 10) + b'{"id":1}\n')
+    assert (summary.read_complete, summary.rows_read) == (True, MAX_BROKEN + 11)

@@ -57,7 +57,10 @@ def evaluate(dataset: Dataset, files: Sequence[Path]) -> tuple[ExpectationResult
     if rows > MAX_ROWS:
         why = f"not evaluated: the batch has {rows:,} rows, more than the {MAX_ROWS:,} that fit in memory"
         return tuple(_result(e, success=False, observed=why) for e in expectations)
-    table = pa.concat_tables([pq.ParquetFile(path).read(columns=_wanted(dataset, expectations)) for path in files])
+    table = pa.concat_tables(
+        [pq.ParquetFile(path).read(columns=_wanted(dataset, expectations)) for path in files],
+        promote_options="permissive",
+    )
     return _validate(dataset.name, expectations, table)
 
 

@@ -166,6 +166,16 @@ def _day_metadata(reports: Sequence[BatchReport], rows_in_table: int) -> dict[st
     if partitions:
         shown = ", ".join(partitions[:20]) + (" …" if len(partitions) > 20 else "")
         metadata["partitions"] = dg.MetadataValue.text(shown)
+    added = {name: source for r in reports for name, source in r.columns_added.items()}
+    if added:
+        records = [
+            dg.TableRecord({"column": n, "column in the file": source, "type": "string"}) for n, source in added.items()
+        ]
+        metadata["columns added"] = dg.MetadataValue.table(records)
+    widened = {name: types for r in reports for name, types in r.types_widened.items()}
+    if widened:
+        records = [dg.TableRecord({"column": n, "from": old, "to": new}) for n, (old, new) in widened.items()]
+        metadata["types widened"] = dg.MetadataValue.table(records)
     rescued: Counter[str] = Counter()
     for report in reports:
         rescued.update(report.rescued)

@@ -4,6 +4,8 @@ Each step can be done twice with the same result, and a worker may die between a
 
     claim             nothing visible; the lease runs out and another worker claims with a higher epoch
     read and stage    local scratch only, gone with the worker
+    let the table     columns that files bring and types they need, where the contract allows it: nullable, and found there by the
+    grow              next attempt
     quarantine        copies under names derived from the version: writing them again changes nothing
     settle the bad    the ledger knows them; the next attempt leaves them out. Files that one commit has no room for are due
                       again, for the next batch
@@ -46,14 +48,14 @@ from pipelines.gate import Gate
 from pipelines.intake.routing import BadKey, Outside, Routed, Unrouted, bad_key_violation, event_day, route
 from pipelines.ports import Committed, SourceVersion
 from pipelines.prefetch import Fetched, fetch_ahead
+from pipelines.publication.growing import MAX_GROWTHS, GrowingTable
 from pipelines.publication.known import known_versions
 from pipelines.publication.publish import AcceptedFile, publish, source_of
 from pipelines.publication.quarantine import make_report, quarantine
 from pipelines.publication.rejected import FileSink, RejectedRows
 from pipelines.publication.staged import StagedFile
-from pipelines.publication.staging import Staging
 from pipelines.reading.limits import limits_of
-from pipelines.reading.summary import Accepted, Empty, FileReader, ReadRequest, Rejected, judge
+from pipelines.reading.summary import Accepted, Empty, FileReader, ReadRequest, ReadSummary, Rejected, Verdict, judge
 from pipelines.reports import BatchNotRun, BatchReport, FileEnding, FileReport, Stage
 
 __all__ = ["Inspect", "ingest_batch"]
@@ -94,6 +96,8 @@ class _Read:
 
     entry: LedgerEntry
     report: FileReport
+    asks: ReadSummary | None = None
+    """Set while the table lacks something that the file needs: nothing of it is staged, and it is read again."""
 
     @property
     def milliseconds(self) -> int:
@@ -123,22 +127,22 @@ class _Work:
         with (
             self.heartbeat,
             tempfile.TemporaryDirectory(prefix="lakegate-") as scratch,
-            Staging(
+            GrowingTable(
+                self.gate.tables,
                 self.dataset,
                 self.claim.batch_id,
                 self.claim.epoch,
                 Path(scratch),
                 self.gate.clock(),
-                schema=self.gate.tables.file_schema(self.dataset),
-            ) as staging,
+            ) as table,
             self._beside(Path(scratch)) as self.rejected,
         ):
             found = self._find_commit()
             if found is not None:
-                return self._recognise(found, staging)
-            reads = self._read_members(self.claim.members, staging)
+                return self._recognise(found, table)
+            reads = self._read_growing(table)
             self._settle_unpublished(reads)
-            return self._publish(reads, staging)
+            return self._publish(reads, table)
 
     def _beside(self, scratch: Path) -> AbstractContextManager[RejectedRows | None]:
         if bad_row_limit(self.dataset) is None:
@@ -147,11 +151,28 @@ class _Work:
 
     # ---- reading
 
-    def _read_members(self, members: Sequence[LedgerEntry], staging: Staging) -> list[_Read]:
+    def _read_growing(self, table: GrowingTable) -> list[_Read]:
+        """Read every member; those that the table has to grow for are read again when it has."""
+        reads = self._read_members(self.claim.members, table)
+        for _ in range(MAX_GROWTHS):
+            asking = [(position, read.entry, read.asks) for position, read in enumerate(reads) if read.asks is not None]
+            if not asking:
+                break
+            self.heartbeat.check()
+            with self._timed(Stage.COMMIT):
+                # In the order of their keys: which of two files gives a column its name must not hang on who came first.
+                table.grow([asks for _, _, asks in sorted(asking, key=lambda asked: asked[1].version.key)])
+            again = self._read_members([entry for _, entry, _ in asking], table)
+            for (position, _, asks), read in zip(asking, again, strict=True):
+                grown = replace(read.report, new_columns=asks.new_columns, wider_types=asks.wider_types)
+                reads[position] = replace(read, report=grown)
+        return reads
+
+    def _read_members(self, members: Sequence[LedgerEntry], table: GrowingTable) -> list[_Read]:
         reads: list[_Read] = []
         with closing(fetch_ahead(self.gate.store, [entry.version for entry in members])) as ahead:
             for entry, fetched in zip(members, ahead, strict=True):
-                reads.append(self._read(entry, fetched, staging))
+                reads.append(self._read(entry, fetched, table))
                 if self.is_full:
                     break
         return [*reads, *(_Read(entry, self._deferred(entry)) for entry in members[len(reads) :])]
@@ -167,7 +188,7 @@ class _Work:
         together = self.partitions.union(paths)
         return bool(self.partitions) and len(together) > limits_of(self.dataset).batch_partitions
 
-    def _read(self, entry: LedgerEntry, fetched: Fetched, staging: Staging) -> _Read:
+    def _read(self, entry: LedgerEntry, fetched: Fetched, table: GrowingTable) -> _Read:
         """Read and judge one file. A fault of ours with this file is its own outcome, not its neighbours'."""
         self.heartbeat.check()
         version = entry.version
@@ -185,13 +206,13 @@ class _Work:
                 )
             case _ as never:
                 assert_never(never)
-        request = ReadRequest(self.dataset, version.size_bytes, routed.key_values, version.landed_at)
+        request = ReadRequest(table.dataset, version.size_bytes, routed.key_values, version.landed_at)
         started = time.perf_counter()
         beside = None if self.rejected is None else self.rejected.staging
-        stage = FileSink(staging, beside, source_of(version), entry.landing_day)
+        stage = FileSink(table.staging, beside, source_of(version), entry.landing_day)
         try:
             summary = self.reader.read(request, fetched.open, stage)
-            verdict = judge(self.dataset, summary)
+            verdict = self._judge(summary, table)
         except ObjectGoneError:
             stage.discard()
             return _Read(entry, replace(report, outcome=FileEnding.GONE))
@@ -211,6 +232,10 @@ class _Work:
             seconds=seconds,
         )
         match verdict:
+            case Accepted() if summary.changes_table:
+                stage.discard()
+                asking = replace(report, error="the table kept changing while the file was read")
+                return _Read(entry, asking, summary)
             case Accepted() if self._is_beyond(stage.partition_paths):
                 stage.discard()
                 self.is_full = True
@@ -236,6 +261,11 @@ class _Work:
                 return _Read(entry, replace(report, outcome=FileEnding.EMPTY))
             case _ as never:
                 assert_never(never)
+
+    def _judge(self, summary: ReadSummary, table: GrowingTable) -> Verdict:
+        verdict = judge(self.dataset, summary)
+        breach = table.refusal(summary)
+        return verdict if breach is None or not isinstance(verdict, Accepted) else Rejected((breach,), breach.count)
 
     def _reject(self, entry: LedgerEntry, report: FileReport, verdict: Rejected, rows_bad: int = 0) -> _Read:
         """Copy the rejected object and write its report, before the ledger says it is there."""
@@ -296,15 +326,15 @@ class _Work:
                     assert_never(never)
         self._settle(outcomes)
 
-    def _publish(self, reads: Sequence[_Read], staging: Staging) -> BatchReport:
+    def _publish(self, reads: Sequence[_Read], table: GrowingTable) -> BatchReport:
         accepted = [read for read in reads if read.report.outcome is FileEnding.LOADED]
         files = [AcceptedFile(read.entry.version) for read in accepted]
         if not accepted:
             if self.rejected is not None:
                 self.rejected.publish(files)
-            return self._finish([read.report for read in reads], None)
+            return self._finish([read.report for read in reads], None, grown=table)
         with self._timed(Stage.STAGE):
-            staged = staging.finish()
+            staged = table.finish()
         with self._timed(Stage.COMMIT):
             self.gate.ledger.mark_committing(self.claim)
             if self.rejected is not None:
@@ -331,7 +361,7 @@ class _Work:
             else read.report
             for read in reads
         ]
-        return self._finish(reports, published.commit, published.files)
+        return self._finish(reports, published.commit, published.files, grown=table)
 
     # ---- an earlier attempt's commit
 
@@ -339,7 +369,7 @@ class _Work:
         """The commit of an earlier attempt at this batch, whose worker did not live to settle it."""
         return self.gate.tables.find_batch(self.dataset, self.claim.batch_id) if self.claim.epoch > 1 else None
 
-    def _recognise(self, commit: Committed, staging: Staging) -> BatchReport:
+    def _recognise(self, commit: Committed, table: GrowingTable) -> BatchReport:
         """Settle from the table what that commit published, and read only the rest.
 
         What reads well now but was not in that commit (the contract changed meanwhile) is left to the next batch.
@@ -348,8 +378,8 @@ class _Work:
         sources = [source_of(entry.version) for entry in self.claim.members]
         rows = {found.source: found.rows for found in self.gate.tables.find_sources(now, self.dataset, sources)}
         published = [entry for entry in self.claim.members if source_of(entry.version) in rows]
-        reads = self._read_members([entry for entry in self.claim.members if entry not in published], staging)
-        reads = [read for read in reads if read.report.outcome is not FileEnding.LOADED]
+        reads = self._read_members([entry for entry in self.claim.members if entry not in published], table)
+        reads = [read for read in reads if read.report.outcome is not FileEnding.LOADED and read.asks is None]
         self._settle_unpublished(reads)
         rejected: dict[SourceVersion, int] = {}
         if self.rejected is not None:
@@ -396,6 +426,7 @@ class _Work:
         staged: Sequence[StagedFile] = (),
         *,
         recognised: bool = False,
+        grown: GrowingTable | None = None,
     ) -> BatchReport:
         with self._timed(Stage.BOOKS):
             self.gate.ledger.finish(self.claim, commit.snapshot_id if commit else None)
@@ -411,6 +442,8 @@ class _Work:
             partitions=tuple(sorted({file.relative_key.rpartition("/")[0] for file in staged})),
             seconds=dict(self.seconds),
             recognised=recognised,
+            columns_added=grown.columns_added if grown else {},
+            types_widened=grown.types_widened if grown else {},
         )
 
     @contextmanager

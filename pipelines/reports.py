@@ -92,7 +92,10 @@ class FileReport:
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """One batch's story. Times are seconds per stage; bytes in are the objects' sizes, bytes out the data files'."""
+    """One batch's story. Times are seconds per stage; bytes in are the objects' sizes, bytes out the data files'.
+
+    `columns_added` (the table's name: the file's) and `types_widened` (column: type before and after) changed the table for it.
+    """
 
     dataset: str
     landing_day: date
@@ -104,6 +107,8 @@ class BatchReport:
     partitions: tuple[str, ...] = ()
     seconds: Mapping[Stage, float] = field(default_factory=dict[Stage, float])
     recognised: bool = False
+    columns_added: Mapping[str, str] = field(default_factory=dict[str, str])
+    types_widened: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
 
     def count(self, outcome: FileEnding) -> int:
         """How many files had this outcome."""
@@ -153,9 +158,11 @@ class BatchReport:
             if self.committed and self.committed.rows_removed
             else ""
         )
+        grown = [f"column {name} added" for name in self.columns_added]
+        grown += [f"column {name} widened from {old} to {new}" for name, (old, new) in self.types_widened.items()]
         return (
             f"{self.dataset} {self.landing_day}: {len(self.files):,} {'file' if len(self.files) == 1 else 'files'} ({', '.join(parts) or 'nothing to do'}), "
-            f"{self.rows_loaded:,} rows in{removed}"
+            f"{self.rows_loaded:,} rows in{removed}" + "".join(f"; {change}" for change in grown)
         )
 
 

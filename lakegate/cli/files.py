@@ -177,6 +177,12 @@ def _document(path: Path, report: FileReport) -> dict[str, Any]:
         "violations": [violation_document(v) for v in report.violations],
         **({"warnings": [violation_document(v) for v in report.warnings]} if report.warnings else {}),
         **(
+            {"columns_added": {_text(source): name for source, name in report.new_columns.items()}}
+            if report.new_columns and accepted
+            else {}
+        ),
+        **({"types_widened": dict(report.wider_types)} if report.wider_types and accepted else {}),
+        **(
             {"values_rescued": {_text(name): n for name, n in report.rescued.items()}}
             if report.rescued and accepted
             else {}
@@ -225,6 +231,10 @@ def _print(path: Path, report: FileReport) -> None:
                 )
             )
             _print_violations(path, report)
+            for source, name in report.new_columns.items():
+                console.print(f"          new column {safe(name)}" + (f" for {safe(source)}" if source != name else ""))
+            for name, kind in report.wider_types.items():
+                console.print(f"          column {safe(name)} becomes {kind}")
             if report.rescued:
                 columns = ", ".join(f"{safe(name)} {n:,}" for name, n in list(report.rescued.items())[:10])
                 console.print(f"          {counted(sum(report.rescued.values()), 'value')} rescued: {columns}")

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from pipelines.contracts.columns import ANY_JSON, Column
 from pipelines.contracts.model import Dataset
+from pipelines.contracts.names import plain_name
 from pipelines.contracts.schema import arrow_type, provenance_fields, table_schema
 from pipelines.reading.headers import normalised
 
@@ -120,12 +121,13 @@ def plan_change(dataset: Dataset, there: pa.Schema) -> TableChange:
 
 def _renames(dataset: Dataset, wanted: pa.Schema, there: pa.Schema) -> tuple[tuple[str, str], ...]:
     """Columns of the table that the contract knows by `source` or `aliases` alone: (old, new)."""
-    left = [f for f in there if f.name not in wanted.names]
+    left = [f for f in there if f.name not in wanted.names and not f.name.startswith("_")]
     claims: dict[str, list[str]] = {}
     for name, column in dataset.columns.items():
-        if name in there.names or not left:
+        if name in there.names or not left or column.format == ANY_JSON:
             continue
-        spellings = {normalised(s) for s in (column.source, *column.aliases) if s is not None}
+        said = [s for s in (column.source, *column.aliases) if s is not None]
+        spellings = {*map(normalised, said), *map(plain_name, said)}
         fitting = [f for f in left if normalised(f.name) in spellings]
         if len(fitting) == 1 and _holds(arrow_type(column), fitting[0].type):
             claims.setdefault(fitting[0].name, []).append(name)

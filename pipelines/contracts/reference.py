@@ -98,7 +98,7 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel], str], ...] = (
     ("limits", "limits", LimitOverrides, "This dataset's own limits on untrusted input."),
 )
 # What is in the grammar, and refused at load until it is carried out.
-_LATER = "`schema.new_columns: add`, `schema.type_changes: widen` and `widen_or_rescue`, and `on_delete: retract`"
+_LATER = "`on_delete: retract`"
 
 
 def pages() -> Mapping[str, str]:

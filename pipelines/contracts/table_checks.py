@@ -155,8 +155,6 @@ def _policies(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
             )
     # What is in the grammar and not carried out yet is refused: a promise that nobody keeps is worse than none.
     for path, value, later, instead in (
-        (("schema", "new_columns"), dataset.schema_.new_columns, ("add",), "reject"),
-        (("schema", "type_changes"), dataset.schema_.type_changes, ("widen", "widen_or_rescue"), "reject"),
         (("on_delete",), dataset.on_delete.value, (OnDelete.RETRACT.value,), OnDelete.KEEP.value),
     ):
         if value in later and sound(*path):

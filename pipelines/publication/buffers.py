@@ -7,7 +7,7 @@ memory allows. Parsing (the caller's thread) and encoding (Arrow releases the in
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -54,7 +54,7 @@ class StagedLayout:
     scratch_dir: Path
     file_bytes: int
     sources: list[SourceVersion] = field(default_factory=list[SourceVersion])
-    numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def next_name(self) -> str:
         """A file name that this batch and epoch have not used."""

@@ -6,8 +6,9 @@ thousand small files make one Parquet file a partition, not a thousand); a large
 or deleted with its verdict.
 """
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -42,7 +43,8 @@ class Staging:
 
     `ingested_at` is aware UTC. `schema` is the table's data file schema with the catalog's field ids
     (`Tables.file_schema`); by default that of a new table. `budget_bytes` bounds the Arrow memory of all rows on their
-    way, whatever the size of the files and the number of partitions. Files stay on disk until `close`.
+    way, whatever the size of the files and the number of partitions. `numbers` number the data files, where stagings of one
+    batch and epoch share them. Files stay on disk until `close`.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Staging:
         schema: pa.Schema | None = None,
         file_bytes: int = DEFAULT_FILE_BYTES,
         encoders: int = 2,
+        numbers: "Iterator[int] | None" = None,
     ) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,120}", batch_id):
             raise ValueError(f"{batch_id!r} cannot be a batch id: it becomes part of file names")
@@ -71,6 +74,7 @@ class Staging:
             ingested_at=ingested_at,
             scratch_dir=scratch_dir,
             file_bytes=file_bytes,
+            numbers=numbers or itertools.count(),
         )
         self.pool = EncoderPool(self.layout, budget_bytes, encoders)
         self.spill_bytes = min(_SPILL_BYTES, budget_bytes // 2)

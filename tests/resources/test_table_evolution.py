@@ -275,3 +275,43 @@ def test_files_of_a_schema_the_table_does_not_have_are_refused_before_anything_i
         change = TableCommit("b9", staged, (source("a"),), (), world.tables.current(world.of))
         with pytest.raises(TableMismatchError, match="another schema"):
             world.tables.commit(world.of, change)
+
+
+def test_a_partition_column_becomes_wider(connect: Any, tmp_path: Path) -> None:
+    """Identity and bucket: a value lies in the same partition whatever the width of its type."""
+    name = f"flights_{uuid.uuid4().hex[:12]}"
+    narrow = {
+        **COLUMNS,
+        "stops": {"type": "int", "nullable": False},
+        "price": {"type": "decimal(10,2)", "nullable": False},
+    }
+    wide = {
+        **narrow,
+        "stops": {"type": "bigint", "nullable": False},
+        "price": {"type": "decimal(18,2)", "nullable": False},
+    }
+    by = ["stops", "bucket(4, price)"]
+    world = World(connect, tmp_path / "scratch", dataset(name, partition_by=by, columns=narrow))
+    world.publish("b1", {source("a"): [row(n, stops=n % 2) for n in range(8)], source("b"): [row(20, stops=1)]})
+    staged = world.change("late", {source("late"): [row(30, stops=1)]})
+    after = World(connect, tmp_path / "scratch", dataset(name, partition_by=by, columns=wide), world.epochs)
+    after.publish("b2", {source("c"): [row(n, stops=2**40 + n % 2) for n in range(40, 44)]})
+    late = replace(staged, base=world.tables.current(world.of))
+    assert isinstance(world.tables.commit(world.of, late), Committed)
+    after.publish("b3", {source("a", "v2"): [row(1, stops=1)]}, removes=[source("a")])
+    assert world.ids() == {
+        ("a", "v2"): [1],
+        ("b", "v1"): [20],
+        ("c", "v1"): [40, 41, 42, 43],
+        ("late", "v1"): [30],
+    }
+    table = after.iceberg.load(after.of)
+    for condition, expected in {
+        "stops = 1": [1, 20, 30],
+        f"stops = {2**40}": [40, 42],
+        "stops < 100": [1, 20, 30],
+        "price = 0.25": [1],
+        "price = 5.00": [20],
+        "price = 10.00": [40],
+    }.items():
+        assert sorted(table.scan(condition).to_arrow()["id"].to_pylist()) == expected, condition

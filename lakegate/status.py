@@ -69,6 +69,7 @@ def outcome_columns(sheet: BalanceSheet, *, by_day: bool) -> tuple[list[str], li
     shown = [
         outcome for outcome in Outcome if sheet.outcome(outcome) or outcome in (Outcome.LOADED, Outcome.QUARANTINED)
     ]
+    any_rejected = any(line.counts.rows_rejected for line in sheet.lines)
     names = [
         "dataset",
         *(["landing day"] if by_day else []),
@@ -76,6 +77,7 @@ def outcome_columns(sheet: BalanceSheet, *, by_day: bool) -> tuple[list[str], li
         *(f"#{o.value}" for o in shown),
         "#duplicates",
         "#rows in table",
+        *(["#rows rejected"] if any_rejected else []),
     ]
     totals: dict[tuple[str, ...], list[int]] = {}
     for line in sheet.lines:
@@ -86,6 +88,7 @@ def outcome_columns(sheet: BalanceSheet, *, by_day: bool) -> tuple[list[str], li
             *(counts.outcomes.get(o, 0) for o in shown),
             counts.duplicates,
             counts.rows_in_table,
+            *([counts.rows_rejected] if any_rejected else []),
         ]
         before = totals.get(head, [0] * len(numbers))
         totals[head] = [a + b for a, b in zip(before, numbers, strict=True)]

@@ -265,8 +265,10 @@ EXAMPLES: Mapping[Rule, Example | Told] = {
         b"id,name\n1,Ann\n2,Bob\n",
         _TWO + "rows: {count: 3}\n",
     ),
-    Rule.BAD_ROWS: Told(
-        "Something is wrong with the whole file, not with single rows.", "12 bad rows of 3,104", "at most 0.1%"
+    Rule.BAD_ROWS: Example(
+        "Something is wrong with the whole file, not with single rows.",
+        b"id,name\n1,Ann\ntwo,Bob\nthree,Cid\n4,Dora\n",
+        _TWO + "rows: {on_bad: quarantine_rows, max_bad: 25%}\n",
     ),
     Rule.PARTITION_NULL: Example(
         "A row without its date: nobody could find it again in the table.",

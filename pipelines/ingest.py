@@ -29,12 +29,7 @@ from pipelines.accounting.entries import (
     Claim,
     Facts,
     FileCommitted,
-    FileDeferred,
-    FileEmpty,
-    FileFailed,
-    FileGone,
     FileOutcome,
-    FileQuarantined,
     HeldByOther,
     LedgerEntry,
     UnknownBatch,
@@ -57,10 +52,10 @@ from pipelines.publication.staged import StagedFile
 from pipelines.reading.limits import limits_of
 from pipelines.reading.summary import Accepted, Empty, FileReader, ReadRequest, ReadSummary, Rejected, Verdict, judge
 from pipelines.reports import BatchNotRun, BatchReport, FileEnding, FileReport, Stage
+from pipelines.settling import facts_of, unpublished_outcome
 
 __all__ = ["Inspect", "ingest_batch"]
 
-_PARTITIONS_KEPT = 100
 Inspect = Callable[[Sequence[StagedFile]], None]
 """Looks at the batch's data files after the commit, while they are still on local disk."""
 
@@ -307,24 +302,8 @@ class _Work:
 
     def _settle_unpublished(self, reads: Sequence[_Read]) -> None:
         """Write down what needs no commit: the rejected, the empty, the gone, and those to be tried again."""
-        outcomes: list[FileOutcome] = []
-        for read in reads:
-            match read.report.outcome:
-                case FileEnding.QUARANTINED:
-                    outcomes.append(FileQuarantined(read.entry.ref, self._facts(read), read.milliseconds))
-                case FileEnding.EMPTY:
-                    outcomes.append(FileEmpty(read.entry.ref, self._facts(read), read.milliseconds))
-                case FileEnding.GONE:
-                    outcomes.append(FileGone(read.entry.ref, read.milliseconds))
-                case FileEnding.RETRY:
-                    outcomes.append(FileFailed(read.entry.ref, read.report.error or "unknown", read.milliseconds))
-                case FileEnding.DEFERRED:
-                    outcomes.append(FileDeferred(read.entry.ref, read.report.error or "unknown", read.milliseconds))
-                case FileEnding.LOADED | FileEnding.SUPERSEDED:
-                    continue
-                case _ as never:
-                    assert_never(never)
-        self._settle(outcomes)
+        outcomes = (unpublished_outcome(r.entry.ref, r.report, self._facts(r), r.milliseconds) for r in reads)
+        self._settle([outcome for outcome in outcomes if outcome is not None])
 
     def _publish(self, reads: Sequence[_Read], table: GrowingTable) -> BatchReport:
         accepted = [read for read in reads if read.report.outcome is FileEnding.LOADED]
@@ -405,19 +384,7 @@ class _Work:
                 self.gate.ledger.settle(self.claim, outcomes)
 
     def _facts(self, read: _Read, commit: Committed | None = None) -> Facts:
-        report = read.report
-        rejected = report.outcome is FileEnding.QUARANTINED
-        return Facts(
-            rows_read=report.rows_read,
-            rows_accepted=report.rows_loaded,
-            rows_rejected=report.rows_read if rejected else report.rows_rejected,
-            read_complete=report.read_complete,
-            violations_total=report.violations_total,
-            contract=self.contract,
-            report_key=report.report_key,
-            partitions=report.partitions[:_PARTITIONS_KEPT],
-            snapshot_id=commit.snapshot_id if commit else None,
-        )
+        return facts_of(read.report, self.contract, commit)
 
     def _finish(
         self,

@@ -14,7 +14,8 @@ import pyarrow.csv as pv
 from pipelines.contracts.model import ColumnType, CsvFormat
 from pipelines.reading.headers import Matching
 from pipelines.reading.rescue import Rescued
-from pipelines.reading.rows import Cells, Plan
+from pipelines.reading.row_blocks import Cells
+from pipelines.reading.rows import Plan
 from pipelines.reading.values import Misfit, value_reader
 
 __all__ = ["CellParser", "Field", "RaggedError", "split_record"]

@@ -20,7 +20,8 @@ from pipelines.reading.csv_header import CsvHeader, is_broken
 from pipelines.reading.encoding import Text
 from pipelines.reading.raw import RawRecords
 from pipelines.reading.rejects import RowFaults, RowRejects
-from pipelines.reading.rows import Plan, RowBlock, RowJudge
+from pipelines.reading.row_blocks import RowBlock
+from pipelines.reading.rows import Plan, RowJudge
 from pipelines.reading.violations import Rule, Sample
 
 __all__ = ["CsvReader"]

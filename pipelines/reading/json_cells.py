@@ -9,7 +9,7 @@ from pipelines.contracts.columns import ANY_JSON
 from pipelines.contracts.model import Column, ColumnType
 from pipelines.reading.csv_blocks import Positions
 from pipelines.reading.json_objects import JsonValue, Number, written
-from pipelines.reading.rows import Cells
+from pipelines.reading.row_blocks import Cells
 
 __all__ = ["Taker", "taker"]
 

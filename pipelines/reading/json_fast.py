@@ -18,7 +18,8 @@ import pyarrow.json as pj
 from pipelines.contracts.model import Column, ColumnType
 from pipelines.contracts.schema import arrow_type
 from pipelines.reading.json_blocks import JsonBlock
-from pipelines.reading.rows import Cells, Plan
+from pipelines.reading.row_blocks import Cells
+from pipelines.reading.rows import Plan
 
 __all__ = ["FastLines"]
 

@@ -13,7 +13,7 @@ from pipelines.reading.json_objects import JsonFault, parse_record, value_positi
 from pipelines.reading.json_reader import JsonReader
 from pipelines.reading.raw import RawRecords
 from pipelines.reading.rejects import RowFaults
-from pipelines.reading.rows import RowBlock
+from pipelines.reading.row_blocks import RowBlock
 from pipelines.reading.violations import Rule, Sample
 
 __all__ = ["JsonLinesReader"]

@@ -22,7 +22,7 @@ from pipelines.reading.csv_blocks import Positions
 from pipelines.reading.headers import normalised
 from pipelines.reading.json_cells import taker
 from pipelines.reading.json_objects import JsonValue, written
-from pipelines.reading.rows import Cells, InnerBreach
+from pipelines.reading.row_blocks import Cells, InnerBreach
 from pipelines.reading.values import describe
 from pipelines.reading.violations import Rule
 

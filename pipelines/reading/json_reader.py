@@ -21,7 +21,8 @@ from pipelines.reading.json_objects import JsonFault, JsonValue, parse_record, v
 from pipelines.reading.new_columns import NameFault, NewColumns
 from pipelines.reading.raw import RawRecords, raw_text
 from pipelines.reading.rejects import RowFaults, RowRejects
-from pipelines.reading.rows import Plan, RowBlock, RowJudge
+from pipelines.reading.row_blocks import RowBlock
+from pipelines.reading.rows import Plan, RowJudge
 from pipelines.reading.violations import Rule, Sample
 
 __all__ = ["MAX_BROKEN", "JsonArrayReader", "JsonReader"]

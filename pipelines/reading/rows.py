@@ -5,8 +5,8 @@ dataset (converters, compiled rules, schema) is built once and used for every fi
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -15,13 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.contracts.evolution import extended
-from pipelines.contracts.json_paths import Step, path_text
+from pipelines.contracts.json_paths import path_text
 from pipelines.contracts.model import Dataset, KeyValue
 from pipelines.contracts.nested_types import NESTED
 from pipelines.contracts.schema import RESCUED, SOURCE_LINE, reading_schema
 from pipelines.reading.collector import REJECT, REJECT_ROW, Collector
 from pipelines.reading.conversion import Converter, Misfits
-from pipelines.reading.csv_blocks import Positions
 from pipelines.reading.evidence import Evidence
 from pipelines.reading.expectations import FileExpectations, NativeExpectations
 from pipelines.reading.file_keys import FileKeys
@@ -29,13 +28,14 @@ from pipelines.reading.limits import Limits, limits_of
 from pipelines.reading.partitions import PartitionCount
 from pipelines.reading.rejects import RowFaults, RowRejects
 from pipelines.reading.rescue import NEW_COLUMN, Rescued, RescuedCounts, json_text
+from pipelines.reading.row_blocks import Cells, InnerBreach, RowBlock
 from pipelines.reading.row_rules import Landed, RowRules
 from pipelines.reading.rules import Breach, ColumnRules, typed_value
 from pipelines.reading.values import Misfit, describe
 from pipelines.reading.violations import Rule, Sample
 from pipelines.reading.widening import widenings, widest_columns
 
-__all__ = ["Cells", "InnerBreach", "Plan", "RowBlock", "RowJudge", "RowOut"]
+__all__ = ["Plan", "RowJudge", "RowOut"]
 
 _MAX_BAD_LINES = 1_000_000
 
@@ -71,69 +71,6 @@ class Plan:
         if plan is None:
             plan = self._widened[key] = Plan(extended(self.dataset, {}, types))
         return plan
-
-
-@dataclass(slots=True)
-class Cells:
-    """One column of a block as texts; null where the file has null.
-
-    `values` is set when the texts are typed already. `misfits` are cells whose form alone rules the type out (a JSON
-    string for a number): their text is null, `found` says what stood there. `late_nulls` makes texts null that are no value of
-    the type, such as a quoted empty cell in a column of numbers; where all texts convert there is none. With `found_text`, `texts` are the
-    values themselves and a cell's own text is asked for. `written` gives a cell as JSON; without it, it is the text.
-    `inside` is what is wrong inside the cells of a nested column.
-    """
-
-    texts: pa.Array
-    values: pa.Array | None = None
-    misfits: Positions = field(default_factory=lambda: np.empty(0, np.int64))
-    found: Mapping[int, str] = field(default_factory=dict[int, str])
-    late_nulls: Callable[[pa.Array], pa.Array] | None = None
-    found_text: Callable[[int], str] | None = None
-    written: Callable[[int], str] | None = None
-    inside: Sequence["InnerBreach"] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class InnerBreach:
-    """Values inside the cells of a nested column that break one rule, in `rows`, which are distinct and in rising order.
-
-    `label` is the place by its names (`labels.color`), `wanted` the type there. `found` and `path` tell, for a row, the first such
-    value and the steps to it from the cell; `each` yields row, steps and JSON text of every one.
-    """
-
-    rule: Rule
-    label: str
-    rows: Positions
-    wanted: str | None
-    expected: str
-    detail: str | None
-    found: Callable[[int], str]
-    path: Callable[[int], tuple[Step, ...]]
-    each: Callable[[], Iterator[tuple[int, tuple[Step, ...], str]]]
-
-
-@dataclass(slots=True)
-class RowBlock:
-    """Rows that are whole: the cells of each column found in the file, and where each row starts.
-
-    `locate` gives line and byte offset of a row's cell (of the row when the column is None) in the content; `raw` a row's record
-    as it stands in the file, capped (`raw.py`). `offsets` are the byte offsets of all rows, where they are cheap to tell.
-    `rescued` holds what goes to `_rescued`, if there is anything yet; `name_of` is what the file calls a column in a row.
-    `faults` are what was found wrong with rows before their values were looked at. `locate_inside` is `locate` for a value inside a
-    nested cell, by the steps to it.
-    """
-
-    rows: int
-    lines: Positions
-    cells: Mapping[str, Cells]
-    locate: Callable[[int, str | None], tuple[int, int | None]]
-    raw: Callable[[int], str]
-    offsets: Positions | None = None
-    rescued: Rescued | None = None
-    name_of: Callable[[int, str], str] = lambda _row, column: column
-    faults: RowFaults | None = None
-    locate_inside: Callable[[int, str, tuple[Step, ...]], tuple[int, int | None]] | None = None
 
 
 class RowOut(Protocol):

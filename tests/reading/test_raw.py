@@ -14,7 +14,8 @@ from pipelines.reading.json_lines import JsonLinesReader
 from pipelines.reading.json_reader import JsonArrayReader
 from pipelines.reading.raw import RAW_CHARACTERS, raw_text
 from pipelines.reading.rejects import RowRejects
-from pipelines.reading.rows import Plan, RowBlock, RowJudge
+from pipelines.reading.row_blocks import RowBlock
+from pipelines.reading.rows import Plan, RowJudge
 from tests.reading.support import dataset
 
 

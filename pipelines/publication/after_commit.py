@@ -37,7 +37,8 @@ __all__ = [
 
 MAX_SAMPLES = 20
 """Keys, and values of each column, that an answer lists; the totals count all."""
-_MAX_PARTITIONS = 1_000
+_MAX_CHARACTERS = 10_000
+"""Of one partition column's values in a statement, of which Athena takes 262,144 bytes ("Service Quotas")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,7 @@ def _place(source: str) -> Place:
 def _within(dataset: Dataset, published: Published) -> dict[str, str]:
     """By partition column, the condition that keeps a query to the partitions of the run; only columns as they are."""
     found: dict[str, set[str]] = {p.column: set() for p in dataset.partition_by if p.transform == "identity"}
-    if not found or published.partitions is None or len(published.partitions) > _MAX_PARTITIONS:
+    if not found or published.partitions is None:
         return {}
     for path in published.partitions:
         for name, literal in _literals(dataset, path.split("/")):
@@ -207,7 +208,8 @@ def _within(dataset: Dataset, published: Published) -> dict[str, str]:
                 found.pop(name, None)
             elif name in found:
                 found[name].add(literal)
-    return {name: f"{_name(name)} IN ({', '.join(sorted(literals))})" for name, literals in found.items() if literals}
+    listed = {name: ", ".join(sorted(literals)) for name, literals in found.items() if literals}
+    return {name: f"{_name(name)} IN ({values})" for name, values in listed.items() if len(values) <= _MAX_CHARACTERS}
 
 
 def _literals(dataset: Dataset, segments: Sequence[str]) -> Iterable[tuple[str, str | None]]:

@@ -40,7 +40,8 @@ class Record:
     @property
     def is_blank(self) -> bool:
         """Whether it is nothing but a line end."""
-        return len(self.fields) == 1 and not self.fields[0].text and not self.fields[0].quoted and self.fault is None
+        is_nothing = len(self.fields) == 1 and not self.fields[0].text and not self.fields[0].quoted
+        return is_nothing and self.is_whole
 
     @property
     def is_whole(self) -> bool:

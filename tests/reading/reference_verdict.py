@@ -24,15 +24,36 @@ NULL = object()
 
 @dataclass
 class Said:
-    """What a file says. `faults`: (rule, column) to its first line. `is_certain` is False where only the verdict is compared."""
+    """What a file says. `faults`: (rule, column) to its first line. `is_certain` is False where only the verdict is compared.
+
+    `starts` are the places of the rows; `bad` are the records with a fault, by their places, with their lines; `of_file` are the
+    faults that are no single record's.
+    """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
     faults: dict[tuple[str, str | None], int] = field(default_factory=dict)
+    bad: dict[int, int] = field(default_factory=dict)
+    of_file: set[str] = field(default_factory=set)
     is_certain: bool = True
+    record: tuple[int, int] | None = None
 
-    def add(self, rule: str, column: str | None, line: int) -> None:
-        """Note a breach."""
+    def at(self, start: int, line: int) -> None:
+        """Go on with the record at this place."""
+        self.record = start, line
+
+    def add(self, rule: str, column: str | None, line: int, *, of_file: bool = False) -> None:
+        """Note a breach, of the record at hand if there is one."""
         self.faults[rule, column] = min(line, self.faults.get((rule, column), line))
+        if self.record is None or of_file:
+            self.of_file.add(rule)
+        else:
+            self.bad[self.record[0]] = self.record[1]
+
+    @property
+    def good_rows(self) -> list[dict[str, Any]]:
+        """The rows without a fault."""
+        return [row for row, start in zip(self.rows, self.starts, strict=True) if start not in self.bad]
 
 
 def line_at(content: bytes, position: int) -> int:
@@ -70,32 +91,31 @@ def csv_says(contract: Dataset, content: bytes) -> Said:
     bad = {p for p, byte in enumerate(content) if byte == 0} | set(bad_bytes(content))
     if header.is_blank:
         said.add("header_missing", None, 1)
+        said.is_certain = not bad
         return said
     if not header.is_whole or any(p < header.end for p in bad):
         said.add("the header is broken", None, 1)
         said.is_certain = False
         return said
     names = [_text(f.text) for f in header.fields]
-    columns = _header(contract, names, said)
+    columns = _header(contract, names, [line_at(content, f.start) for f in header.fields], said)
     if columns is None:
+        said.is_certain = not bad  # how much of what follows is looked at is the reader's affair
         return said
-    while rest and rest[-1].is_blank and rest[-1].unclosed is None:
+    while rest and rest[-1].is_blank:
         rest.pop()
-    whole: list[tuple[int, dict[str, tuple[str, bool]]]] = []
+    whole: list[tuple[Record, dict[str, tuple[str, bool]]]] = []
     for record in rest:
+        said.at(record.start, record.line)
         if _is_sound(record, columns, content, bad, said) and not _repeats(record, names, said):
             cells = [(_text(f.text), f.quoted) for f in record.fields]
-            whole.append((record.line, dict(zip(columns, cells, strict=True))))
-    for line, texts in whole:
-        said.rows.append(
-            _row(
-                contract,
-                {n: _csv_cell(contract, n, texts.get(n)) for n in contract.file_columns},
-                lambda _, at=line: at,
-                said,
-            )
-        )
-        said.rows[-1]["_source_line"] = line
+            whole.append((record, dict(zip(columns, cells, strict=True))))
+    for record, texts in whole:
+        said.at(record.start, record.line)
+        cells = {n: _csv_cell(contract, n, texts.get(n)) for n in contract.file_columns}
+        said.rows.append(_row(contract, cells, lambda _, at=record.line: at, said))
+        said.rows[-1]["_source_line"] = record.line
+        said.starts.append(record.start)
     _keys(contract, said)
     return said
 
@@ -104,30 +124,30 @@ def _text(latin: str) -> str:
     return latin.encode("latin-1").decode("utf-8")
 
 
-def _header(contract: Dataset, names: list[str], said: Said) -> list[str] | None:
+def _header(contract: Dataset, names: list[str], lines: list[int], said: Said) -> list[str] | None:
     """What messages call the file's columns: the contract's names for those it knows; None where no row can be read."""
     seen: set[str] = set()
-    for name in names:
+    for name, line in zip(names, lines, strict=True):
         if not name.strip():
-            said.add("header_blank", None, 1)
+            said.add("header_blank", None, line)
         elif name in seen:
-            said.add("header_duplicate", name, 1)
+            said.add("header_duplicate", name, line)
         seen.add(name)
     if said.faults:
         return None
     columns = _Columns(contract)
     known = [columns.exactly.get(name) for name in names]
     taken = set(known)
-    for position, name in enumerate(names):
+    for position, (name, line) in enumerate(zip(names, lines, strict=True)):
         meant = columns.of(name)
         if known[position] is None and meant is not None:
             if meant in taken:
-                said.add("header_duplicate", meant, 1)
+                said.add("header_duplicate", meant, line)
             else:
                 known[position] = meant
                 taken.add(meant)
         elif known[position] is None:
-            said.add("column_unexpected", name, 1)
+            said.add("column_unexpected", name, line)
     for name in contract.file_columns:
         if name not in taken:
             said.add("column_missing", name, 1)
@@ -168,9 +188,10 @@ def _is_sound(record: Record, names: list[str], content: bytes, bad: set[int], s
         said.add("nul_byte" if content[place] == 0 else "encoding", None, line_at(content, place))
     if record.fault is not None and not inside:
         number = record.fault.field
-        said.add(record.fault.rule, names[number] if number < width else f"field {width + 1}", record.fault.line)
+        name = names[number] if number < width else f"field {width + 1}"
+        said.add(record.fault.rule, name, record.fault.line, of_file=True)
     if record.unclosed is not None:
-        said.add("unclosed_quote", None, record.unclosed)
+        said.add("unclosed_quote", None, record.unclosed, of_file=True)
     if inside or not record.is_whole:
         return False
     if record.is_blank and width == 1:
@@ -217,6 +238,7 @@ def jsonl_says(contract: Dataset, content: bytes) -> Said:
     for raw in lines:
         bad = bad_bytes(raw)
         at = position + len(raw) - len(raw.lstrip(b" \t\r"))
+        said.at(position, line_at(body, at))
         if not raw.strip(b" \t\r"):
             said.add("json_shape", None, line_at(body, position))
         elif bad:
@@ -224,6 +246,8 @@ def jsonl_says(contract: Dataset, content: bytes) -> Said:
         else:
             found = _element(raw.decode("utf-8"), contract)
             if isinstance(found, NotJson):
+                # Depth is looked at first, in whatever has that many brackets.
+                said.is_certain = said.is_certain and raw.count(b"[") + raw.count(b"{") <= (contract.limits.depth or 32)
                 place = position + len(raw.decode("utf-8")[: found.position].encode("utf-8"))
                 said.add(found.rule, None, line_at(body, min(place, position + len(raw))))
             elif not isinstance(found.root, dict):
@@ -273,6 +297,7 @@ def json_says(contract: Dataset, content: bytes) -> Said:
     text = body.decode("utf-8")
     for number, element in enumerate(found.root):
         place = len(text[: document.places[(number,)]].encode("utf-8"))
+        said.at(place, line_at(body, place))
         if not isinstance(element, dict):
             said.add("json_shape", None, line_at(body, place))
             continue
@@ -291,6 +316,7 @@ def _objects(contract: Dataset, records: list[tuple[Document, dict[str, Any], in
             place = document.places[()] if key is None else document.places[key,]
             return line_at(body, start + len(document.text[:place].encode("utf-8")))
 
+        said.at(start, line_of(None))
         keys: dict[str, str] = {}
         is_refused = False
         for key in members:
@@ -311,11 +337,12 @@ def _objects(contract: Dataset, records: list[tuple[Document, dict[str, Any], in
         }
         said.rows.append(_row(contract, cells, lambda name, keys=keys, of=line_of: of(keys.get(name or "")), said))
         said.rows[-1]["_source_line"] = line_of(None)
-    if said.rows and not is_broken:
+        said.starts.append(start)
+    if said.rows and (not is_broken or contract.rows.on_bad == "quarantine_rows"):
         for name in contract.file_columns:
             if name not in present:
                 said.faults.pop(("null", name), None)
-                said.add("column_missing", name, 0)
+                said.add("column_missing", name, 0, of_file=True)
     _keys(contract, said)
 
 
@@ -388,7 +415,8 @@ def _keys(contract: Dataset, said: Said) -> None:
     """Rows whose key stood before."""
     names = contract.primary_key
     seen: set[tuple[Any, ...]] = set()
-    for row in said.rows if names else ():
+    for row, start in zip(said.rows, said.starts, strict=True) if names else ():
+        said.at(start, row["_source_line"])
         key = tuple(row[name] for name in names)
         if None in key:
             continue

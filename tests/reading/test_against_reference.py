@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pipelines.contracts.model import Dataset
 from pipelines.reading import csv_blocks
 from pipelines.reading.reader import InProcessReader
-from pipelines.reading.summary import ReadRequest, ReadSummary
+from pipelines.reading.summary import ReadRequest, ReadSummary, Rejected, judge
 from tests.reading.nearly_right import CONTRACTS, contract, files
 from tests.reading.reference_verdict import Said, csv_says, json_says, jsonl_says
-from tests.reading.support import RowList
+from tests.reading.support import RowList, dataset
 
 READINGS = {"csv": csv_says, "json": json_says, "jsonl": jsonl_says}
 
@@ -58,6 +58,30 @@ TEXTS = st.lists(PIECES, max_size=24).map("".join)
 @example(file=(contract(2, "jsonl"), "jsonl", b'{"b":""}\n{"b":"123456789"}\n{"b":""}'), block=1, piece=64)
 def test_a_file_is_what_the_reference_says(file: tuple[Dataset, str, bytes], block: int, piece: int) -> None:
     check(*file, block, piece)
+
+
+@settings(SLOW, max_examples=FUZZ or 400)
+@given(file=files(), block=BLOCKS)
+def test_bad_rows_are_rejected_and_the_others_loaded(file: tuple[Dataset, str, bytes], block: int) -> None:
+    contract, form, content = file
+    kept = {"on_bad": "quarantine_rows", "max_bad": "99%"}
+    contract = dataset(
+        {name: column.model_dump(exclude_none=True, by_alias=True) for name, column in contract.columns.items()},
+        contract.format.model_dump(),
+        rows=kept,
+    )
+    said = READINGS[form](contract, content)
+    sink, summary = read_in_pieces(contract, content, block, 1 << 20)
+    verdict = judge(contract, summary)
+    if not said.is_certain or said.of_file:
+        assert isinstance(verdict, Rejected)
+        return
+    assert {(str(v.rule), v.column): v.line or 0 for v in summary.violations if v.rule != "bad_rows"} == said.faults
+    assert isinstance(verdict, Rejected) == (len(said.bad) > 0 and not said.good_rows)
+    assert summary.rows_bad == len(said.bad)
+    if not isinstance(verdict, Rejected):
+        assert sink.rows == said.good_rows
+        assert sorted(row["_source_line"] for row in sink.rejected) == sorted(said.bad.values())
 
 
 @settings(SLOW, max_examples=FUZZ or 1000)

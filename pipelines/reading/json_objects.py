@@ -84,7 +84,7 @@ def _decode(text: str) -> JsonValue:
     """What the standard library's `decode` does, without its looks at white space where there is none."""
     if text[:1] in _OPENING:
         try:
-            value, end = _DECODER.scan_once(text, 0)
+            value, end = _DECODER.scan_once(text, 0)  # pyright: ignore[reportAttributeAccessIssue]
         except StopIteration:
             return _DECODER.decode(text)  # says where
         if end == len(text) or text[end:] == "\n":

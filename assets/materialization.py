@@ -21,7 +21,7 @@ from pipelines.errors import LakegateError
 from pipelines.gate import Gate
 from pipelines.ingest import ingest_batch
 from pipelines.intake.backfill import take_days
-from pipelines.printable import printable
+from pipelines.printable import printable, spoken
 from pipelines.publication.staged import StagedFile
 from pipelines.reports import BatchNotRun, BatchReport, FileEnding, FileReport
 
@@ -139,6 +139,16 @@ def _tell(
             )
 
 
+def _delimiters(files: Sequence[FileReport]) -> str:
+    """What files were read with whose contract leaves it to them: `';' (score 1.00)`, or `';' (pinned)`; "" for others."""
+    said = {
+        f"{spoken(f.delimiter)} ({'pinned' if f.delimiter_score is None else f'score {f.delimiter_score:.2f}'})": None
+        for f in files
+        if f.delimiter is not None
+    }
+    return ", ".join(said)
+
+
 def _day_metadata(reports: Sequence[BatchReport], rows_in_table: int) -> dict[str, dg.MetadataValue]:
     files = [f for r in reports for f in r.files]
     metadata: dict[str, dg.MetadataValue] = {
@@ -162,6 +172,8 @@ def _day_metadata(reports: Sequence[BatchReport], rows_in_table: int) -> dict[st
         name = f"seconds {stage.value}"
         before = metadata.get(name)
         metadata[name] = dg.MetadataValue.float(round(seconds + (cast(float, before.value) if before else 0.0), 3))
+    if told := _delimiters(files):
+        metadata["delimiter"] = dg.MetadataValue.text(told)
     partitions = sorted({p for r in reports for p in r.partitions})
     if partitions:
         shown = ", ".join(partitions[:20]) + (" …" if len(partitions) > 20 else "")

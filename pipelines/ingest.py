@@ -35,7 +35,7 @@ from pipelines.accounting.entries import (
     UnknownBatch,
 )
 from pipelines.accounting.heartbeat import Heartbeat
-from pipelines.contracts.model import Dataset
+from pipelines.contracts.model import CsvFormat, Dataset
 from pipelines.contracts.rejected import bad_row_limit
 from pipelines.contracts.schema import fingerprint
 from pipelines.errors import LakegateError, ObjectGoneError
@@ -114,8 +114,15 @@ class _Work:
         self.seconds: dict[Stage, float] = dict.fromkeys(Stage, 0.0)
         self.partitions: set[str] = set()
         """The partitions that the files accepted so far touch."""
+        self.delimiter = self._pinned_delimiter()
         self.is_full = False
         """Whether an accepted file had to be left for the next batch: then all behind it are, in their order."""
+
+    def _pinned_delimiter(self) -> str | None:
+        form = self.dataset.format
+        if not isinstance(form, CsvFormat) or not form.sniffs_delimiter:
+            return None
+        return self.gate.ledger.pinned_delimiter(self.dataset.name)
 
     def run(self) -> BatchReport:
         """Do it all."""
@@ -178,6 +185,12 @@ class _Work:
         version = entry.version
         return FileReport(version.key, version.version_id, version.size_bytes, FileEnding.DEFERRED, error=reason)
 
+    def _agrees(self, told: str | None) -> bool:
+        """Pin the delimiter that the first accepted file tells; False when another one holds."""
+        if told is not None and self.delimiter is None:
+            self.delimiter = self.gate.ledger.pin_delimiter(self.dataset.name, told)
+        return told in (None, self.delimiter)
+
     def _is_beyond(self, paths: Collection[str]) -> bool:
         """Whether the partitions of one more file are too many for one commit; a file alone never is."""
         together = self.partitions.union(paths)
@@ -201,7 +214,7 @@ class _Work:
                 )
             case _ as never:
                 assert_never(never)
-        request = ReadRequest(table.dataset, version.size_bytes, routed.key_values, version.landed_at)
+        request = ReadRequest(table.dataset, version.size_bytes, routed.key_values, version.landed_at, self.delimiter)
         started = time.perf_counter()
         beside = None if self.rejected is None else self.rejected.staging
         stage = FileSink(table.staging, beside, source_of(version), entry.landing_day)
@@ -222,6 +235,8 @@ class _Work:
             read_complete=summary.read_complete,
             warnings=summary.warnings,
             likely_causes=summary.likely_causes,
+            delimiter=summary.delimiter,
+            delimiter_score=summary.delimiter_score,
             rescued=summary.rescued,
             partitions=stage.partition_paths,
             seconds=seconds,
@@ -235,6 +250,9 @@ class _Work:
                 stage.discard()
                 self.is_full = True
                 return _Read(entry, self._deferred(entry))
+            case Accepted() if not self._agrees(summary.delimiter):
+                stage.discard()
+                return self._read(entry, fetched, table)  # with the delimiter that another worker pinned meanwhile
             case Accepted():
                 with self._timed(Stage.STAGE):
                     stage.accept()

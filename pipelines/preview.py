@@ -70,6 +70,8 @@ def preview(
         read_complete=summary.read_complete,
         warnings=summary.warnings,
         likely_causes=summary.likely_causes,
+        delimiter=summary.delimiter,
+        delimiter_score=summary.delimiter_score,
         rescued=summary.rescued,
         new_columns=new_columns,
         wider_types=wider_types,

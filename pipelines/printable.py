@@ -1,6 +1,6 @@
 """Text from strangers as it may stand in a log line, on a page, in a comment: one line, with nothing a terminal would obey."""
 
-__all__ = ["printable"]
+__all__ = ["printable", "spoken"]
 
 
 def printable(text: str) -> str:
@@ -12,3 +12,8 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def spoken(delimiter: str) -> str:
+    """A delimiter as a sentence calls it."""
+    return "a tab" if delimiter == "\t" else f"'{delimiter}'"

@@ -59,6 +59,8 @@ class FileReport:
     wider_types: Mapping[str, str] = field(default_factory=dict[str, str])
     partitions: tuple[str, ...] = ()
     likely_causes: tuple[str, ...] = ()
+    delimiter: str | None = None
+    delimiter_score: float | None = None
     quarantine_id: str | None = None
     report_key: str | None = None
     error: str | None = None

@@ -13,6 +13,7 @@ from lakegate.cli.output import Exit, JsonOption, console, counted, print_json, 
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.rejected import tables_of
 from pipelines.errors import ConfigurationError, ObjectGoneError
+from pipelines.printable import spoken
 from pipelines.reading.violations import Sample, Violation
 from pipelines.reports import BatchReport, FileEnding, FileReport
 
@@ -187,6 +188,11 @@ def _document(path: Path, report: FileReport) -> dict[str, Any]:
             if report.rescued and accepted
             else {}
         ),
+        **(
+            {"delimiter": report.delimiter, "delimiter_score": report.delimiter_score}
+            if report.delimiter is not None
+            else {}
+        ),
         **({"likely_causes": [_text(c) for c in report.likely_causes]} if report.likely_causes else {}),
         **({"error": report.error or "the file went away"} if verdict == "failed" else {}),
     }
@@ -248,6 +254,10 @@ def _print(path: Path, report: FileReport) -> None:
                 console.print(f"          {safe(path)}: {safe(cause)}")
         case FileEnding.GONE | FileEnding.RETRY | FileEnding.DEFERRED:
             console.print(f"[red]failed[/red]    {safe(path)}: {safe(report.error or 'the file went away')}")
+    if report.delimiter is not None:
+        score = report.delimiter_score
+        told = "pinned by an earlier file" if score is None else f"told from the file, score {score:.2f}"
+        console.print(f"          {safe(path)}: the delimiter is {safe(spoken(report.delimiter))}, {told}")
     for warning in report.warnings:
         console.print(f"          [yellow]warning[/yellow] {violation_line(path, warning)}")
 

@@ -13,6 +13,7 @@
     run#<run_key>             <batch_id>                  the batches that one run was asked to do
     counts#<dataset>          <landing_day>#<shard>       counters
     datasets                  <dataset>                   every dataset that ever had a file
+    delimiters                <dataset>                   the delimiter that a dataset's files are read with, where it is told from them
     routing                   mark                        the routing that unclaimed versions were last held against
 
 The sparse index (`due_pk`, `due_sk`) lists what waits: `due#<dataset>#<shard>` for work, `quarantine#<dataset>` and
@@ -33,6 +34,7 @@ __all__ = [
     "batch_key",
     "count_key",
     "day_key",
+    "delimiter_key",
     "due_partitions",
     "entry_key",
     "head_key",
@@ -116,6 +118,11 @@ def run_item_key(run_key: str, batch_id: str) -> ItemKey:
 def count_key(dataset: str | None, day: date, shard: int) -> ItemKey:
     """Where one shard of a day's counters lies."""
     return ItemKey(f"counts#{dataset or NO_DATASET}", f"{day.isoformat()}#{shard:02d}")
+
+
+def delimiter_key(dataset: str) -> ItemKey:
+    """Where the delimiter of a dataset's files is pinned."""
+    return ItemKey("delimiters", dataset)
 
 
 def due_partitions(dataset: str | None) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
     registration.py   what happened in the bucket        register, adopt, removed, restored
     batches.py        the life of a batch                plan, claim, renew, mark_committing, finish, release
+    delimiters.py     what `delimiter: auto` told        pinned_delimiter, pin_delimiter
     settlement.py     verdicts, and work made due again  settle, make_due, make_days_due
     queries.py        looking                            due, live_batches, entries, head, history, counts, quarantined …
 
@@ -15,6 +16,7 @@ from datetime import date
 
 from pipelines.accounting.batches import Batches
 from pipelines.accounting.books import Books
+from pipelines.accounting.delimiters import PinnedDelimiters
 from pipelines.accounting.entries import (
     Batch,
     BatchRecord,
@@ -65,6 +67,7 @@ class Ledger:
         self._registration = Registration(books)
         self._settlement = Settlement(books, self._batches)
         self._queries = Queries(books, self._batches)
+        self._delimiters = PinnedDelimiters(books)
 
     # ---- intake
 
@@ -91,6 +94,14 @@ class Ledger:
     def restored(self, ref: VersionRef) -> bool:
         """Make an archived version due again; False when it was not waiting for that."""
         return self._registration.restored(ref)
+
+    def pinned_delimiter(self, dataset: str) -> str | None:
+        """The delimiter that was told from the dataset's first accepted file; None while there was none."""
+        return self._delimiters.pinned(dataset)
+
+    def pin_delimiter(self, dataset: str, delimiter: str) -> str:
+        """Pin what was told from an accepted file; the delimiter that holds, which another worker may have pinned before."""
+        return self._delimiters.pin(dataset, delimiter)
 
     # ---- planning
 

@@ -234,7 +234,9 @@ def _format(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
         return
     if sound("format", "delimiter"):
         path = ("format", "delimiter")
-        if not form.delimiter.isascii() or form.delimiter in '"\r\n\0':
+        if form.type == "csv" and form.sniffs_delimiter:
+            pass
+        elif not form.delimiter.isascii() or form.delimiter in '"\r\n\0':
             yield Problem(
                 path,
                 show(form.delimiter),

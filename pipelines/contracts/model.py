@@ -104,7 +104,11 @@ class CsvFormat(ContractModel):
     """Delimited text."""
 
     type: Literal["csv", "tsv"] = Field(description="`csv`, or `tsv` for a tab as the delimiter.")
-    delimiter: str = Field(default=",", min_length=1, max_length=1, description="One ASCII character. `tsv` has a tab.")
+    delimiter: str = Field(
+        default=",",
+        pattern=r"^(auto|[\s\S])$",
+        description="One ASCII character; `tsv` has a tab. `auto`: told from the first accepted file, and kept for the dataset from then on.",
+    )
     encoding: str = Field(default="utf-8", description="The encoding of the bytes. It is never guessed.")
     null_values: tuple[str, ...] = Field(
         default=("",),
@@ -118,6 +122,11 @@ class CsvFormat(ContractModel):
         if isinstance(raw, dict) and raw.get("type") == "tsv" and "delimiter" not in raw:
             return {**raw, "delimiter": "\t"}
         return raw
+
+    @property
+    def sniffs_delimiter(self) -> bool:
+        """Whether the delimiter is told from the files."""
+        return self.delimiter == "auto"
 
 
 class JsonFormat(ContractModel):

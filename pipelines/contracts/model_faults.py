@@ -89,7 +89,7 @@ _WORDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("landing",): ("a mapping with key and start", 'write landing: {key: "landing/orders/*.csv", start: 2024-01-01}'),
     ("format",): ("a mapping with type", "write format: {type: csv}"),
     ("format", "type"): ("csv, tsv, json or jsonl", "write the type of the files"),
-    ("format", "delimiter"): ("one character", 'write ",", ";", "|" or "\\t"'),
+    ("format", "delimiter"): ("one character, or auto", 'write ",", ";", "|" or "\\t"'),
     ("columns",): ("a mapping of columns", "list at least one: columns: {order_id: {type: bigint}}"),
     ("columns", "*"): ("a mapping with type", "write it as {type: string}"),
     ("columns", "*", "type"): (_TYPES, "write one of these types"),

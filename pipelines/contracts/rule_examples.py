@@ -163,7 +163,11 @@ EXAMPLES: Mapping[Rule, Example | Told] = {
         "A text holds the delimiter and is not quoted: an address, a name with a title, a decimal comma.",
         b"id,name\n1,Ann\n2,Bob, Jr.\n",
     ),
-    Rule.DELIMITER: Told("The file has one column, or its delimiter is none of the usual ones.", "a header that fits ',' and ';' alike", "one delimiter that fits"),
+    Rule.DELIMITER: Example(
+        "The delimiter is none of the usual ones, or the header's names are none of the contract's.",
+        b"id name\n1 Ann\n",
+        _TWO.replace("csv", "csv, delimiter: auto"),
+    ),
     Rule.HEADER_SIZE: Example(
         "The file has no line ends, or is no table.",
         b"id,a name of many words that somebody wrote in place of a short one\n1,Ann\n",

@@ -31,7 +31,7 @@ from pipelines.inference.landing import Landing, dataset_name, landing_of, landi
 from pipelines.inference.row_keys import KeyProbe
 from pipelines.inference.sources import Delimiter, FormatType, Head, SourceFile, choose_delimiter, keys_of, look_at
 from pipelines.intake.routing import KeyValueError, key_values
-from pipelines.reading.delimiters import spoken
+from pipelines.printable import spoken
 from pipelines.reading.limits import Limits
 from pipelines.reading.summary import FileReader, ReadRequest, ReadSummary
 from pipelines.reading.violations import Rule, Violation

@@ -67,7 +67,7 @@ class CsvHeader:
                 return None
             self._faults.one(block, 0, Rule.HEADER_MISSING, "a blank first line", "a first line that names the columns")
             raise StopReading
-        known = self._plan.headers.get(raw)
+        known = self._plan.headers.get(self._delimiter.encode() + raw)
         if known is not None:
             self.names, parser = known
             self._evidence.names = self.names
@@ -89,7 +89,10 @@ class CsvHeader:
         parser = CellParser(self._plan, self.names, matching, self._delimiter)
         parser.new_columns = new_columns
         if not self._collector.rejecting and len(raw) < _MAX_HEADER_BYTES and len(self._plan.headers) < _MAX_HEADERS:
-            self._plan.headers[raw] = self.names, parser  # the next file with this header needs no look
+            self._plan.headers[self._delimiter.encode() + raw] = (
+                self.names,
+                parser,
+            )  # the next file with this header needs no look
         return parser
 
     def look_on(self, block: CsvBlock, rest: Iterator[CsvBlock]) -> None:
@@ -134,7 +137,7 @@ class CsvHeader:
             self._collector.add(Rule.HEADER_DUPLICATE, fault.column, [sample], fault.expected)
         delimiter = likely_delimiter(text, self._delimiter, dataset) if matching.missing else None
         for name in matching.missing:
-            if not self._allowed_to_miss(name):
+            if not self.allowed_to_miss(name):
                 detail = delimiter or likely_name(name, dataset, extra)
                 self._collector.add(Rule.COLUMN_MISSING, name, [self._faults.sample(block, 0, text)],
                                     f"a column {name} in the header", detail=detail)  # fmt: skip
@@ -159,6 +162,7 @@ class CsvHeader:
                 self._collector.add(fault.rule, source, [sample], fault.expected)
         return new.names
 
-    def _allowed_to_miss(self, name: str) -> bool:
+    def allowed_to_miss(self, name: str) -> bool:
+        """Whether the contract lets a file lack a column."""
         policy = self._plan.dataset.schema_.missing_columns
         return policy == "allow" and self._plan.rules[name].required_rule is None

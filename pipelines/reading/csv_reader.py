@@ -5,20 +5,23 @@ pyarrow only cuts records into cells here, all of them as text; what a block's s
 (`csv_faults.py`) are left out of what pyarrow sees, and the number of rows it returns must be the number of records it was given.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.contracts.model import CsvFormat
+from pipelines.printable import spoken
 from pipelines.reading.collector import Collector, StopReading
 from pipelines.reading.csv_blocks import BLOCK_BYTES, CsvBlock, Positions, split
 from pipelines.reading.csv_cells import CellParser, RaggedError, split_record
 from pipelines.reading.csv_faults import CsvFaults, Mask
 from pipelines.reading.csv_header import CsvHeader, is_broken
+from pipelines.reading.delimiters import CANDIDATES, SNIFFED_BYTES, sniff
 from pipelines.reading.encoding import Text
-from pipelines.reading.raw import RawRecords
+from pipelines.reading.pieces import with_head
+from pipelines.reading.raw import RawRecords, raw_text
 from pipelines.reading.rejects import RowFaults, RowRejects
 from pipelines.reading.row_blocks import RowBlock
 from pipelines.reading.rows import Plan, RowJudge
@@ -26,6 +29,7 @@ from pipelines.reading.violations import Rule, Sample
 
 __all__ = ["CsvReader"]
 
+_SCORES_SHOWN = 4
 _BLANK_SLICE = 65_536
 _BOM = b"\xef\xbb\xbf"
 
@@ -41,8 +45,12 @@ class CsvReader:
         judge: RowJudge,
         rejects: RowRejects,
         block_bytes: int = BLOCK_BYTES,
+        pinned: str | None = None,
     ) -> None:
-        """Read `text` under the plan's contract. Whole rows go to the judge, broken ones to `rejects`."""
+        """Read `text` under the plan's contract. Whole rows go to the judge, broken ones to `rejects`.
+
+        `pinned` is the delimiter where the contract leaves it to the files and an earlier one has told it.
+        """
         form = plan.dataset.format
         assert isinstance(form, CsvFormat)  # noqa: S101 - the caller chose this reader by the format
         self._plan = plan
@@ -51,12 +59,44 @@ class CsvReader:
         self._judge = judge
         self._rejects = rejects
         self._block_bytes = block_bytes
-        self._delimiter = "\t" if form.type == "tsv" else form.delimiter
-        self._faults = CsvFaults(text, collector, plan.limits, self._delimiter, judge.evidence)
-        self._header = CsvHeader(plan, collector, self._faults, self._delimiter, judge.evidence)
+        self._sniffs = form.sniffs_delimiter and pinned is None
+        self.delimiter = pinned if form.sniffs_delimiter else None
+        self.delimiter_score: float | None = None
+        self._use(
+            (pinned or CANDIDATES[0]) if form.sniffs_delimiter else "\t" if form.type == "tsv" else form.delimiter
+        )
         self._parser: CellParser | None = None
         self._blank: tuple[int, int, int] | None = None  # first line, byte offset, count of blank lines held back
         self.rows_broken = 0
+
+    def _use(self, delimiter: str) -> None:
+        """Read with a delimiter; only before anything is read."""
+        evidence = self._judge.evidence
+        self._delimiter = delimiter
+        self._faults = CsvFaults(self._text, self._collector, self._plan.limits, delimiter, evidence)
+        self._header = CsvHeader(self._plan, self._collector, self._faults, delimiter, evidence)
+
+    def _sniff(self) -> Iterator[bytes]:
+        """Tell the delimiter from the first bytes, and hand on all of them. Raises StopReading where it cannot be told.
+
+        A header of one name, without any rows that speak for a delimiter, tells none: `delimiter` stays None.
+        """
+        head, pieces = with_head(self._text, SNIFFED_BYTES)
+        if not head.strip(b"\r\n"):
+            return pieces
+        plan = self._plan
+        required = [n for n in plan.dataset.file_columns if not self._header.allowed_to_miss(n)]
+        scores, told = sniff(plan.dataset, required, head, is_whole=len(head) < SNIFFED_BYTES)
+        if told is None:
+            found = ", ".join(f"{spoken(score.delimiter)} {score.value:.2f}" for score in scores[:_SCORES_SHOWN])
+            sample = Sample(1, self._text.bom_bytes, found, raw_text(head, 0, len(head.splitlines(keepends=True)[0])))
+            expected = "a delimiter with which the header names the contract's columns (score 1.00)"
+            self._collector.add(Rule.DELIMITER, None, [sample], expected)
+            raise StopReading
+        self._use(told.delimiter)
+        if told.width > 1:
+            self.delimiter, self.delimiter_score = told.delimiter, told.value
+        return pieces
 
     @property
     def source_columns(self) -> tuple[str, ...]:
@@ -70,7 +110,8 @@ class CsvReader:
 
     def read(self) -> None:
         """Read everything. Raises StopReading behind a fault that ends the file, StreamFault from the text."""
-        blocks = split(self._text, self._delimiter, self._plan.limits.record_bytes, self._block_bytes)
+        pieces = self._sniff() if self._sniffs else self._text
+        blocks = split(pieces, self._delimiter, self._plan.limits.record_bytes, self._block_bytes)
         for block in blocks:
             self._faults.begin(block)
             try:

@@ -10,6 +10,7 @@ from typing import assert_never
 from pipelines.reading.decoders import bunzip2, gunzip, unxz, unzstd
 from pipelines.reading.limits import BOMB_FLOOR_BYTES, Limits
 from pipelines.reading.magics import HEAD_BYTES, Container, container_of, foreign_kind
+from pipelines.reading.pieces import with_head
 from pipelines.reading.stream_fault import StreamFault
 from pipelines.reading.violations import Rule
 from pipelines.reading.zip_archive import unzip
@@ -33,11 +34,11 @@ class Content:
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the content in pieces. Raises StreamFault at a fault, and whatever the chunks raise."""
-        head, pieces = _with_head(self._count(chunk) for chunk in self._chunks)
+        head, pieces = with_head((self._count(chunk) for chunk in self._chunks), HEAD_BYTES)
         container = container_of(head)
         if container is not None:
             self.compression = container.value
-            head, pieces = _with_head(self._opened(container, pieces))
+            head, pieces = with_head(self._opened(container, pieces), HEAD_BYTES)
             inner = container_of(head)
             if inner is not None:
                 raise StreamFault(
@@ -91,27 +92,3 @@ class Content:
                 f"at most {limits.compression_ratio} bytes of content for a compressed byte",
             )
         return piece
-
-
-def _with_head(pieces: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """The first HEAD_BYTES, and all pieces from the start; a fault of the pieces is raised where it stood."""
-    source = iter(pieces)
-    held: list[bytes] = []
-    size = 0
-    fault: StreamFault | None = None
-    try:
-        for piece in source:
-            held.append(piece)
-            size += len(piece)
-            if size >= HEAD_BYTES:
-                break
-    except StreamFault as stop:
-        fault = stop
-
-    def again() -> Iterator[bytes]:
-        yield from held
-        if fault is not None:
-            raise fault
-        yield from source
-
-    return b"".join(held)[:HEAD_BYTES], again()

@@ -1,10 +1,10 @@
 """Tells delimiters from a file's first records, with the contract at hand; quotes and encodings are never guessed.
 
-A candidate's score is the mean of two shares: of the contract's columns that its header names, and of the first records that have
-as many fields as its header. 1.0 says that every column is found and every record fits.
+A candidate's score is the product of two shares: of the contract's columns that its header names, and of the first thousand
+records that have as many fields as its header. 1.0 says that every column is found and every record fits.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +16,22 @@ from pipelines.reading.evidence import RowFit
 from pipelines.reading.headers import match_columns
 from pipelines.reading.stream_fault import StreamFault
 
-__all__ = ["CANDIDATES", "Looked", "Score", "better", "field_counts", "rows_that_fit", "score", "spoken"]
+__all__ = [
+    "CANDIDATES",
+    "SNIFFED_BYTES",
+    "Looked",
+    "Score",
+    "better",
+    "field_counts",
+    "rows_that_fit",
+    "score",
+    "sniff",
+]
 
 CANDIDATES = (",", ";", "\t", "|", ":", "^", "~")
 """Tried in this order; of two with the same score the first is taken."""
-_FIRST_BYTES = 256 << 10
+SNIFFED_BYTES = 256 << 10
+"""How many of a file's first bytes tell its delimiter."""
 _FIRST_RECORDS = 1_000
 _LOOKED_BYTES = 256 << 20
 _CLEARLY = 0.2
@@ -42,12 +53,7 @@ class Score:
     def value(self) -> float:
         """From 0 to 1, as the module says; without records the header alone decides."""
         named = self.columns / self.wanted if self.wanted else float(self.width == 1)
-        return round((named + self.fitting / self.rows) / 2 if self.rows else named, 3)
-
-
-def spoken(delimiter: str) -> str:
-    """A delimiter as a sentence calls it."""
-    return "a tab" if delimiter == "\t" else f"'{delimiter}'"
+        return round(named * self.fitting / self.rows if self.rows else named, 3)
 
 
 def field_counts(block: CsvBlock, delimiter: str) -> Positions:
@@ -60,9 +66,9 @@ def field_counts(block: CsvBlock, delimiter: str) -> Positions:
 
 def score(dataset: Dataset, head: bytes, delimiter: str, *, is_whole: bool) -> Score:
     """Score one delimiter by a file's first bytes; a last record that may go on counts only when `is_whole`."""
-    head = head[:_FIRST_BYTES]
+    head = head[:SNIFFED_BYTES]
     wanted = len(dataset.file_columns)
-    first = next(split([head], delimiter, _FIRST_BYTES, _FIRST_BYTES), None)
+    first = next(split([head], delimiter, SNIFFED_BYTES, SNIFFED_BYTES), None)
     if first is None:
         return Score(delimiter, 0, wanted, 0, 0, 0, dataset.file_columns)
     names = [f.text for f in split_record(first.content[: int(first.ends[0])], delimiter)]
@@ -75,6 +81,21 @@ def score(dataset: Dataset, head: bytes, delimiter: str, *, is_whole: bool) -> S
     counts = counts[lengths > 2]  # blank lines have no width
     fitting = int(np.count_nonzero(counts == len(names)))
     return Score(delimiter, len(matching.positions), wanted, len(names), len(counts), fitting, matching.missing)
+
+
+def sniff(
+    dataset: Dataset, required: Container[str], head: bytes, *, is_whole: bool
+) -> tuple[list[Score], Score | None]:
+    """Every candidate with its score, the best first, and the one that can be told.
+
+    That is the best one when its header names every column of `required`, or when it clearly beats the second.
+    """
+    scores = [score(dataset, head, candidate, is_whole=is_whole) for candidate in CANDIDATES]
+    scores.sort(key=lambda found: -found.value)
+    best, second = scores[:2]
+    names_all = not any(name in required for name in best.missing)
+    told = best.columns > 0 and (names_all or best.value >= second.value + _CLEARLY)
+    return scores, best if told else None
 
 
 def rows_that_fit(contents: Iterable[bytes], delimiter: str, record_bytes: int) -> RowFit:

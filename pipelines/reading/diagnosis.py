@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from pipelines.contracts.model import CsvFormat, Dataset, JsonFormat
+from pipelines.printable import spoken
 from pipelines.reading.collector import shown
-from pipelines.reading.delimiters import spoken
 from pipelines.reading.evidence import Evidence
 from pipelines.reading.headers import match_columns
 from pipelines.reading.summary import ReadSummary

@@ -1,6 +1,6 @@
 """What parent and child say to each other over two pipes: frames of a kind, a length and a payload; JSON and Arrow, no pickle.
 
-    parent -> child   DATASET {number, dataset} · REQUEST {dataset, size_bytes, key_values, landed_at} · CHUNK bytes · END
+    parent -> child   DATASET {number, dataset} · REQUEST {dataset, size_bytes, key_values, landed_at, delimiter} · CHUNK bytes · END
     child -> parent   BATCH, REJECTED an Arrow IPC record batch message · SUMMARY json · MISCONFIGURED text · FAILED {memory, text}
 
 A file is one REQUEST, its CHUNKs and one END; its answer is any number of BATCHes and REJECTEDs and one SUMMARY. The parent may send the

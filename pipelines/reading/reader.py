@@ -74,7 +74,7 @@ class InProcessReader:
             return _summary(collector, None, None, None, complete=False, started=started)
         content = Content(chunks(), plan.limits)
         judge = RowJudge(plan, request.key_values, collector, sink.write, request.landed_at, rejects)
-        reader = self._reader(plan, content, collector, judge, rejects)
+        reader = self._reader(plan, content, collector, judge, rejects, request.delimiter)
         try:
             complete = _read(reader, collector)
             rows = judge.rows_read + reader.rows_broken
@@ -88,12 +88,18 @@ class InProcessReader:
             judge.close()
 
     def _reader(
-        self, plan: Plan, content: Content, collector: Collector, judge: RowJudge, rejects: RowRejects
+        self,
+        plan: Plan,
+        content: Content,
+        collector: Collector,
+        judge: RowJudge,
+        rejects: RowRejects,
+        delimiter: str | None,
     ) -> _FormatReader:
         form = plan.dataset.format
         text = Text(content, form.encoding)
         if isinstance(form, CsvFormat):
-            return CsvReader(plan, text, collector, judge, rejects, self._block_bytes)
+            return CsvReader(plan, text, collector, judge, rejects, self._block_bytes, delimiter)
         if form.type == "jsonl":
             return JsonLinesReader(plan, text, collector, judge, rejects, self._block_bytes)
         return JsonArrayReader(plan, text, collector, judge, rejects, self._block_bytes)
@@ -145,6 +151,8 @@ def _summary(
         rescued={} if judge is None else judge.rescued.by_column,
         new_columns={} if reader is None else dict(reader.new_columns),
         wider_types={} if judge is None else judge.wider_types,
+        delimiter=reader.delimiter if isinstance(reader, CsvReader) else None,
+        delimiter_score=reader.delimiter_score if isinstance(reader, CsvReader) else None,
     )
 
 

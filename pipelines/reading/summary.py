@@ -32,6 +32,7 @@ class ReadRequest:
     """One file to read: under which contract, and what its key already said.
 
     `key_values` holds the typed values of columns with `from: key`. `size_bytes` is what the event said, if it did: an object over the limit is then refused without reading it.
+    `delimiter` is the one pinned for a dataset whose contract leaves it to the files; None tells it from this one.
     `landed_at` (aware, UTC) is the moment that rules about the future measure by: a verdict is the same whenever it is reached.
     """
 
@@ -39,6 +40,7 @@ class ReadRequest:
     size_bytes: int | None
     key_values: Mapping[str, KeyValue]
     landed_at: datetime | None = None
+    delimiter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ class ReadSummary:
     with at least one violation. `violations` is sorted by first line, at most MAX_VIOLATIONS; `violations_total`
     counts all breaches, and `violations_of_rows` those among them that reject their row and not the file. `warnings` are breaches of expectations with severity `warn`: they never reject.
     `null_counts` is per table column, over all rows read. `likely_causes` are sentences about what lies behind the violations,
-    each with its evidence, the likeliest first. `rescued` counts the values that went to `_rescued`, by the column's name in the file.
+    each with its evidence, the likeliest first. `delimiter` is what was read with where the contract
+    leaves it to the files: told from this file with a score (`delimiters.py`), or pinned, without one; None where none is told. `rescued` counts the values that went to `_rescued`, by the column's name in the file.
     `new_columns` (the file's name to the table's) and `wider_types` (by column) are what the table lacks to hold the file, where the contract lets it
     grow: the file was judged, but not all of its rows were given to the sink.
     """
@@ -67,6 +70,8 @@ class ReadSummary:
     null_counts: Mapping[str, int]
     seconds: float
     likely_causes: tuple[str, ...] = field(default=())
+    delimiter: str | None = None
+    delimiter_score: float | None = None
     rescued: Mapping[str, int] = field(default_factory=dict[str, int])
     violations_of_rows: int = 0
     new_columns: Mapping[str, str] = field(default_factory=dict[str, str])

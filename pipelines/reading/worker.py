@@ -104,6 +104,7 @@ class _Session:
         request = ReadRequest(
             dataset=self._datasets[said["dataset"]],  # type: ignore[index]  # pyright: ignore[reportArgumentType]
             size_bytes=said["size_bytes"],  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            delimiter=said["delimiter"],  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
             key_values=said["key_values"],  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
             landed_at=datetime.fromisoformat(landed) if isinstance(landed := said["landed_at"], str) else None,
         )

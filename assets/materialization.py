@@ -13,6 +13,7 @@ from typing import cast
 import dagster as dg
 
 from assets.checks import check_results
+from assets.columns import column_schema
 from assets.expectations import ExpectationResult, evaluate, gx_expectations
 from assets.keys import LAUNCH_TAG, counted, landing_key, quarantine_key, table_key
 from pipelines.contracts.model import Dataset
@@ -64,7 +65,8 @@ def materialize(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.Mater
             context.log.info(outcome.sentence())
             reports.append(outcome)
     rows_in_table = {c.landing_day: c.rows_in_table for c in gate.ledger.counts(dataset.name)}
-    _tell(context, gate, dataset, days, reports, rows_in_table)
+    schema = _table_schema(gate, dataset)
+    _tell(context, gate, dataset, days, reports, rows_in_table, schema)
     if faults:
         # A failed step yields no materialization: the days that are done are told of here, or they would look failed too.
         for day in sorted({r.landing_day for r in reports} - faults.keys()):
@@ -72,7 +74,8 @@ def materialize(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.Mater
                 dg.AssetMaterialization(
                     table_key(dataset),
                     partition=day.isoformat(),
-                    metadata=_day_metadata([r for r in reports if r.landing_day == day], rows_in_table.get(day, 0)),
+                    metadata=schema
+                    | _day_metadata([r for r in reports if r.landing_day == day], rows_in_table.get(day, 0)),
                 )
             )
         raise dg.Failure(
@@ -103,6 +106,14 @@ def _batches(
         context.log.info(note)
 
 
+def _table_schema(gate: Gate, dataset: Dataset) -> dict[str, dg.MetadataValue]:
+    """The table's columns, where files may have made them others than the contract's, which the asset itself shows."""
+    if dataset.schema_.new_columns != "add" and not dataset.schema_.widens:
+        return {}
+    schema = column_schema(dataset, gate.tables.columns(dataset))
+    return {"dagster/column_schema": dg.MetadataValue.table_schema(schema)}
+
+
 def _tell(
     context: dg.AssetExecutionContext,
     gate: Gate,
@@ -110,10 +121,12 @@ def _tell(
     days: Sequence[date],
     reports: Sequence[BatchReport],
     rows_in_table: Mapping[date, int],
+    schema: Mapping[str, dg.MetadataValue],
 ) -> None:
     for day in days:
         mine = [r for r in reports if r.landing_day == day]
-        context.add_asset_metadata(_day_metadata(mine, rows_in_table.get(day, 0)), partition_key=day.isoformat())
+        told = schema | _day_metadata(mine, rows_in_table.get(day, 0))
+        context.add_asset_metadata(told, partition_key=day.isoformat())
         files = [f for r in mine for f in r.files]
         if files:
             context.log_event(
@@ -181,7 +194,8 @@ def _day_metadata(reports: Sequence[BatchReport], rows_in_table: int) -> dict[st
     added = {name: source for r in reports for name, source in r.columns_added.items()}
     if added:
         records = [
-            dg.TableRecord({"column": n, "column in the file": source, "type": "string"}) for n, source in added.items()
+            dg.TableRecord({"column": n, "column in the file": printable(source), "type": "string"})
+            for n, source in added.items()
         ]
         metadata["columns added"] = dg.MetadataValue.table(records)
     widened = {name: types for r in reports for name, types in r.types_widened.items()}

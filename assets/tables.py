@@ -10,25 +10,17 @@ from typing import Any
 import dagster as dg
 
 from assets.checks import check_specs
+from assets.columns import column_schema
 from assets.keys import landing_key, quarantine_key, table_key
 from assets.materialization import materialize
 from pipelines.contracts.loading import BrokenDataset
-from pipelines.contracts.model import Column, ColumnType, Dataset
-from pipelines.contracts.schema import provenance_fields, table_schema
+from pipelines.contracts.model import Dataset
+from pipelines.contracts.schema import provenance_fields
 
 __all__ = ["MAX_DAYS_PER_RUN", "DatasetAssets", "broken_asset", "build_assets", "landing_partitions"]
 
 MAX_DAYS_PER_RUN = 31
 """Landing days one run may take, from a sensor or a backfill: a run costs seconds, a day of files milliseconds."""
-
-_PROVENANCE = {
-    "_rescued": "What the file said that the contract has no place for, as JSON.",
-    "_source_file": "The key of the object the row came from.",
-    "_source_version": "The version of that object.",
-    "_source_line": "The line the record starts at, as an editor counts.",
-    "_batch_id": "The batch that published the row.",
-    "_ingested_at": "When the batch was read.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,46 +119,6 @@ def broken_asset(broken: BrokenDataset) -> dg.AssetSpec:
         group_name="broken",
         kinds={"yaml"},
     )
-
-
-def column_schema(dataset: Dataset) -> dg.TableSchema:
-    """The table's columns as Dagster shows them: types by Athena's names, constraints, descriptions, provenance."""
-    columns = [
-        dg.TableColumn(
-            name,
-            type=column.type,
-            description=_column_description(column),
-            constraints=dg.TableColumnConstraints(
-                nullable=column.nullable and name not in dataset.primary_key, other=_constraints(column)
-            ),
-        )
-        for name, column in dataset.columns.items()
-    ]
-    for name in table_schema(dataset).names:
-        if name in _PROVENANCE:
-            kind = {"_source_line": "bigint", "_ingested_at": "timestamp"}.get(name, "string")
-            columns.append(dg.TableColumn(name, type=kind, description=_PROVENANCE[name]))
-    return dg.TableSchema(columns=columns)
-
-
-def _column_description(column: Column) -> str | None:
-    origin = "Taken from the object's key." if column.from_ == "key" and not column.description else None
-    return column.description or origin
-
-
-def _constraints(column: Column) -> list[str]:
-    said: list[str] = []
-    if column.pattern is not None:
-        said.append(f"matches {column.pattern}")
-    if column.allowed is not None:
-        said.append("one of " + ", ".join(map(str, column.allowed)))
-    if column.min is not None:
-        said.append(f"at least {column.min}")
-    if column.max is not None:
-        said.append(f"at most {column.max}")
-    if column.kind is ColumnType.TIMESTAMP and column.zone:
-        said.append(f"read in {column.zone}, kept in UTC")
-    return said
 
 
 def _description(dataset: Dataset) -> str:

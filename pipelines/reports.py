@@ -70,7 +70,8 @@ class FileReport:
         """One line for the log: what happened to the file, without any of its content."""
         match self.outcome:
             case FileEnding.LOADED:
-                rescued = f", {sum(self.rescued.values()):,} values rescued" if self.rescued else ""
+                count = sum(self.rescued.values())
+                rescued = f", {count:,} {'value' if count == 1 else 'values'} rescued" if count else ""
                 rejected = f", rejected {self.rows_rejected:,}" if self.rows_rejected else ""
                 return (
                     f"{self.key!r}: loaded {self.rows_loaded:,} rows{rejected} in {self.seconds * 1000:.0f} ms{rescued}"

@@ -92,7 +92,12 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel], str], ...] = (
             "`source` or `aliases` it equals once both are lower-case with `_` for everything else."
         ),
     ),
-    ("schema", "schema", SchemaPolicy, "What happens when a file's columns differ from these."),
+    (
+        "schema",
+        "schema",
+        SchemaPolicy,
+        "What happens when a file's columns differ from these: [when files change](../schema-evolution.md).",
+    ),
     ("rows", "rows", RowPolicy, "What bad rows do to their file."),
     ("freshness", "freshness", Freshness, "When files are expected."),
     ("limits", "limits", LimitOverrides, "This dataset's own limits on untrusted input."),

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,6 +32,12 @@ __all__ = ["MAX_GROWTHS", "GrowingTable"]
 
 MAX_GROWTHS = 3
 """How often a table may grow for one batch. Once is enough, unless other workers let it grow at the same time."""
+
+
+@lru_cache(maxsize=64)
+def _one_for_all(content: str) -> Dataset:
+    """The same object for the same content: readers compile a dataset once, and a table that has grown stays as it is for long."""
+    return Dataset.model_validate_json(content)
 
 
 class GrowingTable:
@@ -130,7 +137,8 @@ class GrowingTable:
         policy = self._contract.schema_
         if policy.new_columns == "add" or policy.widens:
             self._there = self._tables.columns(self._contract)
-            self.dataset = evolved(self._contract, self._there)
+            grown = evolved(self._contract, self._there)
+            self.dataset = grown if grown is self._contract else _one_for_all(grown.model_dump_json(by_alias=True))
 
     def _note(self, before: Dataset) -> None:
         for name, column in self.dataset.columns.items():

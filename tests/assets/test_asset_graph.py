@@ -10,7 +10,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets.tables import build_assets, column_schema
+from assets.columns import column_schema
+from assets.tables import build_assets
 from lakegate.definitions import build_defs
 from lakegate.settings import repository_root
 from pipelines.contracts.loading import DatasetCatalog, load_datasets

@@ -7,8 +7,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from assets.columns import column_schema
 from assets.keys import LAUNCH_TAG
 from assets.materialization import _day_metadata  # pyright: ignore[reportPrivateUsage] - what a page shows is asked of it directly
+from pipelines.contracts.model import Column
 from pipelines.errors import PermanentError
 from pipelines.intake.planning import BatchLimits
 from pipelines.intake.receiving import receive
@@ -234,7 +236,9 @@ def test_what_a_stranger_named_is_shown_on_one_line_of_the_page() -> None:
     violation = Violation(Rule.COLUMN_UNEXPECTED, "a\nb\x9b", 1, 0, "x", "y", 1, "message")
     file = FileReport(hostile, "v1", 1, FileEnding.QUARANTINED, violations=(violation,), violations_total=1)
     loaded = FileReport(hostile, "v2", 1, FileEnding.LOADED, rescued={"c\td\u200f": 1})
-    report = BatchReport("orders", date(2026, 1, 1), "batch", "event", (file, loaded), None)
+    report = BatchReport(
+        "orders", date(2026, 1, 1), "batch", "event", (file, loaded), None, columns_added={"x": "e\r\x07"}
+    )
     for records in _tables(_day_metadata([report], 0)):
         for record in records:
             assert all(str(value).isprintable() for value in record.data.values())
@@ -263,3 +267,44 @@ def test_a_file_with_some_bad_rows_is_loaded_and_its_bad_rows_are_shown(stage_by
     assert [(r["outcome"], r["rows rejected"]) for r in told["files of this day"]] == [("loaded", 1)]
     assert [row["raw"] for row in stage.world.rejected("departures")] == ["two,EWR,5"]
     stage.world.assert_balanced()
+
+
+def test_a_run_tells_how_its_table_grew_and_what_was_rescued(stage_growing: Stage) -> None:
+    stage = stage_growing
+    stage.world.put(key("2024-02-01"), b"flight,origin,Gate No.\n1,EWR,A7\n")
+    stage.world.put(key("2024-02-02"), b"flight,delay,origin\n5000000000,soon,EWR\n2,5,EWR\n")
+    [launch] = stage.planned()
+    result = stage.run_request(_request(launch))
+    assert result.success
+    first, second = (stage.metadata(["departures"], day) for day in ("2024-02-01", "2024-02-02"))
+    assert first["columns added"] == [{"column": "gate_no", "column in the file": "Gate No.", "type": "string"}]
+    assert "columns added" not in second
+    assert second["types widened"] == [{"column": "flight", "from": "int", "to": "bigint"}]
+    assert second["values rescued"] == 1
+    assert second["values rescued by column"] == [{"column in the file": "delay", "values": 1}]
+    shown = {column.name: column for column in second["dagster/column_schema"].columns}
+    assert (shown["flight"].type, shown["gate_no"].type) == ("bigint", "string")
+    assert shown["gate_no"].description == "Added from files: Gate No."
+    assert list(shown)[-6:] == [
+        "_rescued",
+        "_source_file",
+        "_source_version",
+        "_source_line",
+        "_batch_id",
+        "_ingested_at",
+    ]
+    said = _log(stage, result.run_id)
+    assert "column gate_no added" in said
+    assert "column flight widened from int to bigint" in said
+    assert "1 value rescued" in said
+    assert "soon" not in said
+
+
+def test_a_column_that_left_the_contract_is_shown_as_the_tables_own(stage_growing: Stage) -> None:
+    stage = stage_growing
+    [of] = stage.world.datasets
+    wide = of.model_copy(update={"columns": {**of.columns, "gate": Column(type="int")}})
+    stage.world.tables.ensure(wide)
+    schema = column_schema(of, stage.world.tables.columns(of))
+    [gate] = [column for column in schema.columns if column.name == "gate"]
+    assert (gate.type, gate.description) == ("int", "Not in the contract any more: null in new rows.")

@@ -15,34 +15,9 @@ from resources.folder import folder_tables
 from tests.ingest.world import World, dataset
 from tests.reading.support import shared
 
-REPORTS = """
-name: csse_daily
-description: Confirmed cases, deaths and recoveries by place, as reported each day.
-owner: team:health
-landing:
-  key: "landing/csse/{feed}/{report_date:%m-%d-%Y}*.csv"   # archived days came several times: 01-25-2020_2200.csv
-  start: 2020-01-01
-format: {type: csv}
-columns:
-  report_date: {type: date, from: key}
-  feed:        {type: string, from: key}     # world, us (its states once more) or archived_2020_01: never summed together
-  province:    {type: string, source: Province_State}
-  country:     {type: string, source: Country_Region, nullable: false}
-  last_update:
-    type: timestamp
-    source: Last_Update
-    zone: UTC
-    format: [iso8601, "%m/%d/%y %H:%M", "%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %I%p", "%m/%d/%Y  %I%p"]
-  lat:         {type: double, aliases: [Latitude]}
-  long:        {type: double, source: Long_, aliases: [Longitude]}
-  confirmed:   {type: int, min: 0}
-  deaths:      {type: int, min: 0}
-  recovered:   {type: int, min: 0}
-  active:      {type: "decimal(9,1)"}
-  uid:         {type: int}
-partition_by: [report_date]
-schema: {new_columns: add, missing_columns: allow, type_changes: widen_or_rescue}
-"""
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "schema-evolution.md"
+REPORTS = PAGE.read_text("utf-8").split("```yaml\n")[1].split("```")[0]
+"""The page's own example: what a user would write."""
 SUMMED = (
     "Confirmed",
     "Deaths",

@@ -12,8 +12,10 @@ import pytest
 from pipelines.accounting.states import BatchState
 from pipelines.errors import TableMismatchError
 from pipelines.intake.dispatching import RunState
+from pipelines.publication.growing import GrowingTable
 from pipelines.reports import BatchReport
 from resources.folder import folder_tables
+from resources.memory_tables import MemoryTables
 from tests.ingest.fragile import Died, Fuse, How, fragile
 from tests.ingest.world import BUCKET, World, dataset, file_of, orders_key, planned
 
@@ -44,6 +46,12 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
 def growing(tables: Any = None, text: str = GROWING) -> World:
     of = (dataset(text),)
     return World(datasets=of) if tables is None else World(tables=tables, datasets=of)
+
+
+def ensured(of: Any) -> MemoryTables:
+    tables = MemoryTables()
+    tables.ensure(of)
+    return tables
 
 
 def types(world: World) -> dict[str, str]:
@@ -92,6 +100,25 @@ def test_a_later_batch_fills_what_was_added_and_the_table_grows_no_more(world: W
     assert (report.columns_added, report.types_widened) == ({}, {})
     assert types(world) == before
     assert picked(world, "id", "ortchen") == [(BIG, "x"), (BIG + 1, "y")]
+
+
+def test_batches_after_the_growth_share_one_dataset_and_its_plan(world: World, tmp_path: Path) -> None:
+    world.put(orders_key("a"), f"id,gate\n{BIG},x\n".encode())
+    world.settle_down()
+    of, at = world.datasets[0], world.clock()
+    grown: list[Any] = []
+    for number in range(2):
+        with GrowingTable(world.tables, of, f"b{number}", 1, tmp_path / "scratch", at) as table:
+            grown.append(table.dataset)
+    assert grown[0] is grown[1]
+    assert "gate" in grown[0].columns
+    plain = dataset(
+        GROWING.replace("new_columns: add", "new_columns: reject").replace(
+            "type_changes: widen", "type_changes: rescue"
+        )
+    )
+    with GrowingTable(ensured(plain), plain, "b", 1, tmp_path / "scratch", at) as table:
+        assert table.dataset is plain, "nothing may grow: the table is not even looked at"
 
 
 def test_correcting_a_file_of_the_first_generation_leaves_its_neighbours_as_they_were(world: World) -> None:
@@ -199,6 +226,22 @@ def test_rescuing_and_widening_together(world: World) -> None:
     wrong = world.put(orders_key("b"), b"id,amount\nx,1\n")
     world.settle_down()
     assert world.outcome(wrong) == "quarantined", "the primary key is never null: nothing can be rescued from it"
+
+
+def test_bad_rows_stand_beside_a_table_that_grows_and_are_counted_once(world: World) -> None:
+    by_rows = (
+        GROWING.replace("type_changes: widen", "type_changes: widen_or_rescue")
+        + "rows: {on_bad: quarantine_rows, max_bad: 50%}\n"
+    )
+    world.datasets = (dataset(by_rows),)
+    file = world.put(orders_key("a"), f"id,amount,gate\n1,1.50,x\n{BIG},heavy,y\nnone,1.00,z\n".encode())
+    [report] = world.settle_down()
+    told = file_of([report], file)
+    assert (told.rows_read, told.rows_loaded, told.rows_rejected) == (3, 2, 1)
+    assert dict(report.rescued) == {"amount": 1}
+    assert picked(world, "id", "amount", "gate") == [(1, Decimal("1.50"), "x"), (BIG, None, "y")]
+    assert [row["raw"] for row in world.rejected()] == ["none,1.00,z"]
+    world.assert_balanced()
 
 
 # ---- other workers, and death

@@ -1,0 +1,78 @@
+"""A table's columns as Dagster shows them: what the contract says, and what the table has become."""
+
+import dagster as dg
+import pyarrow as pa
+
+from pipelines.contracts.evolution import SOURCE_NAME, is_wider, type_text
+from pipelines.contracts.model import Column, ColumnType, Dataset
+from pipelines.contracts.schema import arrow_type, table_schema
+from pipelines.printable import printable
+
+__all__ = ["column_schema"]
+
+_PROVENANCE = {
+    "_rescued": "What the file said that the contract has no place for, as JSON.",
+    "_source_file": "The key of the object the row came from.",
+    "_source_version": "The version of that object.",
+    "_source_line": "The line the record starts at, as an editor counts.",
+    "_batch_id": "The batch that published the row.",
+    "_ingested_at": "When the batch was read.",
+}
+
+
+def column_schema(dataset: Dataset, there: pa.Schema | None = None) -> dg.TableSchema:
+    """The table's columns as Dagster shows them: types by Athena's names, constraints, descriptions, provenance.
+
+    With `there`, what the table has by now: types that were widened, and columns that the contract does not have.
+    """
+    columns = [
+        dg.TableColumn(
+            name,
+            type=type_text(there.field(name).type)
+            if there is not None and _is_wider(there, name, column)
+            else column.type,
+            description=_column_description(column),
+            constraints=dg.TableColumnConstraints(
+                nullable=column.nullable and name not in dataset.primary_key, other=_constraints(column)
+            ),
+        )
+        for name, column in dataset.columns.items()
+    ]
+    columns += [_beside(dataset, one) for one in there or () if one.name not in table_schema(dataset).names]
+    for name in table_schema(dataset).names:
+        if name in _PROVENANCE:
+            kind = {"_source_line": "bigint", "_ingested_at": "timestamp"}.get(name, "string")
+            columns.append(dg.TableColumn(name, type=kind, description=_PROVENANCE[name]))
+    return dg.TableSchema(columns=columns)
+
+
+def _is_wider(there: pa.Schema, name: str, column: Column) -> bool:
+    return name in there.names and is_wider(there.field(name).type, arrow_type(column))
+
+
+def _beside(dataset: Dataset, found: pa.Field) -> dg.TableColumn:
+    """A column that the table has and the contract does not."""
+    source = (found.metadata or {}).get(SOURCE_NAME, found.name.encode()).decode()
+    is_filled = dataset.schema_.new_columns == "add" and found.type == pa.string() and not found.name.startswith("_")
+    said = f"Added from files: {printable(source)}" if is_filled else "Not in the contract any more: null in new rows."
+    return dg.TableColumn(found.name, type=type_text(found.type), description=said)
+
+
+def _column_description(column: Column) -> str | None:
+    origin = "Taken from the object's key." if column.from_ == "key" and not column.description else None
+    return column.description or origin
+
+
+def _constraints(column: Column) -> list[str]:
+    said: list[str] = []
+    if column.pattern is not None:
+        said.append(f"matches {column.pattern}")
+    if column.allowed is not None:
+        said.append("one of " + ", ".join(map(str, column.allowed)))
+    if column.min is not None:
+        said.append(f"at least {column.min}")
+    if column.max is not None:
+        said.append(f"at most {column.max}")
+    if column.kind is ColumnType.TIMESTAMP and column.zone:
+        said.append(f"read in {column.zone}, kept in UTC")
+    return said

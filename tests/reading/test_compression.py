@@ -128,6 +128,7 @@ def test_a_container_inside_a_container_is_called_that(outer: str, inner: str) -
 @pytest.mark.parametrize(
     ("name", "empty"),
     [("gzip", gzip.compress(b"")), ("bzip2", bz2.compress(b"")), ("xz", lzma.compress(b"")), ("zstd", ZSTD.compress(b""))],
+    ids=["gzip", "bzip2", "xz", "zstd"],
 )  # fmt: skip
 def test_members_without_content_cost_little_and_say_nothing(name: str, empty: bytes) -> None:
     out, content = content_of(

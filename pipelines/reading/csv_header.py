@@ -13,10 +13,11 @@ from pipelines.reading.header_causes import renames, values_in_order
 from pipelines.reading.headers import Matching, likely_delimiter, likely_name, match_columns
 from pipelines.reading.new_columns import NameFault, NewColumns
 from pipelines.reading.rows import Plan
-from pipelines.reading.violations import Rule
+from pipelines.reading.violations import Rule, Sample
 
 __all__ = ["CsvHeader", "is_broken"]
 
+_LINE_ENDS = b"\r\n"
 _MAX_HEADERS, _MAX_HEADER_BYTES = 256, 64 << 10
 
 
@@ -37,6 +38,7 @@ class CsvHeader:
         self._faults = faults
         self._delimiter = delimiter
         self._evidence = evidence
+        self._blank: int | None = None  # where the file begins, if it does so with a blank line
         self.names: tuple[str, ...] = ()
 
     def check_size(self, block: CsvBlock) -> None:
@@ -56,17 +58,27 @@ class CsvHeader:
         self._faults.one(block, 0, Rule.HEADER_SIZE, found, f"at most {limits.header_bytes:,} bytes", where)
         raise StopReading
 
-    def read(self, block: CsvBlock) -> CellParser | None:
-        """Match the first record of a file's first block; None when the file has no content.
+    def is_in(self, block: CsvBlock) -> bool:
+        """Whether the file's next block begins with the header; not while there have only been line ends.
+
+        Raises StopReading where content follows a blank first line.
+        """
+        if self._blank is None and not block.content[: int(block.ends[0])].strip(_LINE_ENDS):
+            self._blank = self._faults.offset(block, 0)
+        if self._blank is None:
+            return True
+        if not block.content.strip(_LINE_ENDS):
+            return False
+        sample = Sample(1, self._blank, "a blank first line", "")
+        self._collector.add(Rule.HEADER_MISSING, None, [sample], "a first line that names the columns")
+        raise StopReading
+
+    def read(self, block: CsvBlock) -> CellParser:
+        """Match the first record of the block that it is in.
 
         Raises StopReading behind a fault that leaves the rows without meaning.
         """
         raw = block.content[: int(block.ends[0])]
-        if not raw.strip(b"\r\n"):
-            if not block.content.strip(b"\r\n") and block.is_last:
-                return None
-            self._faults.one(block, 0, Rule.HEADER_MISSING, "a blank first line", "a first line that names the columns")
-            raise StopReading
         known = self._plan.headers.get(self._delimiter.encode() + raw)
         if known is not None:
             self.names, parser = known

@@ -134,6 +134,8 @@ class CsvReader:
         is_hopeless = self._faults.in_bytes(block, bad)
         first = 0
         if self._parser is None:
+            if not self._header.is_in(block):
+                return
             self._header.check_size(block)
             if is_broken(block):
                 self._faults.in_structure(block, bad, None)
@@ -141,8 +143,6 @@ class CsvReader:
             if bad[0]:
                 raise StopReading
             self._parser, first = self._header.read(block), 1
-            if self._parser is None:
-                return
             self._judge.held = bool(self._parser.new_columns)
         lost = self._faults.in_structure(block, bad, self._parser)
         kept = self._without_blank(block, bad, first, lost)

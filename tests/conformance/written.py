@@ -19,7 +19,7 @@ class Written(str):
 
     def is_said_by(self, text: Any) -> bool:
         """Whether the text is this value."""
-        return isinstance(text, str) and _same(parse(text), self.value)
+        return isinstance(text, str) and same(parse(text), self.value)
 
 
 class Rescued(Written):
@@ -28,14 +28,15 @@ class Rescued(Written):
     def is_said_by(self, text: Any) -> bool:
         """Whether the text is these members."""
         kept = {entry["column"]: entry["value"] for entry in parse(text)} if isinstance(text, str) else {}
-        return set(kept) == set(self.value) and all(_same(kept[key], self.value[key]) for key in kept)
+        return set(kept) == set(self.value) and all(same(kept[key], self.value[key]) for key in kept)
 
 
-def _same(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any) -> bool:
+    """Whether two values read by the tests' own parser are the same, numbers as they are written."""
     if isinstance(one, dict) and isinstance(other, dict):
-        return list(one) == list(other) and all(_same(one[key], other[key]) for key in one)
+        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
+        return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, Number) != isinstance(other, Number):
         return False
     return type(one) is type(other) and one == other

@@ -113,8 +113,15 @@ def csv_says(contract: Dataset, content: bytes) -> Said:
     for record, texts in whole:
         said.at(record.start, record.line)
         cells = {n: _csv_cell(contract, n, texts.get(n)) for n in contract.file_columns}
-        said.rows.append(_row(contract, cells, lambda _, at=record.line: at, said))
+        spellings = dict(zip(columns, names, strict=True))
+        said.rows.append(_row(contract, cells, spellings, lambda _, at=record.line: at, said))
         said.rows[-1]["_source_line"] = record.line
+        if contract.schema_.new_columns == "rescue":
+            nulls = contract.format.null_values
+            unknown = {n: cell for n, cell in texts.items() if n not in contract.file_columns}
+            said.rows[-1]["_rescued"] |= {
+                n: text for n, (text, quoted) in unknown.items() if quoted or text not in nulls
+            }
         said.starts.append(record.start)
     _keys(contract, said)
     return said
@@ -146,14 +153,26 @@ def _header(contract: Dataset, names: list[str], lines: list[int], said: Said) -
             else:
                 known[position] = meant
                 taken.add(meant)
-        elif known[position] is None:
+        elif known[position] is None and contract.schema_.new_columns == "reject":
             said.add("column_unexpected", name, line)
     for name in contract.file_columns:
-        if name not in taken:
+        if name not in taken and not _may_be_missing(contract, name):
             said.add("column_missing", name, 1)
     return (
         [name if column is None else column for name, column in zip(names, known, strict=True)] if any(known) else None
     )
+
+
+def _rescues(contract: Dataset) -> bool:
+    return "rescue" in (contract.schema_.new_columns, contract.schema_.type_changes)
+
+
+def _may_be_missing(contract: Dataset, name: str) -> bool:
+    return contract.schema_.missing_columns == "allow" and not _is_required(contract, name)
+
+
+def _is_required(contract: Dataset, name: str) -> bool:
+    return not contract.columns[name].nullable or name in contract.primary_key
 
 
 class _Columns:
@@ -318,10 +337,13 @@ def _objects(contract: Dataset, records: list[tuple[Document, dict[str, Any], in
 
         said.at(start, line_of(None))
         keys: dict[str, str] = {}
+        unknown: dict[str, Any] = {}
         is_refused = False
         for key in members:
             name = columns.of(key)
-            if name is None:
+            if name is None and contract.schema_.new_columns == "rescue":
+                unknown[key] = members[key]
+            elif name is None:
                 said.add("column_unexpected", key, line_of(key))
             elif name in keys:
                 said.add("json_duplicate_key", name, line_of(key))
@@ -335,12 +357,17 @@ def _objects(contract: Dataset, records: list[tuple[Document, dict[str, Any], in
             name: _json_cell(contract.columns[name], members[keys[name]] if name in keys else None)
             for name in contract.file_columns
         }
-        said.rows.append(_row(contract, cells, lambda name, keys=keys, of=line_of: of(keys.get(name or "")), said))
+        said.rows.append(
+            _row(contract, cells, keys, lambda name, keys=keys, of=line_of: of(keys.get(name or "")), said)
+        )
         said.rows[-1]["_source_line"] = line_of(None)
+        if _rescues(contract):
+            # A value of the wrong type is rescued as it stands in the document, not as a text.
+            said.rows[-1]["_rescued"] = {k: members[k] for k in said.rows[-1]["_rescued"]} | unknown
         said.starts.append(start)
     if said.rows and (not is_broken or contract.rows.on_bad == "quarantine_rows"):
         for name in contract.file_columns:
-            if name not in present:
+            if name not in present and not _may_be_missing(contract, name):
                 said.faults.pop(("null", name), None)
                 said.add("column_missing", name, 0, of_file=True)
     _keys(contract, said)
@@ -365,17 +392,21 @@ def _json_cell(column: Column, value: Any) -> Any:
 
 
 def _row(
-    contract: Dataset, cells: Mapping[str, Any], line_of: Callable[[str | None], int], said: Said
+    contract: Dataset,
+    cells: Mapping[str, Any],
+    spellings: Mapping[str, str],
+    line_of: Callable[[str | None], int],
+    said: Said,
 ) -> dict[str, Any]:
-    """The row's values; breaches go to `said`."""
-    row: dict[str, Any] = {}
+    """The row's values, and under the file's names in `_rescued` those that are none of their column; breaches go to `said`."""
+    row: dict[str, Any] = {"_rescued": {}} if _rescues(contract) else {}
     for name, cell in cells.items():
         row[name] = None
         if ("column_missing", name) in said.faults:
             continue
         column = contract.columns[name]
         if cell is NULL:
-            if not column.nullable or name in contract.primary_key:
+            if _is_required(contract, name):
                 said.add("null", name, line_of(name))
             continue
         try:
@@ -383,7 +414,10 @@ def _row(
                 raise cell
             row[name] = reference_values.read(column.type, cell, zone=column.zone)
         except Wrong as wrong:
-            said.add(wrong.rule, name, line_of(name))
+            if contract.schema_.type_changes == "rescue" and not _is_required(contract, name):
+                row["_rescued"][spellings[name]] = cell
+            else:
+                said.add(wrong.rule, name, line_of(name))
             continue
         for rule in _breaches(column, cell, row[name]):
             said.add(rule, name, line_of(name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -12,7 +13,9 @@ from pipelines.contracts.model import Dataset
 from pipelines.reading import csv_blocks
 from pipelines.reading.reader import InProcessReader
 from pipelines.reading.summary import ReadRequest, ReadSummary, Rejected, judge
+from tests.conformance.written import same
 from tests.reading.nearly_right import CONTRACTS, contract, files
+from tests.reading.reference_json import parse
 from tests.reading.reference_verdict import Said, csv_says, json_says, jsonl_says
 from tests.reading.support import RowList, dataset
 
@@ -65,11 +68,7 @@ def test_a_file_is_what_the_reference_says(file: tuple[Dataset, str, bytes], blo
 def test_bad_rows_are_rejected_and_the_others_loaded(file: tuple[Dataset, str, bytes], block: int) -> None:
     contract, form, content = file
     kept = {"on_bad": "quarantine_rows", "max_bad": "99%"}
-    contract = dataset(
-        {name: column.model_dump(exclude_none=True, by_alias=True) for name, column in contract.columns.items()},
-        contract.format.model_dump(),
-        rows=kept,
-    )
+    contract = under(contract, rows=kept)
     said = READINGS[form](contract, content)
     sink, summary = read_in_pieces(contract, content, block, 1 << 20)
     verdict = judge(contract, summary)
@@ -82,6 +81,38 @@ def test_bad_rows_are_rejected_and_the_others_loaded(file: tuple[Dataset, str, b
     if not isinstance(verdict, Rejected):
         assert sink.rows == said.good_rows
         assert sorted(row["_source_line"] for row in sink.rejected) == sorted(said.bad.values())
+
+
+def under(other: Dataset, **more: Any) -> Dataset:
+    """The same columns and format under other rules."""
+    columns = {name: column.model_dump(exclude_none=True, by_alias=True) for name, column in other.columns.items()}
+    return dataset(columns, other.format.model_dump(), **more)
+
+
+@settings(SLOW, max_examples=FUZZ or 400)
+@given(
+    file=files(),
+    block=BLOCKS,
+    new=st.sampled_from(["rescue", "reject"]),
+    types=st.sampled_from(["rescue", "rescue", "reject"]),
+    missing=st.sampled_from(["allow", "reject"]),
+)
+def test_what_a_column_cannot_hold_is_rescued_whole(
+    file: tuple[Dataset, str, bytes], block: int, new: str, types: str, missing: str
+) -> None:
+    contract, form, content = file
+    contract = under(contract, schema={"new_columns": new, "type_changes": types, "missing_columns": missing})
+    said = READINGS[form](contract, content)
+    sink, summary = read_in_pieces(contract, content, block, 1 << 20)
+    faults = {(str(v.rule), v.column): v.line or 0 for v in summary.violations}
+    assert faults == said.faults if said.is_certain else faults
+    if not faults:
+        rescued = [parse(text) if (text := row.pop("_rescued", None)) else [] for row in sink.rows]
+        for entries, row in zip(rescued, said.rows, strict=True):
+            assert same(
+                dict(sorted((e["column"], e["value"]) for e in entries)), dict(sorted(row.pop("_rescued", {}).items()))
+            )
+        assert sink.rows == said.rows
 
 
 @settings(SLOW, max_examples=FUZZ or 1000)

@@ -6,11 +6,13 @@ import json
 import random
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pipelines.contracts import rejected
-from pipelines.reading import rejects
+from pipelines.reading import child, rejects
 from pipelines.reading.child import ChildReader
+from pipelines.reading.protocol import Frame, read_frame
 from pipelines.reading.reader import InProcessReader
 from pipelines.reading.summary import Accepted, ReadRequest, Rejected, judge
 from tests.reading.support import RowList, dataset, found
@@ -285,3 +287,26 @@ def test_warnings_are_about_the_rows_that_were_loaded() -> None:
     ]
     _, _, summary = read(b"id,low\n1,9\nx,9\n6,9\n4,1\n", 3, columns=columns, expectations=expectations)
     assert [(w.line, w.count, w.severity) for w in summary.warnings] == [(2, 1, "block")]
+
+
+@pytest.mark.parametrize("rows", [{}, {"on_bad": "quarantine_rows"}], ids=["unasked", "of another schema"])
+def test_a_child_that_sends_wrong_rejected_rows_is_not_believed(
+    monkeypatch: pytest.MonkeyPatch, rows: dict[str, str]
+) -> None:
+    content = pa.RecordBatch.from_pylist(
+        [{"raw": "x", "rules": "type", "reasons": "[]", "_source_line": 1}], schema=rejected.REJECTED_READING
+    )
+    wrong = content if not rows else pa.RecordBatch.from_pydict({"raw": [1]})
+
+    def lie(pipe: Any) -> Any:
+        frame = read_frame(pipe)
+        if frame is not None and frame[0] is Frame.BATCH:
+            return Frame.REJECTED, bytes(memoryview(wrong.serialize()))
+        return frame
+
+    monkeypatch.setattr(child, "read_frame", lie)
+    sink = RowList()
+    with ChildReader() as reader:
+        summary = reader.read(ReadRequest(dataset(COLUMNS, rows=rows), None, {}), lambda: [csv(3, 0)], sink)
+    assert found(summary) == [("reader_crash", None, None)]
+    assert sink.rejected == []

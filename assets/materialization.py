@@ -125,7 +125,7 @@ def _tell(
 ) -> None:
     for day in days:
         mine = [r for r in reports if r.landing_day == day]
-        told = schema | _day_metadata(mine, rows_in_table.get(day, 0))
+        told = {**schema, **_day_metadata(mine, rows_in_table.get(day, 0))}
         context.add_asset_metadata(told, partition_key=day.isoformat())
         files = [f for r in mine for f in r.files]
         if files:

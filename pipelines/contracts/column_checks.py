@@ -28,7 +28,7 @@ _ORDERED = frozenset(
         ColumnType.TIMESTAMP,
     }
 )
-_OF_THE_FILE = ("source", "aliases", "null_values", "format", "true_values", "false_values")
+_OF_THE_FILE = ("source", "path", "aliases", "null_values", "format", "true_values", "false_values")
 
 
 def check_columns(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
@@ -193,7 +193,7 @@ def _source_names(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
     owner: dict[str, str] = {}
     named: list[tuple[str, KeyPath, str]] = []
     for name, column in dataset.columns.items():
-        if column.from_ == "key":
+        if column.from_ == "key" or column.path is not None:
             continue
         named.append((name, ("columns", name), name))
         if column.source is not None and sound("columns", name, "source"):

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from pipelines.contracts.json_paths import JsonPath, parse_path
 from pipelines.contracts.nested_types import NESTED, DataType, ScalarType, parse_type
 from pipelines.contracts.values import ColumnType, TypedValue, column_kind, decimal_digits, typed_value
 
@@ -64,6 +65,12 @@ class Column(ContractModel):
         default=None, alias="from", description="`key`: the value comes from the object's key."
     )
     source: str | None = Field(default=None, description="The column's name in the file, where it differs.")
+    path: str | None = Field(
+        default=None,
+        description='Where in a JSON record the value stands, such as `"$.actor.login"`: `.name` and `["any key"]` are members, `[0]` an '
+        "element. Through `format.explode` it is of the element (`$.items[*].sku`; `$.items[*]` is the element itself, "
+        "`$.items[*]#` its number from 0).",
+    )
     aliases: tuple[str, ...] = Field(default=(), description="Further names the column may have in the file.")
     nullable: Flag = Field(default=True, description="Whether null is allowed.")
     null_values: tuple[str, ...] | None = Field(
@@ -115,6 +122,11 @@ class Column(ContractModel):
     def kind(self) -> ColumnType:
         """The type without its parameters."""
         return column_kind(self.type)
+
+    @cached_property
+    def json_path(self) -> JsonPath | None:
+        """`path`, read. Raises PathError."""
+        return None if self.path is None else parse_path(self.path)
 
     @cached_property
     def data_type(self) -> DataType:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from pipelines.contracts.columns import Column, ContractModel
+from pipelines.contracts.json_paths import JsonPath, parse_path
 from pipelines.contracts.key_pattern import KeyPattern
 from pipelines.contracts.values import ColumnType, iso_date
 
@@ -130,10 +131,30 @@ class CsvFormat(ContractModel):
 
 
 class JsonFormat(ContractModel):
-    """JSON: one array of objects, or one object a line."""
+    """JSON: one array of objects, or one object a line. Where records lie deeper, paths say where."""
 
     type: Literal["json", "jsonl"] = Field(description="`json`: one array of objects. `jsonl`: one object a line.")
     encoding: Literal["utf-8"] = Field(default="utf-8", description="JSON is UTF-8 (RFC 8259).")
+    records: str | None = Field(
+        default=None,
+        description='The path of the array whose elements are the records, such as `"$.Records[*]"`: from the root of the file, '
+        "with `jsonl` from that of each line. What stands beside the array is checked and left out.",
+    )
+    explode: str | None = Field(
+        default=None,
+        description='The path of an array inside each record, such as `"$.items[*]"`, of which every element becomes a row. A record '
+        "without elements is one row, with nulls for what is the element's.",
+    )
+
+    @cached_property
+    def records_path(self) -> JsonPath | None:
+        """`records`, read. Raises PathError."""
+        return None if self.records is None else parse_path(self.records)
+
+    @cached_property
+    def explode_path(self) -> JsonPath | None:
+        """`explode`, read. Raises PathError."""
+        return None if self.explode is None else parse_path(self.explode)
 
 
 class PartitionField(ContractModel):

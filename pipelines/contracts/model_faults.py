@@ -274,6 +274,9 @@ class _Reading:
         if place == ("format",) and key in CsvFormat.model_fields and form in ("json", "jsonl"):
             self._add(path, f"{key} with type {form}", f"{key} only with csv and tsv", "remove it")
             return
+        if place == ("format",) and key in JsonFormat.model_fields and form in ("csv", "tsv"):
+            self._add(path, f"{key} with type {form}", f"{key} only with json and jsonl", "remove it")
+            return
         elsewhere = [p for p in _MODELS if p not in _INNER and key in keys_of(p)]
         if key.startswith("expect_"):
             remedy = "move it into the list under expectations"

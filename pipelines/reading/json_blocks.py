@@ -4,7 +4,7 @@ Whether a record is valid JSON is not decided here. For an array only brackets, 
 stands between two commas is an element, and if every element is valid then so is the array.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,19 @@ import numpy.typing as npt
 
 from pipelines.reading.csv_blocks import Positions, line_ends, slices
 from pipelines.reading.stream_fault import StreamFault
+from pipelines.reading.violations import Rule
 
-__all__ = ["WHITESPACE", "ArrayFault", "JsonBlock", "split_array", "split_lines"]
+__all__ = [
+    "WHITESPACE",
+    "ArrayFault",
+    "Buffer",
+    "JsonBlock",
+    "behind",
+    "elements",
+    "split_array",
+    "split_lines",
+    "structure",
+]
 
 WHITESPACE = b" \t\n\r"
 _QUOTE, _BACKSLASH = 0x22, 0x5C
@@ -48,17 +59,16 @@ class JsonBlock:
 
 @dataclass(frozen=True, slots=True)
 class ArrayFault:
-    """Why the text is no array: at `position` of the text, on `line`; `deep` when it is nested beyond the limit."""
+    """Why the text is not what it should be, and cannot be aligned any more: at `position` of the text, on `line`."""
 
     position: int
     line: int
     found: str
     expected: str
-    is_shape: bool = False
-    deep: bool = False
+    rule: Rule = Rule.JSON_SYNTAX
 
 
-class _Buffer:
+class Buffer:
     """Collects pieces until there are enough. A StreamFault is kept until what came before it has been used."""
 
     def __init__(self, pieces: Iterable[bytes], block_bytes: int) -> None:
@@ -90,7 +100,7 @@ class _Buffer:
 
 def split_lines(pieces: Iterable[bytes], record_bytes: int, block_bytes: int) -> Iterator[JsonBlock]:
     """Cut JSON Lines at line feeds. A line of more than `record_bytes` that fits no block comes alone, cut off, as the last."""
-    buffer = _Buffer(pieces, block_bytes)
+    buffer = Buffer(pieces, block_bytes)
     offset, line, wanted = 0, 1, block_bytes
     while True:
         buffer.fill(wanted)
@@ -127,7 +137,7 @@ def split_array(
     pieces: Iterable[bytes], record_bytes: int, depth: int, block_bytes: int
 ) -> Iterator["JsonBlock | ArrayFault"]:
     """Cut one array into blocks of elements. An ArrayFault is the last that comes: behind it nothing can be aligned."""
-    buffer = _Buffer(pieces, block_bytes)
+    buffer = Buffer(pieces, block_bytes)
     buffer.fill(max(block_bytes, 64))
     content = buffer.content.lstrip(WHITESPACE)
     skipped = len(buffer.content) - len(content)
@@ -145,19 +155,33 @@ def split_array(
     if content[:1] != b"[":
         yield _no_array(content, skipped, line)
         return
-    offset = skipped + 1
     buffer.content = content[1:]
+    end = yield from elements(buffer, skipped + 1, line, record_bytes, depth, block_bytes)
+    if end is not None:
+        yield from behind(buffer, *end, "the end of the file after the array")
+
+
+def elements(
+    buffer: Buffer, offset: int, line: int, record_bytes: int, depth: int, block_bytes: int, *, around: int = 1
+) -> Generator["JsonBlock | ArrayFault", None, tuple[int, int] | None]:
+    """Cut what stands behind an array's opening bracket, up to its closing one.
+
+    `offset` and `line` are where the buffer's content begins; returned are those behind the array, or None behind a fault. Of `depth`
+    levels, `around` are around each element: the array, and what it lies in.
+    """
     wanted, first = block_bytes, True
     while True:
         buffer.fill(wanted)
         content = buffer.content
         octets = np.frombuffer(content, np.uint8)
-        places, depths = _structure(octets, content)
-        if len(depths) and int(depths.max()) + 1 > depth:
-            place = int(places[int(np.argmax(depths + 1 > depth))])
+        places, depths = structure(octets, content)
+        if len(depths) and int(depths.max()) + around > depth:
+            place = int(places[int(np.argmax(depths + around > depth))])
             here = line + int(np.searchsorted(line_ends(octets, content, len(content)), place))
-            yield ArrayFault(offset + place, here, f"nesting deeper than {depth}", f"at most {depth} levels", deep=True)
-            return
+            yield ArrayFault(
+                offset + place, here, f"nesting deeper than {depth}", f"at most {depth} levels", Rule.DEPTH
+            )
+            return None
         closing = np.flatnonzero(depths < 0)
         end = int(places[closing[0]]) if len(closing) else None
         commas = places[(depths == 0) & (octets[places] == 0x2C)]
@@ -175,13 +199,13 @@ def split_array(
                     "the end of the file",
                     "the array's closing bracket; the file looks cut short",
                 )
-                return
+                return None
             if len(content) > record_bytes:
                 sizes = np.array([len(content)])
                 yield JsonBlock(
                     content, offset, line, np.zeros(1, np.int64), sizes, np.empty(0, np.int64), oversized=True
                 )
-                return
+                return None
             buffer.stop()
             wanted = 2 * len(content) + 1
             continue
@@ -199,31 +223,37 @@ def split_array(
         buffer.content, wanted = content[stop + 1 :], block_bytes
         if end is not None and content[end : end + 1] == b"}":
             yield ArrayFault(offset - 1, line, "}", "a comma or the array's closing bracket")
-            return
+            return None
         if end is not None:
-            yield from _behind(buffer, offset, line)
-            return
+            return offset, line
 
 
 def _no_array(content: bytes, position: int, line: int) -> ArrayFault:
     found = content[:24].decode("utf-8", "replace")
     if content[:1] == b"{":
         return ArrayFault(
-            position, line, found, "an array of objects; for one object a line, declare type: jsonl", is_shape=True
+            position,
+            line,
+            found,
+            "an array of objects; for one object a line, declare type: jsonl",
+            Rule.JSON_SHAPE,
         )
     is_shape = content[:1] in b'"-0123456789' or content.rstrip(WHITESPACE) in (b"null", b"true", b"false")
-    return ArrayFault(position, line, found, "an array of objects", is_shape=is_shape)
+    rule = Rule.JSON_SHAPE if is_shape else Rule.JSON_SYNTAX
+    return ArrayFault(position, line, found, "an array of objects", rule)
 
 
-def _behind(buffer: _Buffer, offset: int, line: int) -> Iterator[ArrayFault]:
-    """Nothing but white space may follow the array."""
+def behind(buffer: Buffer, offset: int, line: int, expected: str) -> Iterator[ArrayFault]:
+    """Nothing but white space may follow."""
     while True:
         rest = buffer.content.lstrip(WHITESPACE)
         if rest:
             before = buffer.content[: len(buffer.content) - len(rest)]
             line += len(line_ends(np.frombuffer(before, np.uint8), before, len(before)))
-            found = rest[:24].decode("utf-8", "replace")
-            yield ArrayFault(offset + len(before), line, found, "the end of the file after the array")
+            buffer.content = rest
+            buffer.fill(24)
+            found = buffer.content[:24].decode("utf-8", "replace")
+            yield ArrayFault(offset + len(before), line, found, expected)
             return
         offset += len(buffer.content)
         line += len(line_ends(np.frombuffer(buffer.content, np.uint8), buffer.content, len(buffer.content)))
@@ -234,7 +264,7 @@ def _behind(buffer: _Buffer, offset: int, line: int) -> Iterator[ArrayFault]:
         buffer.fill(1)
 
 
-def _structure(octets: npt.NDArray[np.uint8], content: bytes) -> tuple[Positions, npt.NDArray[np.int32]]:
+def structure(octets: npt.NDArray[np.uint8], content: bytes) -> tuple[Positions, npt.NDArray[np.int32]]:
     """Where brackets and commas stand outside strings, and the depth behind each (0: between the array's elements)."""
     places: Positions = np.flatnonzero(_STRUCTURAL[octets])
     quotes: Positions = np.flatnonzero(octets == _QUOTE)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from pipelines.contracts.model import Column, ColumnType
+from pipelines.contracts.model import Column, ColumnType, Dataset, JsonFormat
 from pipelines.contracts.schema import arrow_type
 from pipelines.reading.json_blocks import JsonBlock
 from pipelines.reading.row_blocks import Cells
@@ -64,7 +64,7 @@ class FastLines:
     def build(plan: Plan, keys: Mapping[str, str]) -> "FastLines | None":
         """The fast way for a dataset, if there is one. `keys` are the keys by which the file names columns, where known."""
         dataset = plan.dataset
-        if plan.limits.columns < len(dataset.file_columns):
+        if plan.limits.columns < len(dataset.file_columns) or _is_deep(dataset):
             return None
         scales: list[int] = []
         wanted: dict[str, str] = {}
@@ -134,6 +134,13 @@ class FastLines:
                 return None  # present, and null: or not present at all
             cells[name] = Cells(values, values if name in self._typed else None)
         return cells
+
+
+def _is_deep(dataset: Dataset) -> bool:
+    """Whether some column does not stand right in the object of a line."""
+    form = dataset.format
+    in_arrays = isinstance(form, JsonFormat) and (form.records is not None or form.explode is not None)
+    return in_arrays or any(column.path is not None for column in dataset.columns.values())
 
 
 def _is_eligible(column: Column) -> bool:

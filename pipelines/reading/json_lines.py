@@ -1,6 +1,6 @@
 """Reads JSON Lines: one object a line, by blocks the fast way where it is proven, line by line where not."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +8,11 @@ import numpy as np
 from pipelines.reading.collector import StopReading
 from pipelines.reading.encoding import is_utf8
 from pipelines.reading.json_blocks import WHITESPACE, JsonBlock, split_lines
+from pipelines.reading.json_columns import Misplaced, follow
 from pipelines.reading.json_fast import FastLines
-from pipelines.reading.json_objects import JsonFault, parse_record, value_positions, written
+from pipelines.reading.json_objects import JsonFault, JsonValue, key_count, parse_record, value_positions, written
 from pipelines.reading.json_reader import JsonReader
+from pipelines.reading.json_rows import Span
 from pipelines.reading.raw import RawRecords
 from pipelines.reading.rejects import RowFaults
 from pipelines.reading.row_blocks import RowBlock
@@ -110,6 +112,36 @@ class JsonLinesReader(JsonReader):
             faults = RowFaults()
             faults.note_one(Rule.JSON_SHAPE, None, 0, expected, found)
             self._rejects.take(faults, lambda _: line, lambda _: "")
+
+    @property
+    def _keys_at_once(self) -> int | None:
+        # A line that holds several records is none: its keys are counted by record.
+        return None if self._records is not None else self._plan.limits.keys
+
+    def _records_in(self, block: JsonBlock, value: JsonValue, span: Span) -> Iterable[tuple[JsonValue, Span]]:
+        """The line itself, or the elements of the array under `format.records`."""
+        path = self._records
+        if path is None:
+            return super()._records_in(block, value, span)
+        (found,), misplaced = follow([value], path.steps)
+        if not misplaced and type(found) is not list:
+            misplaced = {0: Misplaced(path.steps, found, "an array")}
+        if misplaced:
+            wrong = misplaced[0]
+            self._refuse_value(block, span, wrong.steps, Rule.JSON_SHAPE, written(wrong.value)[:300], wrong.expected)
+            return ()
+        return self._elements_of(block, found, span._replace(path=path.steps))
+
+    def _elements_of(self, block: JsonBlock, found: list[JsonValue], span: Span) -> Iterator[tuple[JsonValue, Span]]:
+        limit = self._plan.limits.keys
+        has_many = block.content.count(b":", span.start, span.end) > limit
+        for number, one in enumerate(found):
+            at = span._replace(path=(*span.path, number))
+            if has_many and (keys := key_count(one)) > limit:
+                expected = f"at most {limit:,} keys in a record"
+                self._refuse_value(block, at, at.path, Rule.KEY_COUNT, f"{keys:,} keys", expected)
+            else:
+                yield one, at
 
     def _syntax_fault(self, block: JsonBlock, record: int, fault: JsonFault) -> bool:
         start = int(block.starts[record])

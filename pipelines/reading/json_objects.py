@@ -14,7 +14,17 @@ import orjson
 
 from pipelines.reading.violations import Rule
 
-__all__ = ["JsonFault", "JsonValue", "Number", "parse_record", "value_position", "value_positions", "written"]
+__all__ = [
+    "JsonFault",
+    "JsonValue",
+    "Number",
+    "ends_too_soon",
+    "key_count",
+    "parse_record",
+    "value_position",
+    "value_positions",
+    "written",
+]
 
 
 class Number(str):
@@ -157,6 +167,27 @@ def _duplicate(raw: bytes) -> tuple[int, str]:
     return 0, ""
 
 
+def ends_too_soon(fault: JsonFault, record: bytes) -> bool:
+    """Whether a fault of syntax says no more than that the record's text ends too soon: in a string, a word or between them."""
+    rest = record[fault.position :].strip(b" \t\n\r")
+    if rest.startswith(b'"'):
+        return b"\n" not in rest and b"\r" not in rest
+    return any(word.startswith(rest) for word in (b"true", b"false", b"null", b"-"))
+
+
+def key_count(value: JsonValue) -> int:
+    """How many keys a value has, at all depths."""
+    count, left = 0, [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, dict):
+            count += len(item)
+            left.extend(item.values())
+        elif isinstance(item, list):
+            left.extend(item)
+    return count
+
+
 def value_position(raw: bytes, path: Sequence[str | int]) -> int | None:
     """Where the value at a path starts in the bytes of a record, which is valid JSON; None when there is none."""
     position = _behind_space(raw, 0)
@@ -168,9 +199,10 @@ def value_position(raw: bytes, path: Sequence[str | int]) -> int | None:
     return position
 
 
-def value_positions(raw: bytes) -> dict[str | int, int]:
-    """Where each value of a record starts in its bytes, by its key (in an array: its number); the record is valid JSON."""
-    return dict(_inner_values(raw, _behind_space(raw, 0)))
+def value_positions(raw: bytes, path: Sequence[str | int] = ()) -> dict[str | int, int]:
+    """Where each value inside the one at a path starts, by its key or number; the record is valid JSON."""
+    position = value_position(raw, path)
+    return {} if position is None else dict(_inner_values(raw, position))
 
 
 def _inner_values(raw: bytes, position: int) -> Iterator[tuple[str | int, int]]:

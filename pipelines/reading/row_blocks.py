@@ -41,7 +41,8 @@ class InnerBreach:
     """Values inside the cells of a nested column that break one rule, in `rows`, which are distinct and in rising order.
 
     `label` is the place by its names (`labels.color`), `wanted` the type there. `found` and `path` tell, for a row, the first such
-    value and the steps to it from the cell; `each` yields row, steps and JSON text of every one.
+    value and the steps to it from the cell; `each` yields row, steps and JSON text of every one. With `on_the_way` the values stand
+    on the way from the record to the cells, which are null for it, and steps count from the record.
     """
 
     rule: Rule
@@ -53,6 +54,7 @@ class InnerBreach:
     found: Callable[[int], str]
     path: Callable[[int], tuple[Step, ...]]
     each: Callable[[], Iterator[tuple[int, tuple[Step, ...], str]]]
+    on_the_way: bool = False
 
 
 @dataclass(slots=True)
@@ -63,7 +65,7 @@ class RowBlock:
     as it stands in the file, capped (`raw.py`). `offsets` are the byte offsets of all rows, where they are cheap to tell.
     `rescued` holds what goes to `_rescued`, if there is anything yet; `name_of` is what the file calls a column in a row.
     `faults` are what was found wrong with rows before their values were looked at. `locate_inside` is `locate` for a value inside a
-    nested cell, by the steps to it.
+    nested cell, by the steps to it (from the record when the column is None).
     """
 
     rows: int
@@ -75,4 +77,4 @@ class RowBlock:
     rescued: Rescued | None = None
     name_of: Callable[[int, str], str] = lambda _row, column: column
     faults: RowFaults | None = None
-    locate_inside: Callable[[int, str, tuple[Step, ...]], tuple[int, int | None]] | None = None
+    locate_inside: Callable[[int, str | None, tuple[Step, ...]], tuple[int, int | None]] | None = None

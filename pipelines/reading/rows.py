@@ -217,7 +217,9 @@ class RowJudge:
                 breach = Breach(misfit.rule, name, np.array(rows, np.int64), expected, misfit.reason)
                 self._report(breach, block, text_of, bad)
                 self.evidence.misfits(name, self._plan.dataset.columns[name], cells.texts.take(pa.array(breach.rows)))
-        self._misfits[name].extend(cells.misfits.tolist())
+        on_the_way = [inner.rows for inner in cells.inside if inner.on_the_way]
+        misfits = np.sort(np.concatenate([cells.misfits, *on_the_way])) if on_the_way else cells.misfits
+        self._misfits[name].extend(misfits.tolist())
         if len(cells.misfits) and name in self._plan.rescuable:
             self._rescue(name, Rule.TYPE, cells.misfits.tolist(), cells, block)
         elif len(cells.misfits):
@@ -225,10 +227,10 @@ class RowJudge:
             self.evidence.column(name, self._plan.dataset.columns[name]).add_json(cells.found.values())
         for inner in cells.inside:
             self._inside(name, inner, block, bad)
-        self.null_counts[name] += cells.texts.null_count - len(cells.misfits)
+        self.null_counts[name] += cells.texts.null_count - len(misfits)
         for breach in self._plan.rules[name].check(cells.texts, values):
-            if len(cells.misfits) and breach.rule is self._plan.rules[name].required_rule:
-                rows = np.setdiff1d(breach.rows, cells.misfits, assume_unique=True)
+            if len(misfits) and breach.rule is self._plan.rules[name].required_rule:
+                rows = np.setdiff1d(breach.rows, misfits, assume_unique=True)
                 if not len(rows):
                     continue
                 breach = Breach(breach.rule, breach.column, rows, breach.expected)
@@ -263,16 +265,21 @@ class RowJudge:
         """Report what is wrong inside cells of a nested column, each at its own place in the file; or rescue it."""
         schema = self._plan.dataset.schema_
         is_new = inner.rule is Rule.COLUMN_UNEXPECTED
-        if (is_new and schema.new_columns == "rescue") or (schema.rescues_values and inner.wanted is not None):
+        is_kept = schema.rescues_values and inner.wanted is not None
+        if inner.on_the_way:
+            is_kept = name in self._plan.rescuable
+        if is_kept or (is_new and schema.new_columns == "rescue"):
             if block.rescued is None:
                 block.rescued = Rescued(block.rows)
             reason = NEW_COLUMN if is_new else inner.rule
             for row, path, value in inner.each():
-                block.rescued.add(path_text((block.name_of(row, name), *path)), inner.wanted, reason, [(row, value)])
+                root = "$" if inner.on_the_way else block.name_of(row, name)
+                block.rescued.add(path_text((root, *path)), inner.wanted, reason, [(row, value)])
             return
         breach = Breach(inner.rule, inner.label, inner.rows, inner.expected, inner.detail)
         place = block.locate_inside
-        locate = None if place is None else lambda row: place(row, name, inner.path(row))
+        column = None if inner.on_the_way else name
+        locate = None if place is None else lambda row: place(row, column, inner.path(row))
         self._report(breach, block, inner.found, bad, locate)
 
     def _report(

@@ -138,7 +138,7 @@ class Rule(StrEnum):
     JSON_SHAPE = (
         "json_shape",
         "the document is not what the format says: an array of objects, or one object a line",
-        "send an array of objects (type: json) or one object a line (type: jsonl)",
+        "send an array of objects (type: json) or one object a line (type: jsonl), or say in format.records where the records are",
     )
     JSON_DUPLICATE_KEY = "json_duplicate_key", "an object has the same key twice", "write every key once"
     # Columns

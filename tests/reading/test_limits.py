@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipelines.contracts.model import LimitOverrides
-from pipelines.reading.json_reader import MAX_BROKEN
+from pipelines.reading.json_rows import MAX_BROKEN
 from pipelines.reading.limits import Limits, limits_of
 from pipelines.reading.violations import Rule
 from tests.reading.support import dataset, found, read

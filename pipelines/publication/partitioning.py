@@ -7,6 +7,7 @@ partition field means in the catalog is the catalog adapter's matter; here is on
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any, cast
 from urllib.parse import quote, unquote_plus
 
@@ -109,7 +110,7 @@ class Partitioner:
 
 
 def partition_text(field: PartitionField, value: PartitionValue) -> str:
-    """The value as people and paths write it: `2013-01-01`, `2013-01` for a month, `true`, `7`."""
+    """The value as people and paths write it: `2013-01-01`, `2013-01` for a month, `true`, `7`, `1.50`."""
     match value:
         case None:
             raise ValueError(f"null partition value of {field.name}")
@@ -121,6 +122,8 @@ def partition_text(field: PartitionField, value: PartitionValue) -> str:
             return value.astimezone(UTC).isoformat()
         case date():
             return value.isoformat()
+        case Decimal():
+            return f"{value:f}"
         case _:
             return str(value)
 
@@ -176,8 +179,8 @@ def _transform(field: PartitionField, arrow: pa.DataType) -> tuple[_Encode, _Typ
         case _:
             raise ConfigurationError(
                 f"partition_by: {field.transform} of the column {field.column} ({arrow}) is not possible. "
-                "Take a column of a type that the transform knows: any but double, decimal and json for the column itself, "
-                "date or timestamp for day and month, any but boolean and double for bucket."
+                "Take a column of a type that the transform knows: any but float, double, json and nested for the column itself, "
+                "date or timestamp for day and month, any of these but boolean for bucket."
             )
 
 
@@ -189,11 +192,12 @@ def _identifiable(arrow: pa.DataType) -> bool:
         or types.is_integer(arrow)
         or types.is_date32(arrow)
         or types.is_timestamp(arrow)
+        or types.is_decimal128(arrow)
     )
 
 
 def _hashable(arrow: pa.DataType) -> bool:
-    return (_identifiable(arrow) and not pa.types.is_boolean(arrow)) or pa.types.is_decimal128(arrow)
+    return _identifiable(arrow) and not pa.types.is_boolean(arrow)
 
 
 def _same(value: Any) -> PartitionValue:

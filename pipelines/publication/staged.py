@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 __all__ = ["PartitionValue", "StagedFile"]
 
-PartitionValue = str | int | bool | date | None
+PartitionValue = str | int | bool | Decimal | date | None
 """A partition value after its transform, as Iceberg keeps it (day: date, month: months since 1970, bucket: number)."""
 
 

@@ -7,7 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.contracts.model import Dataset
+from pipelines.contracts.schema import arrow_type
 from pipelines.publication.partitioning import Partitioner, PartitionKey, partition_path
+from pipelines.reading.widening import widest_columns
 
 __all__ = ["Excess", "PartitionCount"]
 
@@ -32,7 +34,9 @@ class PartitionCount:
     def __init__(self, dataset: Dataset, schema: pa.Schema, limit: int) -> None:
         """Count for a dataset whose rows have `schema`."""
         names = dict.fromkeys(f.column for f in dataset.partition_by)
-        fields = [schema.field(name).with_nullable(True) for name in names]
+        # A column may become wider in the middle of a file: its partitions are told by the widest it can be, where they are the same.
+        widest = {name: arrow_type(column) for name, column in widest_columns(dataset).items()}
+        fields = [pa.field(name, widest.get(name, schema.field(name).type)) for name in names]
         self._schema = pa.schema([*fields, pa.field(_ROW, pa.int64())])
         self._partitioner = Partitioner(dataset.partition_by, self._schema)
         self._limit = limit

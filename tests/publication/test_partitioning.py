@@ -47,7 +47,7 @@ ICEBERG = {
     pa.bool_(): iceberg.BooleanType(),
 }
 POSSIBLE = [
-    ("identity", t) for t in (pa.string(), pa.int32(), pa.int64(), pa.date32(), UTC_US, pa.bool_())
+    ("identity", t) for t in (pa.string(), pa.int32(), pa.int64(), pa.date32(), UTC_US, pa.bool_(), pa.decimal128(20, 3))
 ] + [("day", pa.date32()), ("day", UTC_US), ("month", pa.date32()), ("month", UTC_US)] + [
     ("bucket", t) for t in (pa.string(), pa.int32(), pa.int64(), pa.date32(), UTC_US, pa.decimal128(20, 3))
 ]  # fmt: skip
@@ -149,6 +149,8 @@ def test_a_path_is_one_safe_segment_and_tells_its_value(value: str) -> None:
         (field("month"), -1, "1969-12"),
         (field("identity"), True, "true"),
         (field("bucket", 16), 7, "7"),
+        (field("identity"), Decimal("1.50"), "1.50"),
+        (field("identity"), Decimal("0E-20"), "0.00000000000000000000"),
         (field("identity"), datetime(2013, 1, 1, tzinfo=UTC), "2013-01-01T00:00:00+00:00"),
     ],
 )
@@ -204,7 +206,7 @@ def test_a_null_partition_value_is_refused() -> None:
     ("transform", "arrow"),
     [
         ("identity", pa.float64()),
-        ("identity", pa.decimal128(4, 2)),
+        ("identity", pa.float32()),
         ("day", pa.string()),
         ("month", pa.int64()),
         ("bucket", pa.bool_()),

@@ -9,7 +9,7 @@ from pipelines.reading.csv_cells import CellParser, split_record
 from pipelines.reading.csv_faults import CsvFaults
 from pipelines.reading.delimiters import better, field_counts, rows_that_fit
 from pipelines.reading.evidence import Evidence
-from pipelines.reading.header_causes import renames, values_in_order
+from pipelines.reading.header_causes import line_of_names, renames, values_in_order
 from pipelines.reading.headers import Matching, likely_delimiter, likely_name, match_columns
 from pipelines.reading.new_columns import NameFault, NewColumns
 from pipelines.reading.rows import Plan
@@ -115,6 +115,8 @@ class CsvHeader:
             contents = chain((block.content,), (later.content for later in rest))
             limit = self._plan.limits.record_bytes
             self._evidence.fit = rows_that_fit(contents, candidate.delimiter, limit)
+        elif line := line_of_names(self._plan, chain((block,), rest), self._delimiter):
+            self._evidence.header_line = line
         elif self.names:
             self._evidence.header_values = values_in_order(self._plan, self.names)
 

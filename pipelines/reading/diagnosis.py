@@ -156,6 +156,9 @@ def _number(number: int, looked: int, faults: int) -> str:
 def _header(counts: Mapping[Rule, int], evidence: Evidence) -> Iterator[str]:
     if not _HEADER_RULES & counts.keys() or evidence.fit is not None:
         return
+    if line := evidence.header_line:
+        yield f"The columns' names stand on line {line:,}, not on the first: leave out what stands before them."
+        return
     if evidence.header_values:
         yield (
             f"The first line looks like data, not a header: its {evidence.header_values:,} values are of the contract's "
@@ -219,7 +222,8 @@ def _widths(counts: Mapping[Rule, int], evidence: Evidence, rows: int) -> Iterat
     longer, shorter = widths[width + 1], widths[width - 1]
     which = "Every row has" if longer == rows > 1 else f"{longer:,} of {rows:,} rows {'has' if longer == 1 else 'have'}"
     if longer and evidence.blank_extra == longer:
-        yield f"{which} one empty field more than the header: each line ends with a delimiter that the header lacks."
+        where = "each line ends" if longer == rows > 1 else "the line ends" if longer == 1 else "these lines end"
+        yield f"{which} one empty field more than the header: {where} with a delimiter that the header lacks."
     elif longer > evidence.single_quoted:
         cause = "the header lacks a name?" if longer == rows > 1 else "a delimiter inside text that is not quoted?"
         yield f"{which} one field more than the header: {cause}"

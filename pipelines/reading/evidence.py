@@ -69,6 +69,7 @@ class Evidence:
 
     `widths` counts the rows with a wrong number of fields by that number, `blank_extra` those with one field more that is
     empty. `is_cut` says that the last record is broken and has no line end, `last_fields` how many fields it has.
+    `header_line` is the line below the first that names every column of the contract; 0 when there is none near.
     """
 
     head: bytes = b""
@@ -79,6 +80,7 @@ class Evidence:
     last_fields: int = 0
     fit: RowFit | None = None
     header_values: int = 0
+    header_line: int = 0
     renames: tuple[Rename, ...] = ()
     quotes: int = 0
     escaped_quotes: int = 0

@@ -1,19 +1,22 @@
 """Why a CSV header is not the contract's: columns under other names, or a row of values where names should stand."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from pipelines.contracts.model import ColumnType
 from pipelines.reading.csv_blocks import CsvBlock
 from pipelines.reading.csv_cells import split_record
 from pipelines.reading.evidence import Rename
-from pipelines.reading.headers import Matching, normalised
+from pipelines.reading.headers import Matching, match_columns, normalised
 from pipelines.reading.rows import Plan
 from pipelines.reading.values import Misfit, value_reader
 
-__all__ = ["alike", "renames", "values_in_order"]
+__all__ = ["alike", "line_of_names", "renames", "values_in_order"]
 
 _ROWS = 200
+_ROWS_ABOVE = 50
+"""Titles and remarks that may stand above the names."""
 _PAIRS = 10_000
 _ALIKE, _ALIKE_IN_PLACE = 0.7, 0.5
 _FITTING = 0.95
@@ -66,6 +69,20 @@ def renames(
 def _misfits(plan: Plan, column: str, texts: Sequence[str]) -> int:
     read = value_reader(plan.dataset.columns[column])
     return sum(isinstance(read(text), Misfit) for text in texts)
+
+
+def line_of_names(plan: Plan, blocks: Iterable[CsvBlock], delimiter: str) -> int:
+    """The first line near the top, behind the first record, that names every column of the contract; 0 when none does."""
+    records = ((block, row) for block in blocks for row in range(len(block.starts)))
+    for block, row in islice(records, 1, _ROWS_ABOVE):
+        start, end = int(block.starts[row]), int(block.ends[row])
+        if end - start > plan.limits.header_bytes:
+            return 0
+        names = [field.text for field in split_record(block.content[start:end], delimiter)]
+        matching = match_columns(plan.dataset, names)
+        if matching.positions and not matching.missing:
+            return int(block.lines[row])
+    return 0
 
 
 def values_in_order(plan: Plan, fields: Sequence[str]) -> int:

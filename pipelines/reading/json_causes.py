@@ -13,22 +13,26 @@ from pipelines.reading.stream_fault import StreamFault
 
 __all__ = ["Remembered", "fault_form", "lines_of_objects"]
 
-_AROUND = 200
-_FORMS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
-    ("comment", re.compile(rb"\s*(//|/\*|#)")),
-    ("python", re.compile(rb"\s*[\[{]\s*'|.*[:,\[]\s*(None|True|False)\b", re.DOTALL)),
-    ("bare_key", re.compile(rb"\s*\{\s*[A-Za-z_]\w*\s*:")),
-    ("joined", re.compile(rb".*\}\s*\{", re.DOTALL)),
-    ("trailing_comma", re.compile(rb".*,\s*[}\]]|.*,\s*$", re.DOTALL)),
-)
+_PYTHON = re.compile(rb"(None|True|False)\b|'")
+_BARE_KEY = re.compile(rb"[A-Za-z_]\w*\s*:")
 
 
 def fault_form(record: bytes, fault: JsonFault) -> str | None:
-    """What a record that is not JSON looks like around its fault: one of the forms that `diagnosis.py` has words for."""
+    """What a record that is not JSON looks like at its fault: one of the forms that `diagnosis.py` has words for."""
     if "is not JSON" in fault.expected:
         return "nan"
-    around = record[max(fault.position - _AROUND, 0) : fault.position + 8]
-    return next((form for form, pattern in _FORMS if pattern.match(around)), None)
+    before, found = record[: fault.position].rstrip(), record[fault.position :].strip()
+    if found.startswith((b"//", b"/*", b"#")):
+        return "comment"
+    if _PYTHON.match(found):
+        return "python"
+    if before.endswith((b"{", b",")) and _BARE_KEY.match(found):
+        return "bare_key"
+    if before.endswith(b"}") and found.startswith(b"{"):
+        return "joined"
+    if found == b"," or (before.endswith(b",") and found[:1] in (b"", b"}", b"]")):
+        return "trailing_comma"
+    return None
 
 
 class Remembered:

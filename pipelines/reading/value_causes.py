@@ -7,7 +7,7 @@ in each of them.
 # pyarrow.compute makes its functions when it is imported: the checker cannot see them.
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +24,8 @@ _NULL_WORDS = (
 )  # fmt: skip
 _MAX_DISTINCT = 8
 _OPEN_UNTIL = 50_000
+_ISO8601 = "iso8601"
+_NUMERIC = (ColumnType.INT, ColumnType.BIGINT, ColumnType.FLOAT, ColumnType.DOUBLE, ColumnType.DECIMAL)
 _ONE = {"have": "has", "carry": "carries", "are": "is", "stand": "stands", "end": "ends", "look": "looks"}
 _CURRENCIES = "[$€£¥₹]"
 
@@ -34,11 +36,13 @@ _NUMBERS = (
     (r"^[+-]?[0-9.,]+\s*%$", "are written with a percent sign", "send the number alone"),
     (r"^\([0-9.,]+\)$", "stand in brackets, as accountants write negative numbers", "send a minus sign"),
     (r"^[0-9.,]+[-]$", "have the minus sign behind", "send it in front"),
-    (r"^[+-]?[0-9]+\.0*$", "end in .0", "send whole numbers, or declare double or decimal"),
-    (r"^[+-]?[0-9]*\.[0-9]+$", "have a fraction", "declare double or decimal"),
     (r"^\s+[+-]?[0-9.]+\s*$|^[+-]?[0-9.]+\s+$", "have spaces around", "send no spaces"),
     (r"^[+-]?[0-9.]+\s*[A-Za-zµ°²³/]+$", "carry a unit", "send the number alone"),
 )  # fmt: skip
+_FRACTIONS = (
+    (r"^[+-]?[0-9]+\.0*$", "end in .0", "send whole numbers, or declare double or decimal"),
+    (r"^[+-]?[0-9]*\.[0-9]+$", "have a fraction", "declare double or decimal"),
+)
 _DAY, _MONTH, _YEAR = "(0?[1-9]|[12][0-9]|3[01])", "(0?[1-9]|1[0-2])", "[12][0-9]{3}"
 _NAMED = "(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _DATES = (
@@ -67,12 +71,14 @@ _Hypothesis = tuple[str, str, str]
 """A regular expression, what it says of values that match it, what to do."""
 
 
-def _of_dates() -> tuple[_Hypothesis, ...]:
-    forms = [
-        (f"^{form}$", f"look like {name}", f'declare format: "{name}"') for name, form in _DATES if name != "%Y-%m-%d"
-    ]
+def _of_dates(declared: Collection[str]) -> tuple[_Hypothesis, ...]:
+    known = {"%Y-%m-%d" if name == _ISO8601 else name for name in declared}
     return (
-        *forms,
+        *(
+            (f"^{form}$", f"look like {name}", f'declare format: "{name}"')
+            for name, form in _DATES
+            if name not in known
+        ),
         (
             rf"^{_YEAR}-{_MONTH}-{_DAY}[ T]{_HOUR}:",
             "have a time behind the date",
@@ -82,34 +88,53 @@ def _of_dates() -> tuple[_Hypothesis, ...]:
     )
 
 
-def _of_timestamps() -> tuple[_Hypothesis, ...]:
+def _of_timestamps(declared: Collection[str], zone: str | None) -> tuple[_Hypothesis, ...]:
+    a_zone = "" if zone else " and a zone"
     forms = [
-        (f"^{day} {time}$", f"look like {day_name} {time_name}", f'declare format: "{day_name} {time_name}" and a zone')
+        (f"^{day} {time}$", f"look like {day_name} {time_name}", f'declare format: "{day_name} {time_name}"{a_zone}')
         for day_name, day in _DATES
         for time_name, time in _TIMES
-        if day_name != "%Y-%m-%d" or "%p" in time_name
+        if f"{day_name} {time_name}" not in declared and (day_name != "%Y-%m-%d" or "%p" in time_name)
     ]
-    iso = rf"^{_YEAR}-[01][0-9]-[0-3][0-9][ T]{_HOUR}:{_MINUTE}(:{_MINUTE}(\.[0-9]+)?)?$"
+    iso = rf"^{_YEAR}-{_MONTH}-{_DAY}[ T]{_HOUR}:{_MINUTE}(:{_MINUTE}(\.[0-9]+)?)?"
     return (
-        (iso, "have no offset from UTC", "declare the zone they are in"),
+        *(
+            ((f"{iso}(Z|[+-][0-9:]+)?$", "look like ISO 8601", "declare format: iso8601"),)
+            if _ISO8601 not in declared
+            else ()
+        ),
+        *(((f"{iso}$", "have no offset from UTC", "declare the zone they are in"),) if zone is None else ()),
         (f"^{_YEAR}-[01][0-9]-[0-3][0-9]$", "have no time", "declare date, or send the time"),
         *forms,
         *(
             (f"^{form}$", f"look like {name}, without a time", "declare date with that format")
             for name, form in _DATES[1:]
         ),
-        ("^1[0-9]{9}$", "look like seconds since 1970", "declare format: epoch_s"),
-        ("^1[0-9]{12}$", "look like milliseconds since 1970", "declare format: epoch_ms"),
+        *(
+            (("^1[0-9]{9}$", "look like seconds since 1970", "declare format: epoch_s"),)
+            if "epoch_s" not in declared
+            else ()
+        ),
+        *(
+            (("^1[0-9]{12}$", "look like milliseconds since 1970", "declare format: epoch_ms"),)
+            if "epoch_ms" not in declared
+            else ()
+        ),
     )
 
 
-_NUMERIC = (ColumnType.INT, ColumnType.BIGINT, ColumnType.FLOAT, ColumnType.DOUBLE, ColumnType.DECIMAL)
-_BY_KIND: dict[ColumnType, tuple[_Hypothesis, ...]] = {
-    **dict.fromkeys(_NUMERIC, _NUMBERS),
-    ColumnType.DATE: _of_dates(),
-    ColumnType.TIMESTAMP: _of_timestamps(),
-    ColumnType.BOOLEAN: (),
-}
+def _hypotheses(column: Column) -> tuple[_Hypothesis, ...]:
+    match column.kind:
+        case ColumnType.INT | ColumnType.BIGINT:
+            return (*_NUMBERS, *_FRACTIONS)
+        case ColumnType.FLOAT | ColumnType.DOUBLE | ColumnType.DECIMAL:
+            return _NUMBERS
+        case ColumnType.DATE:
+            return _of_dates(column.formats)
+        case ColumnType.TIMESTAMP:
+            return _of_timestamps(column.formats, column.zone)
+        case _:
+            return ()
 
 
 class BadValues:
@@ -119,7 +144,7 @@ class BadValues:
         """Begin with none."""
         self._name = name
         self._column = column
-        self._hypotheses = _BY_KIND.get(column.kind, ())
+        self._hypotheses = _hypotheses(column)
         self._fits: Counter[int] = Counter()
         self._words: Counter[str] = Counter()
         self._distinct: Counter[str] = Counter()

@@ -157,7 +157,7 @@ class Rule(StrEnum):
     NUMBER_RANGE = (
         "number_range",
         "the number does not fit the column's type",
-        "widen the column's type in the contract",
+        "send a value that fits, or declare a type that holds it",
     )
     NULL = "null", "null in a column that must not be null", "send a value, or make the column nullable"
     PATTERN = "pattern", "the value does not match the pattern", "send a value that matches, or correct `pattern`"

@@ -60,6 +60,17 @@ CASES: dict[str, tuple[Any, str | bytes, tuple[str, ...]]] = {
     "a delimiter in text": (
         CSV, HEADER + ROWS + ROW.replace("x", "x,y"),
         ("1 of 3,105 rows has one field more than the header: a delimiter inside text that is not quoted?",)),
+    "a delimiter behind some rows": (
+        CSV, HEADER + ROW + ROW.replace("\n", ",\n"),
+        ("1 of 2 rows has one empty field more than the header: the line ends with a delimiter that the header lacks.",)),
+    "titles above the header": (
+        CSV, "Report of March,,,\n\n" + HEADER + ROW,
+        ("The columns' names stand on line 3, not on the first: leave out what stands before them.",)),
+    "a line for a spreadsheet above the header": (
+        CSV, "sep=,\n" + HEADER + ROW,
+        ("The columns' names stand on line 2, not on the first: leave out what stands before them.",)),
+    "a header with a name twice, again below": (
+        CSV, HEADER.replace("at", "at,id") + ROW.replace("\n", ",5\n") * 2, ()),
     "text in single quotes": (
         CSV, HEADER + ROW.replace("x", "'x, y'") * 5,
         ("In 5 rows with too many fields, text stands in single quotes: only double quotes protect a delimiter.",)),
@@ -100,7 +111,22 @@ CASES: dict[str, tuple[Any, str | bytes, tuple[str, ...]]] = {
         CSV, rows(2, day="31.12.2023") + ROW + rows(1, day="x").removeprefix(HEADER),
         ('2 of 3 bad values of day look like %d.%m.%Y: declare format: "%d.%m.%Y".',)),
     "timestamps": (
-        CSV, rows(at="31/12/2023 23:59"), ('All 310 values of at look like %d/%m/%Y %H:%M: declare format: "%d/%m/%Y %H:%M" and a zone.',)),
+        CSV, rows(at="31/12/2023 23:59"), ('All 310 values of at look like %d/%m/%Y %H:%M: declare format: "%d/%m/%Y %H:%M".',)),
+    "timestamps without a zone that look otherwise": (
+        dataset({"at": {"type": "timestamp"}, "x": {"type": "string"}}), "at,x\n31.12.2023 23:59,\n",
+        ('The only bad value of at looks like %d.%m.%Y %H:%M: declare format: "%d.%m.%Y %H:%M" and a zone.',)),
+    "timestamps that a zone has not": (
+        dataset({"at": {"type": "timestamp", "zone": "Europe/Berlin"}, "x": {"type": "string"}}),
+        "at,x\n2024-03-31T02:30:00,\n2024-10-27 02:30,\n", ()),
+    "timestamps of ISO 8601 where another format is declared": (
+        dataset({"at": {"type": "timestamp", "zone": "UTC", "format": "%d.%m.%Y %H:%M"}, "x": {"type": "string"}}),
+        "at,x\n2024-03-31T02:30:00,\n2024-10-27 02:30,\n", ("All 2 values of at look like ISO 8601: declare format: iso8601.",)),
+    "days that are none, in the declared format": (
+        dataset({"day": {"type": "date", "format": "%d/%m/%Y"}, "x": {"type": "string"}}), "day,x\n31/02/2024,\n30/02/2024,\n", ()),
+    "dates of ISO 8601 where another format is declared": (
+        dataset({"day": {"type": "date", "format": "%d/%m/%Y"}, "x": {"type": "string"}}), "day,x\n2024-02-01,\n",
+        ('The only bad value of day looks like %Y-%m-%d: declare format: "%Y-%m-%d".',)),
+    "more digits than a decimal has": (CSV, rows(3, amount="1.255"), ()),
     "timestamps without a zone": (
         dataset({"at": {"type": "timestamp"}, "x": {"type": "string"}}), "at,x\n2024-01-01 00:00:00,\n" * 1 + "2024-01-01 00:00,\n",
         ("All 2 values of at have no offset from UTC: declare the zone they are in.",)),
@@ -142,6 +168,8 @@ CASES: dict[str, tuple[Any, str | bytes, tuple[str, ...]]] = {
         ("6 of 7 records with a fault hold NaN or Infinity, which JSON does not have: send null.",)),
     "a comma too many": (
         LINES, LINE.replace("\n", ",\n") * 7, ("All 7 records with a fault have a comma with nothing behind it: leave it out.",)),
+    "a fault behind a comma, None and what looks like a key in text": (
+        LINES, '{"id":1,"name":"a, None} {b:\\ud83d","amount":1}\n{"id":1,"name":"a","amount":01}\n', ()),
     "objects on one line": (
         LINES, LINE.strip() * 2, ("1 of 1 records with a fault hold several objects on one line: send each on a line of its own.",)),
     "more faults than are looked at": (

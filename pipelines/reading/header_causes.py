@@ -72,16 +72,16 @@ def _misfits(plan: Plan, column: str, texts: Sequence[str]) -> int:
 
 
 def line_of_names(plan: Plan, blocks: Iterable[CsvBlock], delimiter: str) -> int:
-    """The first line near the top, behind the first record, that names every column of the contract; 0 when none does."""
+    """The first line near the top, but the first, that names every column of the contract; 0 when none does."""
     records = ((block, row) for block in blocks for row in range(len(block.starts)))
-    for block, row in islice(records, 1, _ROWS_ABOVE):
+    for block, row in islice(records, _ROWS_ABOVE):
         start, end = int(block.starts[row]), int(block.ends[row])
         if end - start > plan.limits.header_bytes:
             return 0
         names = [field.text for field in split_record(block.content[start:end], delimiter)]
         matching = match_columns(plan.dataset, names)
-        if matching.positions and not matching.missing:
-            return int(block.lines[row])
+        if matching.positions and not matching.missing and (line := int(block.lines[row])) > 1:
+            return line
     return 0
 
 

@@ -160,7 +160,7 @@ class _Work:
             asking = [(position, read.entry, read.asks) for position, read in enumerate(reads) if read.asks is not None]
             if not asking:
                 break
-            self.heartbeat.check()
+            self.heartbeat.renew()
             with self._timed(Stage.COMMIT):
                 # In the order of their keys: which of two files gives a column its name must not hang on who came first.
                 table.grow([asks for _, _, asks in sorted(asking, key=lambda asked: asked[1].version.key)])

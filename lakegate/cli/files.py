@@ -163,7 +163,7 @@ def _answer(reports: dict[Path, FileReport], *, as_json: bool) -> None:
 
 
 def _document(path: Path, report: FileReport) -> dict[str, Any]:
-    """One file in the documented shape; `warnings` and `error` are there when there is one."""
+    """One file in the documented shape; `warnings`, `columns_added`, `types_widened`, `values_rescued` and `error` when there are any."""
     verdict = _VERDICTS.get(report.outcome, "failed")
     accepted = verdict == "accepted"
     return {

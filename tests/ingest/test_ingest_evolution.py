@@ -302,6 +302,41 @@ def test_two_workers_grow_a_table_at_once(world: World) -> None:
     assert picked(world, "id", "gate", "mine", "theirs") == [(BIG, "A7", "1", None), (BIG + 1, "B8", None, "2")]
 
 
+def test_a_worker_that_lost_its_batch_while_reading_changes_no_table(world: World) -> None:
+    world.put(orders_key("a"), f"id,gate\n{BIG},A7\n".encode())
+    [launch] = planned(world)
+    asked: list[str] = []
+    store, tables = world.store, world.tables
+
+    class SlowStore:
+        """The store, in whose first reading the lease runs out and another worker does the batch."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def read(self, version: Any) -> Any:
+            if "read" not in asked:
+                asked.append("read")
+                world.clock.turn(LONGER_THAN_A_LEASE_S)
+                gate = world.gate()
+                [batch] = gate.ledger.live_batches("orders")
+                assert isinstance(world.take(gate, world.datasets[0], batch.batch_id, "other"), BatchReport)
+            return store.read(version)
+
+    class Watched:
+        def __getattr__(self, name: str) -> Any:
+            asked.append(name)
+            return getattr(tables, name)
+
+    ports = world.ports
+    ports.store, ports.tables = SlowStore(), Watched()
+    assert world.run(world.gate(ports), launch, "late") == []
+    assert asked.index("read") > asked.index("ensure")
+    assert not {"ensure", "commit"} & set(asked[asked.index("read") :])
+    assert picked(world, "id", "gate") == [(BIG, "A7")]
+    world.assert_balanced()
+
+
 def scenario(world: World) -> World:
     """One file is loaded; then files land that let the table grow, a bad one, and a correction of the first."""
     world.put(orders_key("a"), b"id,amount\n1,1.50\n")

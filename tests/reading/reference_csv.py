@@ -19,10 +19,10 @@ class Field:
 
 @dataclass
 class WrongQuote:
-    """A quote that the grammar does not allow: the rule, its line, and the number of its field from 0."""
+    """A quote that the grammar does not allow: the rule, where it stands, and the number of its field from 0."""
 
     rule: str
-    line: int
+    position: int
     field: int
 
 
@@ -35,7 +35,7 @@ class Record:
     end: int = 0
     fields: list[Field] = field(default_factory=list[Field])
     fault: WrongQuote | None = None  # the first wrong quote
-    unclosed: int | None = None  # the line of the quote that is never closed
+    unclosed: int | None = None  # where the quote stands that is never closed
 
     @property
     def is_blank(self) -> bool:
@@ -69,7 +69,7 @@ def tokenize(content: bytes, delimiter: str = ",") -> list[Record]:
             value, start = "", position
             quoted = text[position : position + 1] == '"'
             if quoted:
-                opened = line
+                opened = position
                 position += 1
                 while True:
                     if position >= size:
@@ -87,10 +87,10 @@ def tokenize(content: bytes, delimiter: str = ",") -> list[Record]:
                         value += text[position : position + max(ends, 1)]
                         position += max(ends, 1)
                 if position < size and text[position] != delimiter and not line_end(position):
-                    record.fault = record.fault or WrongQuote("text_after_quote", line, len(record.fields))
+                    record.fault = record.fault or WrongQuote("text_after_quote", position - 1, len(record.fields))
             while position < size and text[position] != delimiter and not line_end(position):
                 if text[position] == '"':
-                    record.fault = record.fault or WrongQuote("bare_quote", line, len(record.fields))
+                    record.fault = record.fault or WrongQuote("bare_quote", position, len(record.fields))
                 if not quoted:
                     value += text[position]
                 position += 1

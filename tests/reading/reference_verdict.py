@@ -22,9 +22,13 @@ BOM = b"\xef\xbb\xbf"
 NULL = object()
 
 
+Place = tuple[int, int | None]
+PlaceOf = Callable[[int], Place]
+
+
 @dataclass
 class Said:
-    """What a file says. `faults`: (rule, column) to its first line. `is_certain` is False where only the verdict is compared.
+    """What a file says. `faults`: (rule, column) to line and byte offset of the first (None: which byte is the reader's affair). `is_certain` is False where only the verdict is compared.
 
     `starts` are the places of the rows; `bad` are the records with a fault, by their places, with their lines; `of_file` are the
     faults that are no single record's.
@@ -32,7 +36,7 @@ class Said:
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
-    faults: dict[tuple[str, str | None], int] = field(default_factory=dict)
+    faults: dict[tuple[str, str | None], Place] = field(default_factory=dict)
     bad: dict[int, int] = field(default_factory=dict)
     of_file: set[str] = field(default_factory=set)
     is_certain: bool = True
@@ -42,9 +46,10 @@ class Said:
         """Go on with the record at this place."""
         self.record = start, line
 
-    def add(self, rule: str, column: str | None, line: int, *, of_file: bool = False) -> None:
+    def add(self, rule: str, column: str | None, place: Place, *, of_file: bool = False) -> None:
         """Note a breach, of the record at hand if there is one."""
-        self.faults[rule, column] = min(line, self.faults.get((rule, column), line))
+        known = self.faults.get((rule, column), place)
+        self.faults[rule, column] = min(place, known, key=lambda p: (p[0], p[1] or 0))
         if self.record is None or of_file:
             self.of_file.add(rule)
         else:
@@ -60,6 +65,12 @@ def line_at(content: bytes, position: int) -> int:
     """The line of a byte, as an editor counts: LF, CRLF and lone CR each end one."""
     ends = len(re.findall(rb"\r\n|\n|\r", content[:position]))
     return 1 + ends - (content[position - 1 : position + 1] == b"\r\n")
+
+
+def places(content: bytes) -> tuple[bytes, PlaceOf]:
+    """The content without its mark, and line and byte offset in the file of its positions."""
+    body = content.removeprefix(BOM)
+    return body, lambda position: (line_at(body, position), position + len(content) - len(body))
 
 
 def bad_bytes(content: bytes) -> list[int]:
@@ -82,7 +93,7 @@ def bad_bytes(content: bytes) -> list[int]:
 def csv_says(contract: Dataset, content: bytes) -> Said:
     """What a CSV file says under a contract that matches columns by their names, exactly."""
     said = Said()
-    content = content.removeprefix(BOM)
+    content, place = places(content)
     assert isinstance(contract.format, CsvFormat)
     records = tokenize(content, contract.format.delimiter)
     if all(record.is_blank for record in records):
@@ -90,15 +101,15 @@ def csv_says(contract: Dataset, content: bytes) -> Said:
     header, *rest = records
     bad = {p for p, byte in enumerate(content) if byte == 0} | set(bad_bytes(content))
     if header.is_blank:
-        said.add("header_missing", None, 1)
+        said.add("header_missing", None, place(0))
         said.is_certain = not bad
         return said
     if not header.is_whole or any(p < header.end for p in bad):
-        said.add("the header is broken", None, 1)
+        said.add("the header is broken", None, place(0))
         said.is_certain = False
         return said
     names = [_text(f.text) for f in header.fields]
-    columns = _header(contract, names, [line_at(content, f.start) for f in header.fields], said)
+    columns = _header(contract, names, [place(min(f.start, header.end - 1)) for f in header.fields], said)
     if columns is None:
         said.is_certain = not bad  # how much of what follows is looked at is the reader's affair
         return said
@@ -107,14 +118,21 @@ def csv_says(contract: Dataset, content: bytes) -> Said:
     whole: list[tuple[Record, dict[str, tuple[str, bool]]]] = []
     for record in rest:
         said.at(record.start, record.line)
-        if _is_sound(record, columns, content, bad, said) and not _repeats(record, names, said):
+        if _is_sound(record, columns, content, bad, place, said) and not _repeats(
+            record, names, columns, contract, place, said
+        ):
             cells = [(_text(f.text), f.quoted) for f in record.fields]
             whole.append((record, dict(zip(columns, cells, strict=True))))
     for record, texts in whole:
         said.at(record.start, record.line)
         cells = {n: _csv_cell(contract, n, texts.get(n)) for n in contract.file_columns}
         spellings = dict(zip(columns, names, strict=True))
-        said.rows.append(_row(contract, cells, spellings, lambda _, at=record.line: at, said))
+        starts = dict(zip(columns, [f.start for f in record.fields], strict=True))
+
+        def cell_place(name: str, record: Record = record, starts: Mapping[str, int] = starts) -> Place:
+            return record.line, place(starts.get(name, record.start))[1]  # a cell is on its record's line
+
+        said.rows.append(_row(contract, cells, spellings, cell_place, said))
         said.rows[-1]["_source_line"] = record.line
         if contract.schema_.new_columns == "rescue":
             nulls = contract.format.null_values
@@ -131,33 +149,33 @@ def _text(latin: str) -> str:
     return latin.encode("latin-1").decode("utf-8")
 
 
-def _header(contract: Dataset, names: list[str], lines: list[int], said: Said) -> list[str] | None:
+def _header(contract: Dataset, names: list[str], starts: list[Place], said: Said) -> list[str] | None:
     """What messages call the file's columns: the contract's names for those it knows; None where no row can be read."""
     seen: set[str] = set()
-    for name, line in zip(names, lines, strict=True):
+    for name, place in zip(names, starts, strict=True):
         if not name.strip():
-            said.add("header_blank", None, line)
+            said.add("header_blank", None, place)
         elif name in seen:
-            said.add("header_duplicate", name, line)
+            said.add("header_duplicate", name, place)
         seen.add(name)
     if said.faults:
         return None
     columns = _Columns(contract)
     known = [columns.exactly.get(name) for name in names]
     taken = set(known)
-    for position, (name, line) in enumerate(zip(names, lines, strict=True)):
+    for position, (name, place) in enumerate(zip(names, starts, strict=True)):
         meant = columns.of(name)
         if known[position] is None and meant is not None:
             if meant in taken:
-                said.add("header_duplicate", meant, line)
+                said.add("header_duplicate", meant, place)
             else:
                 known[position] = meant
                 taken.add(meant)
         elif known[position] is None and contract.schema_.new_columns == "reject":
-            said.add("column_unexpected", name, line)
+            said.add("column_unexpected", name, place)
     for name in contract.file_columns:
         if name not in taken and not _may_be_missing(contract, name):
-            said.add("column_missing", name, 1)
+            said.add("column_missing", name, starts[0])
     return (
         [name if column is None else column for name, column in zip(names, known, strict=True)] if any(known) else None
     )
@@ -199,33 +217,37 @@ def _loose(name: str) -> str:
     return re.sub("_+", "_", "".join(c if c.isalnum() else "_" for c in composed))
 
 
-def _is_sound(record: Record, names: list[str], content: bytes, bad: set[int], said: Said) -> bool:
+def _is_sound(record: Record, names: list[str], content: bytes, bad: set[int], place: PlaceOf, said: Said) -> bool:
     """Whether the record's cells can be looked at; what is wrong with it otherwise."""
     width = len(names)
     inside = sorted(p for p in bad if record.start <= p < record.end)
-    for place in inside:
-        said.add("nul_byte" if content[place] == 0 else "encoding", None, line_at(content, place))
+    for position in inside:
+        said.add("nul_byte" if content[position] == 0 else "encoding", None, place(position))
     if record.fault is not None and not inside:
         number = record.fault.field
         name = names[number] if number < width else f"field {width + 1}"
-        said.add(record.fault.rule, name, record.fault.line, of_file=True)
+        said.add(record.fault.rule, name, place(record.fault.position), of_file=True)
     if record.unclosed is not None:
-        said.add("unclosed_quote", None, record.unclosed, of_file=True)
+        said.add("unclosed_quote", None, place(record.unclosed), of_file=True)
     if inside or not record.is_whole:
         return False
     if record.is_blank and width == 1:
         return True
     if len(record.fields) != width:
-        said.add("short_row" if len(record.fields) < width else "long_row", None, record.line)
+        said.add("short_row" if len(record.fields) < width else "long_row", None, place(record.start))
         return False
     return True
 
 
-def _repeats(record: Record, names: list[str], said: Said) -> bool:
-    """Whether the record is the header once more."""
-    if len(names) < 2 or [_text(f.text) for f in record.fields] != names:
+def _repeats(
+    record: Record, names: list[str], columns: list[str], contract: Dataset, place: PlaceOf, said: Said
+) -> bool:
+    """Whether the record is the header once more, in the columns that are read: at least two."""
+    is_read = [contract.schema_.new_columns != "reject" or column in contract.file_columns for column in columns]
+    cells = [(_text(f.text), name) for f, name, read in zip(record.fields, names, is_read, strict=True) if read]
+    if len(cells) < 2 or any(text != name for text, name in cells):
         return False
-    said.add("header_repeated", None, record.line)
+    said.add("header_repeated", None, place(record.start))
     return True
 
 
@@ -247,8 +269,7 @@ def _csv_cell(contract: Dataset, name: str, cell: tuple[str, bool] | None) -> An
 def jsonl_says(contract: Dataset, content: bytes) -> Said:
     """What a JSON Lines file says."""
     said = Said()
-    start = len(BOM) if content.startswith(BOM) else 0
-    body = content[start:]
+    body, place = places(content)
     lines = body.split(b"\n")
     while lines and not lines[-1].strip(b" \t\r\n"):
         lines.pop()
@@ -259,22 +280,22 @@ def jsonl_says(contract: Dataset, content: bytes) -> Said:
         at = position + len(raw) - len(raw.lstrip(b" \t\r"))
         said.at(position, line_at(body, at))
         if not raw.strip(b" \t\r"):
-            said.add("json_shape", None, line_at(body, position))
+            said.add("json_shape", None, place(position))
         elif bad:
-            said.add("encoding", None, line_at(body, position + bad[0]))
+            said.add("encoding", None, place(position + bad[0]))
         else:
             found = _element(raw.decode("utf-8"), contract)
             if isinstance(found, NotJson):
                 # Depth is looked at first, in whatever has that many brackets.
                 said.is_certain = said.is_certain and raw.count(b"[") + raw.count(b"{") <= (contract.limits.depth or 32)
-                place = position + len(raw.decode("utf-8")[: found.position].encode("utf-8"))
-                said.add(found.rule, None, line_at(body, min(place, position + len(raw))))
+                behind = len(raw.decode("utf-8")[: found.position].encode("utf-8"))
+                said.add(found.rule, None, (line_at(body, position + min(behind, len(raw))), None))
             elif not isinstance(found.root, dict):
-                said.add("json_shape", None, line_at(body, at))
+                said.add("json_shape", None, place(at))
             else:
                 records.append((found.document, found.root, position))
         position += len(raw) + 1
-    _objects(contract, records, body, said)
+    _objects(contract, records, place, said)
     return said
 
 
@@ -297,45 +318,47 @@ def json_says(contract: Dataset, content: bytes) -> Said:
     said = Said()
     if not content:
         return said
-    body = content.removeprefix(BOM)
+    body, place = places(content)
     if bad_bytes(body):
-        said.add("encoding", None, 1)
+        said.add("encoding", None, place(0))
         said.is_certain = False
         return said
     found = _element(body.decode("utf-8"), contract)
     if isinstance(found, NotJson):
-        said.add(found.rule, None, line_at(body, len(body.decode("utf-8")[: found.position].encode("utf-8"))))
+        said.add(found.rule, None, place(len(body.decode("utf-8")[: found.position].encode("utf-8"))))
         said.is_certain = False
         return said
     if not isinstance(found.root, list):
-        said.add("json_shape", None, 1)
+        said.add("json_shape", None, place(0))
         said.is_certain = False
         return said
     document = found.document
     records: list[tuple[Document, dict[str, Any], int]] = []
     text = body.decode("utf-8")
     for number, element in enumerate(found.root):
-        place = len(text[: document.places[(number,)]].encode("utf-8"))
-        said.at(place, line_at(body, place))
+        start = len(text[: document.places[(number,)]].encode("utf-8"))
+        said.at(start, line_at(body, start))
         if not isinstance(element, dict):
-            said.add("json_shape", None, line_at(body, place))
+            said.add("json_shape", None, place(start))
             continue
         inner = Document(text[document.places[(number,)] :], contract.limits.depth or 32)
         inner.value(())
-        records.append((inner, element, place))
-    _objects(contract, records, body, said)
+        records.append((inner, element, start))
+    _objects(contract, records, place, said)
     return said
 
 
-def _objects(contract: Dataset, records: list[tuple[Document, dict[str, Any], int]], body: bytes, said: Said) -> None:
+def _objects(
+    contract: Dataset, records: list[tuple[Document, dict[str, Any], int]], place: PlaceOf, said: Said
+) -> None:
     is_broken, present, columns = bool(said.faults), set[str](), _Columns(contract)
     for document, members, start in records:
 
-        def line_of(key: str | None, document: Document = document, start: int = start) -> int:
-            place = document.places[()] if key is None else document.places[key,]
-            return line_at(body, start + len(document.text[:place].encode("utf-8")))
+        def place_of(key: str | None, document: Document = document, start: int = start) -> Place:
+            position = document.places[()] if key is None else document.places[key,]
+            return place(start + len(document.text[:position].encode("utf-8")))
 
-        said.at(start, line_of(None))
+        said.at(start, place_of(None)[0])
         keys: dict[str, str] = {}
         unknown: dict[str, Any] = {}
         is_refused = False
@@ -344,9 +367,9 @@ def _objects(contract: Dataset, records: list[tuple[Document, dict[str, Any], in
             if name is None and contract.schema_.new_columns == "rescue":
                 unknown[key] = members[key]
             elif name is None:
-                said.add("column_unexpected", key, line_of(key))
+                said.add("column_unexpected", key, place_of(key))
             elif name in keys:
-                said.add("json_duplicate_key", name, line_of(key))
+                said.add("json_duplicate_key", name, place_of(key))
                 is_refused = is_broken = True
             else:
                 keys[name] = key
@@ -357,10 +380,8 @@ def _objects(contract: Dataset, records: list[tuple[Document, dict[str, Any], in
             name: _json_cell(contract.columns[name], members[keys[name]] if name in keys else None)
             for name in contract.file_columns
         }
-        said.rows.append(
-            _row(contract, cells, keys, lambda name, keys=keys, of=line_of: of(keys.get(name or "")), said)
-        )
-        said.rows[-1]["_source_line"] = line_of(None)
+        said.rows.append(_row(contract, cells, keys, lambda name, keys=keys, of=place_of: of(keys.get(name)), said))
+        said.rows[-1]["_source_line"] = place_of(None)[0]
         if _rescues(contract):
             # A value of the wrong type is rescued as it stands in the document, not as a text.
             said.rows[-1]["_rescued"] = {k: members[k] for k in said.rows[-1]["_rescued"]} | unknown
@@ -369,7 +390,7 @@ def _objects(contract: Dataset, records: list[tuple[Document, dict[str, Any], in
         for name in contract.file_columns:
             if name not in present and not _may_be_missing(contract, name):
                 said.faults.pop(("null", name), None)
-                said.add("column_missing", name, 0, of_file=True)
+                said.add("column_missing", name, (0, None), of_file=True)
     _keys(contract, said)
 
 
@@ -395,7 +416,7 @@ def _row(
     contract: Dataset,
     cells: Mapping[str, Any],
     spellings: Mapping[str, str],
-    line_of: Callable[[str | None], int],
+    place_of: Callable[[str], Place],
     said: Said,
 ) -> dict[str, Any]:
     """The row's values, and under the file's names in `_rescued` those that are none of their column; breaches go to `said`."""
@@ -407,7 +428,7 @@ def _row(
         column = contract.columns[name]
         if cell is NULL:
             if _is_required(contract, name):
-                said.add("null", name, line_of(name))
+                said.add("null", name, place_of(name))
             continue
         try:
             if isinstance(cell, Wrong):
@@ -417,10 +438,10 @@ def _row(
             if contract.schema_.type_changes == "rescue" and not _is_required(contract, name):
                 row["_rescued"][spellings[name]] = cell
             else:
-                said.add(wrong.rule, name, line_of(name))
+                said.add(wrong.rule, name, place_of(name))
             continue
         for rule in _breaches(column, cell, row[name]):
-            said.add(rule, name, line_of(name))
+            said.add(rule, name, place_of(name))
     return row
 
 
@@ -455,5 +476,5 @@ def _keys(contract: Dataset, said: Said) -> None:
         if None in key:
             continue
         if key in seen:
-            said.add("primary_key", names[0] if len(names) == 1 else None, row["_source_line"])
+            said.add("primary_key", names[0] if len(names) == 1 else None, (row["_source_line"], None))
         seen.add(key)

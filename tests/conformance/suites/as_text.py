@@ -28,5 +28,5 @@ def says(contract: Dataset, content: bytes) -> Says:
     said = csv_says(contract, content)
     if not said.faults:
         return Rows(said.rows)
-    faults = [Fault(frozenset({rule}), line, column) for (rule, column), line in said.faults.items()]
+    faults = [Fault(frozenset({rule}), line, column) for (rule, column), (line, _) in said.faults.items()]
     return Broken(faults if said.is_certain else ())

@@ -12,7 +12,7 @@ from pipelines.contracts.model import Dataset
 from tests.conformance.cases import Broken, Case, Fault, Rows, Says
 from tests.conformance.suite import Suite
 from tests.conformance.suites.as_text import says
-from tests.reading.reference_verdict import json_says, jsonl_says
+from tests.reading.reference_verdict import Place, json_says, jsonl_says
 from tests.reading.support import dataset
 
 COLUMNS = {
@@ -197,12 +197,12 @@ def json_cases() -> Iterator[Case]:
                 yield Case(f"{form}: {record!r}", content, contract, said)
 
 
-def _json_says(faults: dict[tuple[str, str | None], int], rows: list[dict[str, object]], contract: Dataset) -> Says:
+def _json_says(faults: dict[tuple[str, str | None], Place], rows: list[dict[str, object]], contract: Dataset) -> Says:
     del contract
     if not faults:
         return Rows(rows)
     # Of syntax the exact place is the parser's own: the line is what is compared.
-    return Broken([Fault(frozenset({rule}), line or None, column) for (rule, column), line in faults.items()])
+    return Broken([Fault(frozenset({rule}), line or None, column) for (rule, column), (line, _) in faults.items()])
 
 
 SUITES = (

@@ -91,6 +91,8 @@ def hive_type(arrow: pa.DataType) -> str:
         return "timestamp"
     if pa.types.is_list(arrow) or pa.types.is_large_list(arrow):
         return f"array<{hive_type(arrow.value_type)}>"
+    if pa.types.is_struct(arrow):
+        return f"struct<{','.join(f'{field.name}:{hive_type(field.type)}' for field in arrow.fields)}>"
     if pa.types.is_map(arrow):
         return f"map<{hive_type(arrow.key_type)},{hive_type(arrow.item_type)}>"
     if pa.types.is_large_string(arrow):

@@ -6,12 +6,14 @@ limit: a laptop's Athena is for looking at results and for tests.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from botocore.exceptions import ClientError
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import (
@@ -115,8 +117,27 @@ def _read_iceberg(reference: TableReference) -> TableContent:
         snapshot_id=snapshot_id,
     )
     scanned_bytes = sum(task.file.file_size_in_bytes for task in scan.plan_files())
+    _mend_pyiceberg()
     reader = scan.to_arrow_batch_reader()
     return TableContent(collect(reader, reader.schema, reference.table), scanned_bytes, is_iceberg=True)
+
+
+@functools.cache
+def _mend_pyiceberg() -> None:
+    """Let PyIceberg read a null array or map of structs as null: 0.12 makes it an empty one (apache/iceberg-python#3833)."""
+    from pyiceberg.io.pyarrow import ArrowProjectionVisitor
+
+    def mended(read: Callable[..., pa.Array | None]) -> Callable[..., pa.Array | None]:
+        def visit(self: Any, kind: Any, array: pa.Array | None, *inner: pa.Array | None) -> pa.Array | None:
+            found = read(self, kind, array, *inner)
+            if found is None or array is None or found.null_count == array.null_count:
+                return found
+            return pc.if_else(array.is_valid(), found, pa.scalar(None, found.type))  # pyright: ignore[reportAttributeAccessIssue]
+
+        return visit
+
+    ArrowProjectionVisitor.list = mended(ArrowProjectionVisitor.list)
+    ArrowProjectionVisitor.map = mended(ArrowProjectionVisitor.map)
 
 
 def collect(batches: Iterable[pa.RecordBatch], schema: pa.Schema, name: str) -> pa.Table:

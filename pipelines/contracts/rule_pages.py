@@ -155,6 +155,8 @@ def quarantine_page() -> str:
                 "- Rows that occur twice: they may be meant, and are kept, unless the dataset has a `primary_key`.",
                 "- Formulas (`=1+1`) and markup in texts: data is kept as it stands; exports defuse it.",
                 "- What breaks an expectation or a rule with severity `warn` or `block`: it is shown as a check, and the data stays.",
+                "- What a file does not show: one that was cut inside its last text, or lacks whole rows, is well formed. Have it compressed (a cut then breaks the stream), or say how many rows it must have (`rows: {count: …}`).",
+                "- What only a type, a pattern or `nullable: false` would tell from data: under a contract of text alone, a footer or a row of units with as many fields as the header is a row, and a row of empty fields is a row of nulls.",
                 "- Files that no dataset claims: they wait as unrouted until a dataset does.",
             ]
         ),

@@ -282,11 +282,15 @@ def _reference(
 def _mentioned_columns(tree: exp.Expr) -> frozenset[str] | None:
     """Return every column name in the query, in lower case; None when a `*` asks for all (`count(*)` does not).
 
-    What stands before a dot may be a table or a column that is a struct: it is among the names, which harms nothing.
+    What stands before a dot is a column, a struct, unless a table is called that.
     """
     if any(not isinstance(star.parent, exp.Count) for star in tree.find_all(exp.Star)):
         return None
-    names = {part.name.lower() for column in tree.find_all(exp.Column) for part in column.parts}
+    tables = {table.alias_or_name.lower() for table in tree.find_all(exp.Table, exp.Subquery, exp.Unnest)}
+    names: set[str] = set()
+    for column in tree.find_all(exp.Column):
+        *before, last = (part.name.lower() for part in column.parts)
+        names |= {last, *(name for name in before if name not in tables)}
     # JOIN … USING (a) names columns as bare identifiers.
     for join in tree.find_all(exp.Join):
         names |= {identifier.name.lower() for identifier in join.args.get("using") or []}

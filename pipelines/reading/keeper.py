@@ -7,6 +7,7 @@ nor a slow sink is the file's fault.
 
 import contextlib
 import queue
+import select
 import subprocess
 import threading
 import time
@@ -15,12 +16,16 @@ from dataclasses import dataclass
 
 import psutil
 
+from pipelines.errors import TransientError
 from pipelines.reading.limits import Limits
+from pipelines.reading.protocol import Frame, read_frame
 from pipelines.reading.violations import Rule
 
 __all__ = ["Keeper", "Watch"]
 
 _TICK_S = 0.05
+_START_S = 120.0
+"""A child that does not say within this time that it can read is given up: it takes 0.5 s on a machine at rest."""
 _Start = Callable[[], "subprocess.Popen[bytes]"]
 
 
@@ -61,7 +66,10 @@ class Keeper:
         self.spent_s = 0.0
 
     def spawn(self) -> "subprocess.Popen[bytes]":
-        """Start a child. Raises what starting raises."""
+        """Start a child; it can read when this returns.
+
+        Raises what starting raises, and TransientError for a child that does not come to read: no file has to do with that.
+        """
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="reader-keeper", daemon=True)
             self._thread.start()
@@ -70,6 +78,13 @@ class Keeper:
         child = answer.get()
         if isinstance(child, BaseException):
             raise child
+        if not _is_ready(child):
+            with child:
+                child.kill()
+            raise TransientError(
+                f"the reading process ended with exit code {child.returncode} before it could read: the installation is not "
+                "whole, or was changed while this ran. `python -c 'import pipelines.reading.reader'` may say more"
+            )
         return child
 
     def close(self) -> None:
@@ -125,3 +140,10 @@ class Keeper:
                 watch.process.kill()
         except psutil.Error:
             return  # it is gone already
+
+
+def _is_ready(child: "subprocess.Popen[bytes]") -> bool:
+    assert child.stdout is not None  # noqa: S101 - it was started with a pipe
+    spoke, _, _ = select.select([child.stdout], [], [], _START_S)
+    frame = read_frame(child.stdout) if spoke else None
+    return frame is not None and frame[0] is Frame.READY

@@ -1,9 +1,9 @@
 """What parent and child say to each other over two pipes: frames of a kind, a length and a payload; JSON and Arrow, no pickle.
 
     parent -> child   DATASET {number, dataset} · REQUEST {dataset, size_bytes, key_values, landed_at, delimiter} · CHUNK bytes · END
-    child -> parent   BATCH, REJECTED an Arrow IPC record batch message · SUMMARY json · MISCONFIGURED text · FAILED {memory, text}
+    child -> parent   READY · BATCH, REJECTED an Arrow IPC record batch message · SUMMARY json · MISCONFIGURED text · FAILED {memory, text}
 
-A file is one REQUEST, its CHUNKs and one END; its answer is any number of BATCHes and REJECTEDs and one SUMMARY. The parent may send the
+The child says READY once, when it can read. A file is one REQUEST, its CHUNKs and one END; its answer is any number of BATCHes and REJECTEDs and one SUMMARY. The parent may send the
 next file before the answer to the last one is there.
 """
 
@@ -46,6 +46,7 @@ class Frame(IntEnum):
     MISCONFIGURED = 7
     FAILED = 8
     REJECTED = 9
+    READY = 10
 
 
 def send(pipe: IO[bytes], kind: Frame, payload: "bytes | memoryview" = b"") -> None:

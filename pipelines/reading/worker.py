@@ -44,7 +44,9 @@ def main() -> None:
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
     with contextlib.suppress(BrokenPipeError):
-        _Session(incoming, outgoing).serve()
+        session = _Session(incoming, outgoing)
+        session.say_ready()
+        session.serve()
 
 
 def _confine(parent: int) -> None:
@@ -77,6 +79,13 @@ class _Session:
         self._outgoing = outgoing
         self._datasets: dict[int, Dataset] = {}
         self._reader: InProcessReader = InProcessReader()
+
+    def say_ready(self) -> None:
+        """All that reading needs is imported: what ends this process from now on may be a file's doing."""
+        from pipelines.reading.protocol import Frame, send
+
+        send(self._outgoing, Frame.READY)
+        self._outgoing.flush()
 
     def serve(self) -> None:
         from pipelines.contracts.model import Dataset

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from pipelines.contracts.model import Dataset
+from pipelines.errors import TransientError
 from pipelines.reading.child import ChildReader, FileToRead
 from pipelines.reading.reader import InProcessReader
 from pipelines.reading.summary import ReadRequest
@@ -150,6 +153,21 @@ def test_a_file_that_kills_its_reader_twice_is_called_a_crash_and_its_neighbours
         assert not summaries[2].read_complete
         assert "SIGKILL" in summaries[2].violations[0].found
         assert [len(sink.rows) for sink in sinks] == [1, 1, 0, 1, 1]
+
+
+@pytest.mark.parametrize("code", ["raise SystemExit(1)", "print('not a frame', flush=True)"])
+def test_a_child_that_cannot_start_is_our_fault_and_no_files(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = subprocess.Popen
+
+    def broken(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        return start([command[0], "-c", code], **options)
+
+    with ChildReader() as reader:
+        monkeypatch.setattr(subprocess, "Popen", broken)
+        with pytest.raises(TransientError, match="before it could read"):
+            reader.read(request(), lambda: [b"id,name\n1,a\n"], RowList())
+        monkeypatch.undo()
+        assert found(reader.read(request(), lambda: [b"id,name\n1,a\n"], RowList())) == []
 
 
 def test_memory_beyond_the_limit_is_a_verdict() -> None:

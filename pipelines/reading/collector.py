@@ -17,9 +17,8 @@ MAX_FOUND = 256
 MAX_RAW = 1_000
 """Characters of a record's raw text that a sample keeps."""
 _MAX_SHOWN = 80
-_MAX_KINDS = 10_000
-_MAX_RAW_KINDS = 1_000
-"""Kinds of breaches whose samples keep raw text: many more than are listed, and few enough to hold."""
+_MAX_KINDS = 1_000
+"""Kinds of breaches that are told apart: many more than are listed, and few enough to hold. Of others the number is known."""
 
 
 class StopReading(Exception):  # noqa: N818 - it is no error: the fault is already among the violations
@@ -109,13 +108,15 @@ class Collector:
         del breaches.samples[MAX_SAMPLES:]
 
     def _kept(self, sample: Sample) -> Sample:
-        raw = capped(sample.raw, MAX_RAW) if sample.raw and len(self._kinds) <= _MAX_RAW_KINDS else None
+        raw = capped(sample.raw, MAX_RAW) if sample.raw else None
         return Sample(sample.line, sample.byte_offset, capped(sample.found), raw)
 
     def room(self, rule: Rule, column: str | None, severity: str = REJECT, expectation: str | None = None) -> int:
         """How many more samples this kind of breach would keep; where it is 0, `add` needs a count only."""
         breaches = self._kinds.get((rule, column, expectation, severity))
-        return MAX_SAMPLES if breaches is None else MAX_SAMPLES - len(breaches.samples)
+        if breaches is None:
+            return MAX_SAMPLES if len(self._kinds) < _MAX_KINDS else 0
+        return MAX_SAMPLES - len(breaches.samples)
 
     def wanted(self, rule: Rule, column: str | None, severity: str = REJECT, expectation: str | None = None) -> int:
         """How many samples to give for a block: at least one, because a breach found later may stand earlier in the block."""

@@ -101,7 +101,7 @@ def sniff(
 def rows_that_fit(contents: Iterable[bytes], delimiter: str, record_bytes: int) -> RowFit:
     """Count, over a whole file of UTF-8 (or its first 256 MiB), the rows that have the header's width with a delimiter."""
     width = rows = fitting = 0
-    looked = Looked(contents)
+    looked = Looked(contents, _LOOKED_BYTES)
     try:
         for block in split(looked, delimiter, record_bytes):
             counts = field_counts(block, delimiter)
@@ -117,18 +117,19 @@ def rows_that_fit(contents: Iterable[bytes], delimiter: str, record_bytes: int) 
 
 
 class Looked:
-    """Contents up to 256 MiB; `is_all` when that is all there is, known at the end."""
+    """Contents up to `most` bytes; `is_all` when that is all there is, known at the end."""
 
-    def __init__(self, contents: Iterable[bytes]) -> None:
+    def __init__(self, contents: Iterable[bytes], most: int) -> None:
         """Look at `contents`."""
         self._contents = contents
+        self._most = most
         self.is_all = True
 
     def __iter__(self) -> Iterator[bytes]:
         """The contents."""
         looked = 0
         for content in self._contents:
-            if looked >= _LOOKED_BYTES:
+            if looked >= self._most:
                 self.is_all = False
                 return
             looked += len(content)

@@ -15,6 +15,7 @@ __all__ = ["Remembered", "fault_form", "lines_of_objects"]
 
 _PYTHON = re.compile(rb"(None|True|False)\b|'")
 _BARE_KEY = re.compile(rb"[A-Za-z_]\w*\s*:")
+_LOOKED_BYTES = 16 << 20
 
 
 def fault_form(record: bytes, fault: JsonFault) -> str | None:
@@ -60,8 +61,8 @@ class Remembered:
 
 
 def lines_of_objects(contents: Iterable[bytes], record_bytes: int) -> tuple[int, int, bool]:
-    """How many lines hold something, how many of them one JSON object, and whether that was the whole file."""
-    looked = Looked(contents)
+    """How many lines hold something, how many of them one JSON object, and whether that was the whole file; of its first 16 MiB."""
+    looked = Looked(contents, _LOOKED_BYTES)
     lines = objects = 0
     try:
         for block in split_lines(looked, record_bytes, 1 << 20):

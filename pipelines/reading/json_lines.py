@@ -1,6 +1,6 @@
 """Reads JSON Lines: one object a line, by blocks the fast way where it is proven, line by line where not."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -49,18 +49,22 @@ class JsonLinesReader(JsonReader):
                 self._broken(block, 0, Rule.RECORD_SIZE, f"more than {limits.record_bytes:,} bytes",
                              f"at most {limits.record_bytes:,} bytes a line")  # fmt: skip
                 raise StopReading
-            records: list[int] = []
+            records: Sequence[int] = range(len(block.starts))
             is_blank = _blank(block)
-            for record, start in enumerate(block.starts.tolist()):
-                if record in is_blank:
-                    blank = blank or (block.line_of(start), self._offset(block, start))
-                    continue
-                if blank is not None:
-                    self._refuse_blank(*blank)
-                    blank = None
-                    if self.is_hopeless:
-                        break
-                records.append(record)
+            if is_blank or blank is not None:
+                whole: list[int] = []
+                for record in records:
+                    if record in is_blank:
+                        start = int(block.starts[record])
+                        blank = blank or (block.line_of(start), self._offset(block, start))
+                        continue
+                    if blank is not None:
+                        self._refuse_blank(*blank)
+                        blank = None
+                        if self.is_hopeless:
+                            break
+                    whole.append(record)
+                records = whole
             if len(records) < len(block.starts) or not self._read_fast(block):
                 self._read_block(block, records)
         self._finish()

@@ -44,7 +44,7 @@ class JsonReader(JsonRows):
         limits, keys = self._plan.limits, self._keys_at_once
         self._broken_rows = RowFaults()
         not_utf8 = self._encoding_faults(block)
-        starts, ends = block.starts.tolist(), block.ends.tolist()
+        starts, ends = block.starts.data, block.ends.data  # lists of millions of numbers would be large
         objects = Objects()
         is_flat = self._is_flat
         is_over = False

@@ -85,10 +85,10 @@ class GrowingTable:
         """Write out all accepted rows and return the batch's data files; repeatable."""
         return tuple(file for staging in self._stagings for file in staging.finish())
 
-    def refusal(self, summary: ReadSummary) -> Violation | None:
-        """The violation of a file that would add a column under a name which the table has given to another."""
+    def refusals(self, summary: ReadSummary) -> tuple[Violation, ...]:
+        """What is wrong with a file that would add columns under names which the table has given to others."""
         if self._there is None or not summary.new_columns:
-            return None
+            return ()
         known = table_schema(self.dataset).names
         taken = {one.name: one for one in self._there if one.name not in known}
         is_csv = isinstance(self.dataset.format, CsvFormat)
@@ -101,7 +101,7 @@ class GrowingTable:
                     "that is not in the contract; take that back into the contract, or rename this one there with `source`"
                 )
                 collector.add(rule, source, [Sample(1 if is_csv else None, None, source)], expected)
-        return next(iter(collector.violations()), None)
+        return collector.violations()
 
     def grow(self, asked: Sequence[ReadSummary]) -> None:
         """Change the table to hold what these files ask for, and go on with a new staging.

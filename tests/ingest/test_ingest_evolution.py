@@ -162,14 +162,15 @@ def test_what_iceberg_cannot_widen_is_refused(world: World) -> None:
 
 def test_a_name_that_another_column_of_the_table_has_is_refused_with_both(world: World) -> None:
     """The contract had it once, as a number: the table has it still."""
-    of = dataset(GROWING.replace("  weight:", "  gate_no: {type: int}\n  weight:"))
+    of = dataset(GROWING.replace("  weight:", "  gate_no: {type: int}\n  weight_in: {type: date}\n  weight:"))
     world.tables.ensure(of)
-    wrong = world.put(orders_key("a"), b"id,Gate No.\n1,A7\n")
+    wrong = world.put(orders_key("a"), b"id,Gate No.,Weight In\n1,A7,5\n")
     good = world.put(orders_key("b"), b"id,gate\n2,A7\n")
     world.settle_down()
     assert world.outcome(good) == "loaded"
     assert world.outcome(wrong) == "quarantined"
-    [violation] = world.report_of(wrong).violations
+    violation, other = world.report_of(wrong).violations
+    assert other.column == "Weight In"
     assert (violation.rule, violation.column, violation.line) == ("header_duplicate", "Gate No.", 1)
     assert "gate_no" in violation.expected
     assert "int" in violation.expected

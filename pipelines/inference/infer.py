@@ -181,7 +181,9 @@ class _Inference:
         broken: list[BrokenFile] = []
         for file, summary, own in zip(self.files, summaries, names, strict=True):
             if summary.violations or not summary.read_complete:
-                broken.append(BrokenFile(file.name, summary.violations))
+                spelt = {_MARK: None, **{f"{_MARK}_{i}": name for i, name in enumerate(own or ())}}
+                faults = (replace(v, column=v.column and spelt.get(v.column, v.column)) for v in summary.violations)
+                broken.append(BrokenFile(file.name, tuple(faults)))
             elif own is None:
                 why = f"its columns cannot be told, or are more than {Limits().columns:,}"
                 broken.append(BrokenFile(file.name, (), why))
@@ -302,13 +304,15 @@ class _Inference:
         closing = [
             *self._key_lines(probe),
             *_partition_lines(draft),
-            *_null_lines(draft),
+            *(_null_lines(draft) if rows else ()),
             *_alias_lines(draft, self.by_file),
         ]
         verified = (
             f"Proven: read again under this contract, {counted(len(self.files), 'file')} with {counted(rows, 'row')} "
             f"{'was' if len(self.files) == 1 else 'were'} accepted ({seconds:.1f} s in all)."
         )
+        if not rows:
+            verified = "CHECK: the files have no row: they would be called empty, and nothing in them tells a type."
         text = replace(draft, closing=closing).text(verified)
         return Inferred(draft.name, text, rows)
 

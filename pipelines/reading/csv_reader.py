@@ -287,7 +287,7 @@ class CsvReader:
             severity = self._collector.row_severity
             room = self._collector.wanted(rule, None, severity)
             samples = [self._row_sample(block, int(records[r]), int(fields[r])) for r in rows[:room]]
-            expected = f"{width} fields, as in the header"
+            expected = f"{_fields(width)}, as in the header"
             self._collector.add(rule, None, samples, expected, count=len(rows), severity=severity)
             self._faults.rows.note(
                 rule, None, records[rows], expected, lambda r: _fields(int(fields[np.searchsorted(records, r)]))

@@ -161,6 +161,19 @@ def test_a_file_broken_in_itself_is_told_and_not_guessed_around(content: bytes, 
     assert rule in {v.rule for v in broken.violations}
 
 
+def test_a_fault_is_told_at_the_column_as_the_file_spells_it() -> None:
+    found = outcome({"rows.csv": b'No,Said\n1,x\n2,he "said"\n'})
+    assert not isinstance(found, Inferred)
+    assert [(v.rule, v.line, v.column) for v in found[0].violations] == [(Rule.BARE_QUOTE, 3, "Said")]
+
+
+def test_files_without_rows_prove_nothing() -> None:
+    _, text = inferred({"rows.csv": b"id,b\n"})
+    assert "# CHECK: the files have no row" in text
+    assert "Proven" not in text
+    assert "Never null" not in text
+
+
 def test_an_encoding_is_never_guessed_and_may_be_told() -> None:
     content = "a,b\n1,é\n".encode("cp1252")
     found = outcome({"rows.csv": content})

@@ -42,7 +42,7 @@ def taker(column: Column) -> Taker:
 
 def _texts(values: list[JsonValue], kinds: tuple[type, ...]) -> Cells:
     wanted = frozenset((*kinds, type(None)))
-    if all(type(value) in wanted for value in values):
+    if wanted.issuperset(map(type, values)):
         return Cells(pa.array(values, pa.string()), written=lambda row: written(values[row]))
     found = {row: written(value) for row, value in enumerate(values) if type(value) not in wanted}
     texts = [value if type(value) in wanted else None for value in values]

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import orjson
 
+from pipelines.reading.json_blocks import structure
 from pipelines.reading.violations import Rule
 
 __all__ = [
@@ -68,7 +70,7 @@ _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 def parse_record(raw: bytes, depth: int, keys: int | None = None) -> "JsonValue | JsonFault":
     """Read one record of valid UTF-8, of at most `keys` keys at all depths. Never raises for what it holds."""
-    if len(raw) > depth and raw.count(b"{") + raw.count(b"[") > depth:
+    if len(raw) > depth and raw.count(b"{") + raw.count(b"[") > depth and _may_be_deep(raw, depth):
         deep = _too_deep(raw, depth)
         if deep is not None:
             return JsonFault(Rule.DEPTH, deep, f"nesting deeper than {depth}", f"at most {depth} levels")
@@ -130,6 +132,12 @@ def _syntax(raw: bytes, error: json.JSONDecodeError) -> JsonFault:
     position = len(text[:at].encode("utf-8"))
     found = text[max(at - 16, 0) : at + 24].strip() or "nothing"
     return JsonFault(Rule.JSON_SYNTAX, min(position, len(raw)), found, f"valid JSON ({error.msg})")
+
+
+def _may_be_deep(raw: bytes, limit: int) -> bool:
+    """Whether the record may be nested deeper; no for none that is valid and is. Much faster than to look where."""
+    _, depths = structure(np.frombuffer(raw, np.uint8), raw)
+    return not len(depths) or int(depths.max()) > limit
 
 
 def _too_deep(raw: bytes, limit: int) -> int | None:

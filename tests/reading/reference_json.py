@@ -20,10 +20,11 @@ class Number(str):
 
 @dataclass
 class NotJson(Exception):  # noqa: N818 - it is an answer
-    """What is wrong, and at which character."""
+    """What is wrong, and at which character; `is_certain` is False where a reader may name another fault as well."""
 
     rule: str
     position: int
+    is_certain: bool = True
 
 
 class Document:
@@ -38,11 +39,15 @@ class Document:
 
     def read(self) -> Any:
         """The value; raises NotJson."""
-        self.skip()
-        value = self.value(())
-        self.skip()
-        if self.position < len(self.text):
-            self.wrong()
+        try:
+            self.skip()
+            value = self.value(())
+            self.skip()
+            if self.position < len(self.text):
+                self.wrong()
+        except NotJson as fault:
+            fault.is_certain = not self.repeated
+            raise
         if self.repeated:
             raise NotJson("json_duplicate_key", min(self.repeated))
         return value

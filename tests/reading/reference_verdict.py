@@ -287,7 +287,8 @@ def jsonl_says(contract: Dataset, content: bytes) -> Said:
             found = _element(raw.decode("utf-8"), contract)
             if isinstance(found, NotJson):
                 # Depth is looked at first, in whatever has that many brackets.
-                said.is_certain = said.is_certain and raw.count(b"[") + raw.count(b"{") <= (contract.limits.depth or 32)
+                is_flat = raw.count(b"[") + raw.count(b"{") <= (contract.limits.depth or 32)
+                said.is_certain = said.is_certain and found.is_certain and is_flat
                 behind = len(raw.decode("utf-8")[: found.position].encode("utf-8"))
                 said.add(found.rule, None, (line_at(body, position + min(behind, len(raw))), None))
             elif not isinstance(found.root, dict):

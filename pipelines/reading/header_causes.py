@@ -25,12 +25,14 @@ _TEXTUAL = (ColumnType.STRING, ColumnType.JSON)
 
 def alike(one: str, other: str) -> float:
     """From 0 to 1, how alike two column names are: by their letters, or by their words."""
-    first, second = normalised(one), normalised(other)
+    first, second = normalised(one).strip("_"), normalised(other).strip("_")
     words, others = set(first.split("_")) - {""}, set(second.split("_")) - {""}
     smaller = min(words, others, key=len)
     # One name holds all words of the other: `state` and `province_state`.
     shared = 0.8 if smaller and smaller <= (words & others) and max(map(len, smaller)) > 2 else 0.0
-    return max(shared, difflib.SequenceMatcher(None, first, second).ratio())
+    short, long = sorted((first, second), key=len)
+    cut = 0.75 if len(short) >= 3 and long.startswith(short) else 0.0  # `lat` for `latitude`
+    return max(shared, cut, difflib.SequenceMatcher(None, first, second).ratio())
 
 
 def renames(

@@ -100,6 +100,10 @@ CASES: dict[str, tuple[Any, str | bytes, tuple[str, ...]]] = {
         CSV, (HEADER + ROW).replace("amount", "Amount_EUR"),
         (('This column has another name in the file: "Amount_EUR" for amount (the values fit, in 1 row looked at). '
          "If so, add it to the column's aliases."),)),
+    "a column whose name is cut": (
+        CSV, (HEADER + ROW).replace("amount", "Amt").replace("name", "nam_"),
+        (('These columns have other names in the file: "nam_" for name, "Amt" for amount (the values fit, in 1 row looked at). '
+         "If so, add each to the column's aliases."),)),
     "a new column whose values do not fit": (CSV, (HEADER + ROW).replace("amount", "amount_eur").replace("1.00", "much"), ()),
     "joined files": (
         CSV, (HEADER + ROW) * 3, ("The file looks like 3 files joined into one: its header stands in it 3 times.",)),

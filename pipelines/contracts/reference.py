@@ -22,6 +22,7 @@ from pipelines.contracts.great_expectations_list import EXPECTATIONS, SQL_ONLY
 from pipelines.contracts.json_schema import dataset_json_schema
 from pipelines.contracts.model import (
     Column,
+    ColumnType,
     CsvFormat,
     Dataset,
     Freshness,
@@ -140,8 +141,37 @@ def dataset_page() -> str:
     ]
     for title, path, model, intro in _SECTIONS:
         out += [f"## {title}", intro, _table(model, path)]
+        if model is Column:
+            out += _types()
     out += [*_partitions(), *_rules(), *_lookups(), *_expectations()]
     return "\n\n".join(out) + "\n"
+
+
+# What each type holds, and how it is written in JSON; in CSV all but the nested ones are text. Every type is here, or the page is not made.
+_TYPES: dict[ColumnType, tuple[str, str, str]] = {
+    ColumnType.STRING: ("`string`", "text", "a string"),
+    ColumnType.BOOLEAN: ("`boolean`", "true or false; in CSV as `true_values` and `false_values` say", "`true`, `false`"),
+    ColumnType.INT: ("`int`", "a whole number of 32 bits", "a number in digits only"),
+    ColumnType.BIGINT: ("`bigint`", "a whole number of 64 bits", "a number in digits only"),
+    ColumnType.FLOAT: ("`float`", "a number of 32 bits (IEEE 754)", "a number"),
+    ColumnType.DOUBLE: ("`double`", "a number of 64 bits (IEEE 754)", "a number"),
+    ColumnType.DECIMAL: ("`decimal(p,s)`", "an exact number of `p` digits, `s` of them behind the point; never rounded", "a number, or a string"),
+    ColumnType.DATE: ("`date`", "a day, written as `format` says", "a string"),
+    ColumnType.TIMESTAMP: ("`timestamp`", "a moment, kept in UTC to the microsecond, written as `format` and `zone` say", "a string; for an epoch a number"),
+    ColumnType.JSON: ("`json`", "any JSON value, kept as text", "any value"),
+    ColumnType.STRUCT: ("`struct<name: type, …>`", "members by name, each of its type", "an object"),
+    ColumnType.ARRAY: ("`array<type>`", "any number of values of a type", "an array"),
+    ColumnType.MAP: ("`map<string, type>`", "values of a type under any keys", "an object"),
+}  # fmt: skip
+
+
+def _types() -> Iterable[str]:
+    yield "### Types"
+    yield markdown_table(("type", "holds", "in JSON"), (_TYPES[kind] for kind in ColumnType))
+    yield (
+        "The last three are for JSON files alone; the types inside them may be any of these: [nested JSON](../nested-json.md). "
+        "By Athena's names; in the table they are Iceberg's types."
+    )
 
 
 def _partitions() -> Iterable[str]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pipelines.reading.collector import REJECT, Collector
 from pipelines.reading.csv_blocks import CsvBlock, Positions
 from pipelines.reading.csv_cells import CellParser
-from pipelines.reading.encoding import Text, is_utf8, likely_encoding, utf8_faults
+from pipelines.reading.encoding import CUT_OFF, Text, is_cut_off, is_utf8, likely_encoding, utf8_faults
 from pipelines.reading.evidence import Evidence
 from pipelines.reading.limits import Limits
 from pipelines.reading.raw import raw_text
@@ -109,10 +109,15 @@ class CsvFaults:
         if self._text.is_utf8 and not is_utf8(content):
             faults = utf8_faults(content, _MAX_UTF8_FAULTS)
             found = dict(faults)
-            self._evidence.bad_bytes.add((self.offset(block, position), octets) for position, octets in faults)
+            last, octets = faults[-1]
+            ends = block.is_last and last + len(octets) == len(content) and is_cut_off(octets)
+            self._evidence.bad_bytes.is_cut_off |= ends
+            self._evidence.bad_bytes.add((self.offset(block, p), octets) for p, octets in faults[: len(faults) - ends])
             self._record_faults(
                 block, bad, Rule.ENCODING, np.array(list(found), np.int64), lambda p: found[p].hex(" "),
-                "bytes in utf-8, as format.encoding declares", detail=likely_encoding(faults[0][1]),
+                "bytes in utf-8, as format.encoding declares",
+                detail=CUT_OFF if ends and len(faults) == 1 else likely_encoding(faults[0][1]),
+                more=lambda p: CUT_OFF if ends and p == last else likely_encoding(found[p]),
             )  # fmt: skip
             if len(faults) >= _MAX_UTF8_FAULTS:
                 return True
@@ -120,9 +125,9 @@ class CsvFaults:
 
     def _record_faults(
         self, block: CsvBlock, bad: Mask, rule: Rule, places: Positions, found: Callable[[int], str], expected: str,
-        detail: str | None = None,
+        detail: str | None = None, more: Callable[[int], str | None] | None = None,
     ) -> None:  # fmt: skip
-        """Report faults at positions: one breach a record, at its first such place."""
+        """Report faults at positions: one breach a record, at its first such place; `more` is what there is to say of each."""
         records = np.searchsorted(block.ends, places, side="right")
         records, firsts = np.unique(records, return_index=True)
         bad[records] = True
@@ -131,7 +136,10 @@ class CsvFaults:
         samples = [self.sample(block, p, found(p)) for p in (int(places[i]) for i in firsts[:room])]
         self._collector.add(rule, None, samples, expected, count=len(records), detail=detail, severity=severity)
         at = places[firsts]
-        self.rows.note(rule, None, records, expected, lambda r: found(int(at[np.searchsorted(records, r)])), detail)
+        self.rows.note(
+            rule, None, records, expected, lambda r: found(int(at[np.searchsorted(records, r)])),
+            None if more is None else lambda r: more(int(at[np.searchsorted(records, r)])),
+        )  # fmt: skip
 
     # ---- structure ------------------------------------------------------------------------------------------------
 

@@ -4,12 +4,14 @@ Pure: from the violations, the evidence counted while reading (`evidence.py`) an
 numbers bear it; where nothing is found nothing is said.
 """
 
+import codecs
 import re
 from collections.abc import Iterator, Mapping
 
 from pipelines.contracts.model import CsvFormat, Dataset, JsonFormat
 from pipelines.printable import spoken
 from pipelines.reading.collector import shown
+from pipelines.reading.encoding import CUT_OFF
 from pipelines.reading.evidence import Evidence
 from pipelines.reading.headers import match_columns
 from pipelines.reading.summary import ReadSummary
@@ -63,7 +65,7 @@ def _another_kind(dataset: Dataset, counts: Mapping[Rule, int], evidence: Eviden
         yield "The file is an HTML page: a download that ended in an error or a login page looks like this."
     elif start.startswith((b"<?xml", b"<error>")):
         yield "The file is XML: an error message of a storage service looks like this."
-    elif _TEXT_RULES & counts.keys() and (name := _utf16(head)):
+    elif _TEXT_RULES & counts.keys() and (name := _utf16(head)) and name != codecs.lookup(dataset.format.encoding).name:
         yield f"The file looks like UTF-16, every other of its first bytes is NUL: declare format.encoding: {name}."
     elif isinstance(dataset.format, CsvFormat):
         if (_HEADER_RULES | {Rule.BARE_QUOTE}) & counts.keys() and re.match(rb'[\[{]\s*["{\[\]}]', head.lstrip()):
@@ -181,6 +183,8 @@ def _header(counts: Mapping[Rule, int], evidence: Evidence) -> Iterator[str]:
 
 def _bytes(counts: Mapping[Rule, int], evidence: Evidence) -> Iterator[str]:
     bad = evidence.bad_bytes
+    if Rule.ENCODING in counts and bad.is_cut_off:
+        yield CUT_OFF
     if Rule.ENCODING in counts and bad.first and bad.letters == bad.count and _utf16(evidence.head) is None:
         text, offset = bad.first
         how = (

@@ -14,7 +14,9 @@ from pipelines.errors import ConfigurationError
 from pipelines.reading.stream_fault import StreamFault
 from pipelines.reading.violations import Rule
 
-__all__ = ["Text", "is_utf8", "likely_encoding", "utf8_faults"]
+__all__ = ["CUT_OFF", "Text", "is_cut_off", "is_utf8", "likely_encoding", "utf8_faults"]
+
+CUT_OFF = "The file ends in the middle of a character: it looks cut short."
 
 _LE16, _BE16 = (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")
 _LE32, _BE32 = (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be")
@@ -157,6 +159,14 @@ def utf8_faults(block: bytes, limit: int) -> list[tuple[int, bytes]]:
             start, position = position + error.start, position + error.end
             faults.append((start, block[start:position]))
     return faults
+
+
+def is_cut_off(octets: bytes) -> bool:
+    """Whether these are the first bytes of a character of UTF-8 that has more."""
+    try:
+        return codecs.utf_8_decode(octets, "strict", False)[1] == 0
+    except UnicodeDecodeError:
+        return False
 
 
 def likely_encoding(bad: bytes) -> str | None:

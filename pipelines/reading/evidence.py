@@ -44,11 +44,15 @@ class Rename:
 
 @dataclass(slots=True)
 class BadBytes:
-    """Sequences that are not UTF-8: how many, how many of them are letters in windows-1252, and the first of those."""
+    """Sequences that are not UTF-8: how many, how many of them are letters in windows-1252, and the first of those.
+
+    A character that the end of the file cuts off is none of them: `is_cut_off` says that there is one.
+    """
 
     count: int = 0
     letters: int = 0
     first: tuple[str, int] | None = None
+    is_cut_off: bool = False
 
     def add(self, faults: Iterable[tuple[int, bytes]]) -> None:
         """Count faults, each the byte offset in the content and the bytes."""

@@ -164,7 +164,7 @@ class JsonReader(JsonRows):
             records,
             "bytes in utf-8",
             lambda r: faults[int(firsts[np.searchsorted(records, r)])][1].hex(" "),
-            detail,
+            lambda r: likely_encoding(faults[int(firsts[np.searchsorted(records, r)])][1]),
         )
         if len(faults) >= _MAX_UTF8_FAULTS:
             raise StopReading

@@ -35,7 +35,7 @@ class _Note:
     rows: Positions
     expected: str
     found: Callable[[int], str]
-    message: str | None
+    message: str | Callable[[int], str | None] | None
 
 
 @dataclass(slots=True)
@@ -51,9 +51,9 @@ class RowFaults:
         rows: Positions,
         expected: str,
         found: Callable[[int], str],
-        message: str | None = None,
+        message: str | Callable[[int], str | None] | None = None,
     ) -> None:
-        """Note one breach in each of these rows; `found` tells what stood there, `message` what more there is to say."""
+        """Note one breach in each of these rows; `found` tells what stood there, `message` what more there is to say, of each or of all."""
         self.notes.append(_Note(rule, column, rows, expected, found, message))
 
     def note_one(
@@ -166,7 +166,8 @@ class RowRejects:
 
 def _reason(note: _Note, row: int) -> dict[str, Any]:
     said = {"rule": note.rule.value, "column": note.column, "found": _plain(note.found(row)), "expected": note.expected}
-    return said if note.message is None else {**said, "message": note.message}
+    message = note.message(row) if callable(note.message) else note.message
+    return said if message is None else {**said, "message": message}
 
 
 def _plain(found: str) -> str:

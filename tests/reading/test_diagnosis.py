@@ -82,6 +82,11 @@ CASES: dict[str, tuple[Any, str | bytes, tuple[str, ...]]] = {
         (('The bytes look like windows-1252: all 3 bad sequences are characters of it, the first "é" at byte 39. '
          "If so, declare format.encoding: cp1252."),)),
     "neither UTF-8 nor windows-1252": (CSV, HEADER.encode() + ROW.encode().replace(b"x", b"\x81\xff"), ()),
+    "a character that is cut off": (
+        CSV, (HEADER + ROW + ROW.replace("x", "né")[:15]).encode()[:-1],
+        ("The file ends in the middle of a character: it looks cut short.",)),
+    "declared UTF-16 that is cut off": (
+        dataset(COLUMNS, {"type": "csv", "encoding": "utf-16-le"}), (HEADER + ROW).encode("utf-16-le")[:-1], ()),
     "UTF-16": (
         CSV, (HEADER + ROWS).encode("utf-16-le"),
         ("The file looks like UTF-16, every other of its first bytes is NUL: declare format.encoding: utf-16-le.",)),

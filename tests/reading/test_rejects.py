@@ -148,6 +148,17 @@ def test_reasons_say_what_was_found_and_expected_and_more_where_there_is_more() 
     ]  # fmt: skip
 
 
+def test_what_is_said_of_bytes_is_said_of_the_rows_own() -> None:
+    _, sink, _ = read(b"id,name\n1,\xe9\n2,\xff\xfe\n3,\x81\n4,b\n5,\xe2\x82", "90%")
+    reasons = [json.loads(row["reasons"])[0] for row in sorted(sink.rejected, key=lambda row: row["_source_line"])]
+    assert [reason.get("message") for reason in reasons] == [
+        "The bytes look like windows-1252, where e9 is 'é'.",
+        "The bytes look like windows-1252, where ff is 'ÿ'.",
+        None,
+        "The file ends in the middle of a character: it looks cut short.",
+    ]
+
+
 BLOCKS = pytest.mark.parametrize("block_bytes", [4 << 20, 7, 64, 1_000])
 
 

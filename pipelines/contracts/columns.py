@@ -69,7 +69,8 @@ class Column(ContractModel):
         default=None,
         description='Where in a JSON record the value stands, such as `"$.actor.login"`: `.name` and `["any key"]` are members, `[0]` an '
         "element. Through `format.explode` it is of the element (`$.items[*].sku`; `$.items[*]` is the element itself, "
-        "`$.items[*]#` its number from 0).",
+        "`$.items[*]#` its number from 0). Of an object on the way only what a path names is taken; take a whole object or array as "
+        "a column to have what is new in it judged.",
     )
     aliases: tuple[str, ...] = Field(default=(), description="Further names the column may have in the file.")
     nullable: Flag = Field(default=True, description="Whether null is allowed.")

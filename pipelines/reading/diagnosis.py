@@ -44,7 +44,7 @@ def likely_causes(dataset: Dataset, summary: ReadSummary, evidence: Evidence) ->
         return ()
     said = [
         *_another_kind(dataset, counts, evidence),
-        *_delimiter(evidence),
+        *_delimiter(dataset, evidence),
         *_json(dataset, counts, evidence),
         *_header(counts, evidence),
         *_bytes(counts, evidence),
@@ -101,19 +101,21 @@ def _csv_for_json(dataset: Dataset, head: bytes) -> Iterator[str]:
             return
 
 
-def _delimiter(evidence: Evidence) -> Iterator[str]:
+def _delimiter(dataset: Dataset, evidence: Evidence) -> Iterator[str]:
     fit = evidence.fit
     if fit is None:
         return
+    is_auto = isinstance(dataset.format, CsvFormat) and dataset.format.delimiter == "auto"
+    kept = " With delimiter: auto, all files have the delimiter of the first accepted one." if is_auto else ""
     if not fit.rows:
-        yield f"The delimiter looks like {spoken(fit.delimiter)}: with it, the header's names are the contract's."
+        yield f"The delimiter looks like {spoken(fit.delimiter)}: with it, the header's names are the contract's.{kept}"
         return
     of = "" if fit.is_all else " looked at"
     if fit.fitting == fit.rows:
         how = "the only row fits" if fit.rows == 1 else f"all {fit.rows:,} rows{of} fit"
     else:
         how = f"{fit.fitting:,} of {fit.rows:,} rows{of} fit"
-    yield f"The delimiter looks like {spoken(fit.delimiter)}: with it, {how}."
+    yield f"The delimiter looks like {spoken(fit.delimiter)}: with it, {how}.{kept}"
 
 
 def _json(dataset: Dataset, counts: Mapping[Rule, int], evidence: Evidence) -> Iterator[str]:

@@ -89,7 +89,12 @@ def test_the_pinned_delimiter_holds_and_says_what_would_fit() -> None:
     request = ReadRequest(CONTRACT, None, {}, delimiter=",")
     summary = InProcessReader().read(request, lambda: [with_delimiter(";")], RowList())
     assert (summary.delimiter, summary.delimiter_score) == (",", None)
-    assert summary.likely_causes == ("The delimiter looks like ';': with it, all 2 rows fit.",)
+    assert summary.likely_causes == (
+        (
+            "The delimiter looks like ';': with it, all 2 rows fit. With delimiter: auto, all files have the delimiter of the first "
+            "accepted one."
+        ),
+    )
 
 
 def test_a_declared_delimiter_is_not_told_about() -> None:

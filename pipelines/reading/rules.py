@@ -152,7 +152,7 @@ def _allowed(name: str, column: Column, allowed: tuple[Any, ...]) -> _Check:
     if column.kind is ColumnType.STRING:
         allowed = tuple(str(a) for a in allowed)
     members = pa.array([_bound(name, column, "allowed", a).as_py() for a in allowed], arrow_type(column))
-    words = "one of " + ", ".join(str(a) for a in allowed[:20]) + (", …" if len(allowed) > 20 else "")
+    words = "one of " + ", ".join(str(a) or '""' for a in allowed[:20]) + (", …" if len(allowed) > 20 else "")
 
     def check(texts: pa.Array, values: pa.Array) -> tuple[Rule, pa.Array, str]:
         del texts

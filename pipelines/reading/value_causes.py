@@ -195,9 +195,12 @@ class BadValues:
             )
         if 0 < len(self._distinct) <= _MAX_DISTINCT and not self._words:
             known = sum(self._distinct.values())
-            words = " and ".join(f"{shown(w)} ({n:,} times)" for w, n in self._distinct.most_common(4))
+            words = " and ".join(
+                f"{shown(w)} ({n:,} {'time' if n == 1 else 'times'})" for w, n in self._distinct.most_common(4)
+            )
             if len(self._distinct) <= 4 and known == self.count:
-                said.append((known, f"{self._name} is written as {words}: declare true_values and false_values."))
+                which = f"{self._name} is" if known >= values else f"In {known:,} of {values:,} values, {self._name} is"
+                said.append((known, f"{which} written as {words}: declare true_values and false_values."))
         return said
 
     def _share(self, fits: int, values: int, meaning: str) -> str:

@@ -152,10 +152,13 @@ CASES: dict[str, tuple[Any, str | bytes, tuple[str, ...]]] = {
     "other booleans": (
         CSV, rows(240, ok="N") + rows(120, ok="Y").removeprefix(HEADER),
         ('ok is written as "N" (240 times) and "Y" (120 times): declare true_values and false_values.',)),
+    "a boolean written otherwise once": (
+        CSV, rows(9) + rows(1, ok="Y").removeprefix(HEADER),
+        ('In 1 of 10 values, ok is written as "Y" (1 time): declare true_values and false_values.',)),
     "several causes, by how much they explain": (
         CSV, rows(20, ok="Y", amount="5%") + rows(9, day="1/2/2024").removeprefix(HEADER),
         ('All 20 bad values of amount are written with a percent sign: send the number alone.',
-         'ok is written as "Y" (20 times): declare true_values and false_values.',
+         'In 20 of 29 values, ok is written as "Y" (20 times): declare true_values and false_values.',
          "All 9 bad values of day look like %d/%m/%Y and %m/%d/%Y alike: declare the format that is meant.")),
     "values that have nothing in common": (CSV, rows(9, amount="much"), ()),
     "a web page": (

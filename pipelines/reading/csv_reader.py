@@ -214,9 +214,14 @@ class CsvReader:
             rows = min(_BLANK_SLICE, count - start)
             lines = np.arange(line + start, line + start + rows, dtype=np.int64)
             cells = parser.cells(pa.nulls(rows, pa.string()), has_quotes=False)
-            self._judge.judge(
-                RowBlock(rows, lines, cells, lambda row, _column, lines=lines: (int(lines[row]), None), lambda _row: "")
-            )
+
+            def locate(row: int, _column: str | None, start: int = start) -> tuple[int, int | None]:
+                return (
+                    line + start + row,
+                    offset if start + row == 0 else None,
+                )  # how each line ends is not known any more
+
+            self._judge.judge(RowBlock(rows, lines, cells, locate, lambda _row: ""))
 
     def _reject_blank(self, line: int, count: int, expected: str) -> None:
         for start in range(0, count, _BLANK_SLICE):

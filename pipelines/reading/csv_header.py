@@ -97,6 +97,11 @@ class CsvHeader:
         self._check_matching(block, starts, matching, raw)
         new_columns = self._add(block, starts, matching, raw)
         if self._plan.dataset.file_columns and not matching.positions:
+            if all(map(self.allowed_to_miss, matching.missing)):
+                found = raw.decode("utf-8", "replace").rstrip("\r\n")
+                self._faults.one(
+                    block, 0, Rule.COLUMN_MISSING, found, "at least one column of the contract in the header"
+                )
             raise StopReading  # not one column is known: whatever follows says nothing
         parser = CellParser(self._plan, self.names, matching, self._delimiter)
         parser.new_columns = new_columns

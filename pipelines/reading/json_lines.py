@@ -20,7 +20,7 @@ from pipelines.reading.violations import Rule, Sample
 
 __all__ = ["JsonLinesReader"]
 
-_SPACE, _BLANK_BYTES = 0x20, 64
+_SPACE, _BLANK_BYTES, _BLANKS_AT_ONCE = 0x20, 64, 65_536
 _PATIENCE = 3
 """Blocks in a row that the fast way could not decide before it is not tried any more."""
 
@@ -42,7 +42,9 @@ class JsonLinesReader(JsonReader):
 
     def read(self) -> None:
         """Read everything. Raises StopReading behind a fault that ends the file, StreamFault from the text."""
-        blank: tuple[int, int] | None = None
+        blank: tuple[int, int, int] | None = (
+            None  # line and byte offset of the first blank line held back, and how many
+        )
         limits = self._plan.limits
         for block in split_lines(self._text, limits.record_bytes, self._block_bytes):
             if block.oversized:
@@ -56,7 +58,8 @@ class JsonLinesReader(JsonReader):
                 for record in records:
                     if record in is_blank:
                         start = int(block.starts[record])
-                        blank = blank or (block.line_of(start), self._offset(block, start))
+                        line, offset, count = blank or (block.line_of(start), self._offset(block, start), 0)
+                        blank = line, offset, count + 1
                         continue
                     if blank is not None:
                         self._refuse_blank(*blank)
@@ -107,15 +110,18 @@ class JsonLinesReader(JsonReader):
         self._judge.judge(judged)
         return True
 
-    def _refuse_blank(self, line: int, offset: int) -> None:
-        self.rows_broken += 1
+    def _refuse_blank(self, line: int, offset: int, count: int) -> None:
+        self.rows_broken += count
         found, expected = "a blank line", "an object on each line"
         severity = self._collector.row_severity
-        self._collector.add(Rule.JSON_SHAPE, None, [Sample(line, offset, found)], expected, severity=severity)
+        sample = Sample(line, offset, found)
+        self._collector.add(Rule.JSON_SHAPE, None, [sample], expected, count=count, severity=severity)
         if self._rejects.active:
-            faults = RowFaults()
-            faults.note_one(Rule.JSON_SHAPE, None, 0, expected, found)
-            self._rejects.take(faults, lambda _: line, lambda _: "")
+            for start in range(0, count, _BLANKS_AT_ONCE):
+                faults = RowFaults()
+                rows = np.arange(min(_BLANKS_AT_ONCE, count - start), dtype=np.int64)
+                faults.note(Rule.JSON_SHAPE, None, rows, expected, lambda _: found)
+                self._rejects.take(faults, lambda row, first=line + start: first + row, lambda _: "")
 
     @property
     def _keys_at_once(self) -> int | None:

@@ -75,6 +75,7 @@ def test_a_file_is_what_the_reference_says(file: tuple[Dataset, str, bytes], blo
 
 @settings(SLOW, max_examples=FUZZ or 400)
 @given(file=files(), block=BLOCKS)
+@example(file=(contract(0, "jsonl"), "jsonl", b'{"a":"","b":""}\n\n\n"\n'), block=1)
 def test_bad_rows_are_rejected_and_the_others_loaded(file: tuple[Dataset, str, bytes], block: int) -> None:
     contract, form, content = file
     kept = {"on_bad": "quarantine_rows", "max_bad": "99%"}
@@ -90,7 +91,9 @@ def test_bad_rows_are_rejected_and_the_others_loaded(file: tuple[Dataset, str, b
     assert summary.rows_bad == len(said.bad)
     if not isinstance(verdict, Rejected):
         assert sink.rows == said.good_rows
-        assert sorted(row["_source_line"] for row in sink.rejected) == sorted(said.bad.values())
+        assert len(sink.rejected) == len(said.bad)
+        if b"\r" not in content:  # which of several blank lines of JSON Lines ends in which way is not kept
+            assert sorted(row["_source_line"] for row in sink.rejected) == sorted(said.bad.values())
 
 
 def under(other: Dataset, **more: Any) -> Dataset:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipelines.contracts.model import Dataset
 from pipelines.reading import csv_blocks
+from pipelines.reading.magics import container_of, foreign_kind
 from pipelines.reading.reader import InProcessReader
 from pipelines.reading.summary import ReadRequest, ReadSummary, Rejected, judge
 from tests.conformance.written import same
@@ -38,11 +39,17 @@ def faults_of(summary: ReadSummary, said: Said) -> dict[tuple[str, str | None], 
     return faults
 
 
+def is_no_text(content: bytes) -> bool:
+    """Whether the first bytes say that the file is something else, which is not the reference's affair."""
+    is_utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return is_utf16 or container_of(content) is not None or foreign_kind(content) is not None
+
+
 def check(dataset: Dataset, form: str, content: bytes, block: int, piece: int) -> None:
     said: Said = READINGS[form](dataset, content)
     sink, summary = read_in_pieces(dataset, content, block, piece)
     faults = faults_of(summary, said)
-    if not said.is_certain:
+    if not said.is_certain or is_no_text(content):
         assert faults
         return
     assert faults == said.faults

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -13,6 +14,10 @@ import pyarrow as pa
 import pytest
 from botocore.exceptions import ClientError
 
+from lakegate.local.athena.engine import Cancellation
+from lakegate.local.athena.engine import run as run_query
+from lakegate.local.athena.failures import ExecutionFailedError
+from lakegate.local.athena.translation import Query, parse
 from pipelines.errors import QueryFailedError
 from resources.athena import AthenaQueryEngine
 from resources.environment import Deployment, client, iceberg_catalog
@@ -275,6 +280,25 @@ def test_a_running_query_can_be_stopped(deployment: Deployment) -> None:
     assert athena.get_query_execution(QueryExecutionId=execution_id)["QueryExecution"]["Status"]["State"] == "CANCELLED"
     with pytest.raises(ClientError, match="Final query state: CANCELLED"):
         athena.get_query_results(QueryExecutionId=execution_id)
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.001, 0.01, 0.1])
+def test_a_stopped_query_stops_whenever_it_is_told_to(after_s: float) -> None:
+    sql = "SELECT count(*) FROM UNNEST(sequence(1, 3000000)) AS a(x), UNNEST(sequence(1, 3000000)) AS b(y) WHERE x + y < 0"
+    query = parse(sql, [], "default")
+    assert isinstance(query, Query)
+    cancellation = Cancellation()
+    ended = threading.Event()
+
+    def work() -> None:
+        with pytest.raises(ExecutionFailedError):
+            run_query(query, cancellation)
+        ended.set()
+
+    threading.Thread(target=work, daemon=True).start()
+    time.sleep(after_s)
+    cancellation.request()
+    assert ended.wait(20)
 
 
 def test_a_repeated_request_token_is_the_same_query(deployment: Deployment) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -43,6 +44,9 @@ class QueryRows:
     scanned_bytes: int
 
 
+_INSIST_S = 0.05
+
+
 @dataclass(slots=True)
 class Cancellation:
     """Lets another thread stop a running query."""
@@ -54,14 +58,32 @@ class Cancellation:
     def request(self) -> None:
         """Stop the query, now or as soon as it begins."""
         with self._lock:
-            self.is_requested = True
-            if self._connection is not None:
-                self._connection.interrupt()
+            is_new, self.is_requested = not self.is_requested, True
+            is_running = self._connection is not None
+        if is_new and is_running:
+            threading.Thread(target=self._insist, name="athena-cancel", daemon=True).start()
 
-    def watch(self, connection: duckdb.DuckDBPyConnection | None) -> None:
-        """Say which connection runs the query, or that none does any more."""
+    def begin(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        """Say which connection is going to run the query; False when it is not wanted any more."""
         with self._lock:
+            if self.is_requested:
+                return False
             self._connection = connection
+            return True
+
+    def end(self) -> None:
+        """Say that no connection runs the query any more."""
+        with self._lock:
+            self._connection = None
+
+    def _insist(self) -> None:
+        """Interrupt until the query has ended: DuckDB forgets an interrupt that comes before a statement begins."""
+        while True:
+            with self._lock:
+                if self._connection is None:
+                    return
+                self._connection.interrupt()
+            time.sleep(_INSIST_S)
 
 
 def run(query: Query, cancellation: Cancellation) -> QueryRows:
@@ -83,7 +105,8 @@ def run(query: Query, cancellation: Cancellation) -> QueryRows:
             connection.execute(setting)
         for name, content in contents.items():
             connection.register(name, content.rows)
-        cancellation.watch(connection)
+        if not cancellation.begin(connection):
+            raise ExecutionFailedError("USER_CANCELLED", "the query was stopped before it began")
         relation = connection.sql(to_duckdb(query, _date_columns(contents.values())))
         if relation is None:
             raise ExecutionFailedError("SYNTAX_ERROR", "the statement returns no rows")
@@ -92,7 +115,7 @@ def run(query: Query, cancellation: Cancellation) -> QueryRows:
     except duckdb.Error as error:
         raise from_duckdb(error, query.column_positions) from error
     finally:
-        cancellation.watch(None)
+        cancellation.end()
         connection.close()
     digits = 6 if not contents or any(content.is_iceberg for content in contents.values()) else 3
     columns = tuple(

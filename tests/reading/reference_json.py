@@ -35,6 +35,7 @@ class Document:
         self.depth = depth
         self.position = 0
         self.repeated: list[int] = []  # where a key stands that its object has already
+        self.halves: list[int] = []  # where a string stands with half a surrogate pair in it
         self.places: dict[tuple[Any, ...], int] = {}  # where each member's value starts, by its path
 
     def read(self) -> Any:
@@ -50,6 +51,8 @@ class Document:
             raise
         if self.repeated:
             raise NotJson("json_duplicate_key", min(self.repeated))
+        if self.halves:
+            raise NotJson("json_syntax", min(self.halves))
         return value
 
     def wrong(self, position: int | None = None) -> None:
@@ -158,10 +161,12 @@ class Document:
                 units.append(ord(ESCAPES[escape]))
             else:
                 self.wrong(self.position - 1)
+        content = b"".join(unit.to_bytes(2, "big") for unit in units)
         try:
-            return b"".join(unit.to_bytes(2, "big") for unit in units).decode("utf-16-be")
+            return content.decode("utf-16-be")
         except UnicodeDecodeError:
-            raise NotJson("json_syntax", opened) from None
+            self.halves.append(opened)
+            return content.decode("utf-16-be", "surrogatepass")
 
 
 def _pairs(content: bytes) -> list[bytes]:

@@ -176,6 +176,8 @@ def _header(contract: Dataset, names: list[str], starts: list[Place], said: Said
     for name in contract.file_columns:
         if name not in taken and not _may_be_missing(contract, name):
             said.add("column_missing", name, starts[0])
+    if not any(known) and not any(rule == "column_missing" for rule, _ in said.faults):
+        said.add("column_missing", None, starts[0])
     return (
         [name if column is None else column for name, column in zip(names, known, strict=True)] if any(known) else None
     )

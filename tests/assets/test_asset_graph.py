@@ -19,6 +19,7 @@ from pipelines.contracts.model import Dataset
 from resources.gate import GateResource
 from tests.assets.stage import DEPARTURES
 from tests.ingest.world import dataset
+from tests.reading.support import dataset as nested
 
 GRAPH = Path(__file__).with_name("asset_graph.txt")
 COMMITTED = repository_root() / "assets" / "datasets"
@@ -162,6 +163,12 @@ def test_the_table_schema_says_types_constraints_and_where_a_column_comes_from()
     assert columns["flight"].constraints == dg.TableColumnConstraints(nullable=False, other=["at least 1"])
     assert columns["origin"].constraints.other == ["one of EWR, JFK, LGA"]
     assert columns["_source_file"].description == "The key of the object the row came from."
+
+
+def test_a_nested_column_shows_its_type_as_athena_writes_it() -> None:
+    of = nested({"actor": {"type": "struct<id:bigint,tags:array<string>>"}}, "json")
+    shown = {column.name: column.type for column in column_schema(of).columns}
+    assert shown["actor"] == "struct<id: bigint, tags: array<string>>"
 
 
 def test_an_asset_says_what_it_is_and_how_it_is_backfilled() -> None:

@@ -34,14 +34,14 @@ class Hostile:
     is_quick: bool = True
 
 
-def contract(columns: dict[str, Any], form: str = "csv", **more: Any) -> Dataset:
+def contract(columns: dict[str, Any], form: str | dict[str, str] = "csv", **more: Any) -> Dataset:
     """A contract with these columns."""
     return Dataset.model_validate(
         {
             "name": "hostile",
             "description": "Files made to hurt.",
             "landing": {"key": "landing/hostile/*", "start": "2024-01-01"},
-            "format": {"type": form},
+            "format": {"type": form} if isinstance(form, str) else form,
             "columns": columns,
             **more,
         }
@@ -54,6 +54,13 @@ ARRAY = contract({"id": {"type": "int"}}, "json")
 SPARSE = contract({"id": {"type": "int"}}, "json", schema={"missing_columns": "allow"})
 RESCUING = contract({"id": {"type": "int"}}, "jsonl", schema={"missing_columns": "allow", "new_columns": "rescue"})
 DOCUMENTS = contract({"id": {"type": "int"}, "more": {"type": "json"}}, "jsonl")
+ARRAYS = contract({"v": {"type": "array<struct<a: int, b: array<int>>>"}}, "jsonl", limits={"keys": 10**7})
+MAPS = contract({"v": {"type": "map<string, map<string, string>>"}}, "jsonl")
+EXPLODED = contract(
+    {"text": {"type": "string"}, "b": {"type": "int", "path": "$.v[*].b"}}, {"type": "jsonl", "explode": "$.v[*]"}, limits={"keys": 10**7}
+)  # fmt: skip
+TRAIL = contract({"id": {"type": "int"}}, {"type": "json", "records": "$.Records[*]"})
+TRAIL_LINES = contract({"id": {"type": "int"}}, {"type": "jsonl", "records": "$.Records[*]"})
 BY_NAME = contract({"id": {"type": "int"}, "name": {"type": "string"}}, partition_by=["name"])
 NUMBERS = contract({"i": {"type": "bigint"}, "f": {"type": "double"}, "d": {"type": "decimal(38,9)"}})
 JSON_NUMBERS = contract({"i": {"type": "bigint"}, "f": {"type": "double"}, "d": {"type": "decimal(38,9)"}}, "jsonl")
@@ -201,6 +208,19 @@ FILES: dict[str, Hostile] = {
     "an object of a million keys": Hostile(DOCUMENTS, _made(lambda: json.dumps({"id": 1, "more": dict.fromkeys(map(str, range(500_000)), 0)}).encode()), _rules("key_count")),
     "a JSON integer of a million digits": Hostile(JSON_NUMBERS, _made(lambda: b'{"i":%b,"f":%b,"d":%b}\n' % ((b"1" * 10**6,) * 3)), _rules("number_range")),
     "JSON 1e999999999": Hostile(JSON_NUMBERS, _made(lambda: b'{"i":1e999999999,"f":1e999999999,"d":1e-999999999}\n'), _rules("number_range", "type")),
+    "a new member in each of many structs": Hostile(ARRAYS, _made(lambda: b'{"v":[' + b",".join(b'{"k%d":1}' % n for n in range(250_000)) + b"]}"), _rules("column_unexpected")),
+    "an array of millions of another kind": Hostile(ARRAYS, _made(lambda: b'{"v":[' + b"0," * (2 * MIB) + b"0]}"), _rules("type")),
+    "an array of millions of empty arrays": Hostile(ARRAYS, _made(lambda: b'{"v":[{"b":[' + b"[]," * MIB + b"1]}]}"), _rules("type")),
+    "a map of a million keys": Hostile(MAPS, _made(lambda: json.dumps({"v": dict.fromkeys(map(str, range(500_000)))}).encode()), _rules("key_count")),
+    "maps in maps in maps": Hostile(MAPS, _made(lambda: b'{"v":' + b'{"a":' * 100_000), _rules("depth")),
+    "a text repeated by millions of elements": Hostile(EXPLODED, _made(lambda: b'{"text":"' + b"x" * (900 << 10) + b'","v":[' + b"{}," * (2 * MIB) + b"{}]}"), _rules("decompressed_size"), is_quick=False),
+    "millions of elements in the way": Hostile(EXPLODED, _made(lambda: b'{"text":"","v":[' + b"0," * (4 * MIB - 16) + b"0]}"), _rules("type")),
+    "a member of a gigabyte beside the records": Hostile(TRAIL, _repeated(b'{"a":["', b"a" * MIB, 1024), _rules("record_size")),
+    "a key of a gigabyte beside the records": Hostile(TRAIL, _repeated(b'{"', b"a" * MIB, 1024), _rules("record_size")),
+    "a gigabyte of white space beside the records": Hostile(TRAIL, _repeated(b'{"a":1,', b" \n" * (MIB // 2), 1024), _rules("json_syntax")),
+    "millions of members beside the records": Hostile(TRAIL, _numbered(b'"k%d":0,', 10**7, b"{"), _rules("key_count")),
+    "deep members beside the records": Hostile(TRAIL, _made(lambda: b'{"a":' + b"[" * 100_000), _rules("depth")),
+    "millions of records on one line": Hostile(TRAIL_LINES, _made(lambda: b'{"Records":[' + b"0," * (4 * MIB - 16) + b"0]}"), _rules("json_shape")),
     "millions of broken lines": Hostile(LINES, _repeated(b"", b"{x}\n" * (MIB // 4), 16), _rules("json_syntax")),
     "millions of numbers": Hostile(LINES, _repeated(b"", b"1\n" * (MIB // 2), 16), _rules("json_shape")),
     "millions of the smallest objects": Hostile(SPARSE, _repeated(b"[{}", b",{}" * (MIB // 3), 8), _rules("json_syntax"), is_quick=False),

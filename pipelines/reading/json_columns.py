@@ -276,11 +276,22 @@ class JsonColumns:
             if size > limit:
                 return (key,), name or key, size
         for name, path in self._paths.items():
-            values, _ = follow(elements if path.each else [one], path.inner if path.each else path.steps)
-            for number, value in enumerate(values):
+            steps = path.inner if path.each else path.steps
+            for number, whole in enumerate(elements if path.each else (one,)):
+                value = _value_at(whole, steps)
                 if value is not None and (size := oversized(self._types[name], value, limit)) is not None:
                     return (*path.steps, number, *path.inner) if path.each else path.steps, name, size
         return None
+
+
+def _value_at(value: JsonValue, steps: Sequence[Step]) -> JsonValue:
+    """What lies behind some steps; null where there is nothing."""
+    for step in steps:
+        if isinstance(step, str):
+            value = value.get(step) if isinstance(value, dict) else None
+        else:
+            value = value[step] if isinstance(value, list) and step < len(value) else None
+    return value
 
 
 def follow(values: Sequence[JsonValue], steps: Sequence[Step]) -> tuple[list[JsonValue], dict[int, Misplaced]]:

@@ -23,13 +23,15 @@ from pipelines.reading.headers import normalised
 from pipelines.reading.json_cells import taker
 from pipelines.reading.json_objects import JsonValue, written
 from pipelines.reading.row_blocks import Cells, InnerBreach
-from pipelines.reading.values import describe
+from pipelines.reading.values import Misfit, describe
 from pipelines.reading.violations import Rule
 
 __all__ = ["nested_taker", "oversized"]
 
 _MAX_SHAPES = 4_096
 """Sets of keys of one struct that are remembered; a hostile file has a new one in each object."""
+_LEAVES_AT_ONCE = 32_768
+"""Leaves that are converted at once; one record may hold millions."""
 _MAX_UNKNOWN = 100
 """Unknown members of one struct that are told apart in one block."""
 
@@ -173,7 +175,9 @@ def _breach(
 
     `found` takes an index of them, as does `as_json` where `found` is not JSON already. With `keys`, it is by those members.
     """
-    rows, firsts = np.unique(place.rows(positions), return_index=True)
+    every = place.rows(positions)
+    firsts = np.flatnonzero(np.concatenate(([True], every[1:] != every[:-1])))
+    rows = every[firsts]
 
     def path(index: int) -> tuple[Step, ...]:
         return (*place.path(int(positions[index])), *(() if keys is None else (keys[index],)))
@@ -182,7 +186,7 @@ def _breach(
         return int(firsts[np.searchsorted(rows, row)])
 
     def each() -> Iterator[tuple[int, tuple[Step, ...], str]]:
-        for number, row in enumerate(place.rows(positions).tolist()):
+        for number, row in enumerate(every.tolist()):
             yield row, path(number), (as_json or found)(number)
 
     here = path_text((place.column, *place.path(int(positions[firsts[0]]))))
@@ -201,20 +205,15 @@ def _breach(
 
 def _only(level: _Level, values: list[JsonValue], place: _Place, inside: list[InnerBreach]) -> list[JsonValue]:
     """The values of the level's kind; others are breaches and become None."""
-    if level.kind is object or set(map(type, values)) <= {level.kind, type(None)}:
+    if level.kind is object or {level.kind, type(None)}.issuperset(map(type, values)):
         return values
-    wrong = [at for at, value in enumerate(values) if value is not None and type(value) is not level.kind]
-    if not wrong:
-        return values
+    kinds = (level.kind, type(None))
+    wrong = np.flatnonzero(np.fromiter((kind not in kinds for kind in map(type, values)), np.bool_, len(values)))
     expected = "an array" if level.kind is list else "an object"
-    positions = np.array(wrong, np.int64)
     inside.append(
-        _breach(Rule.TYPE, place, positions, lambda index: written(values[wrong[index]]), expected, wanted=level.wanted)
+        _breach(Rule.TYPE, place, wrong, lambda index: written(values[wrong[index]]), expected, wanted=level.wanted)
     )
-    kept = list(values)
-    for at in wrong:
-        kept[at] = None
-    return kept
+    return [value if type(value) is level.kind else None for value in values]
 
 
 class _Leaf:
@@ -228,26 +227,33 @@ class _Leaf:
         self._expected = describe(leaf)
 
     def take(self, values: list[JsonValue], place: _Place, inside: list[InnerBreach]) -> pa.Array:
-        cells = self._take(values)
+        # By what is wrong; a value of another JSON kind (no misfit) is told as JSON, one of the right kind as its text.
+        wrong: dict[Misfit | None, list[Positions]] = {}
+        arrays: list[pa.Array] = []
+        for start in range(0, max(len(values), 1), _LEAVES_AT_ONCE):
+            cells = self._take(values[start : start + _LEAVES_AT_ONCE])
+            if len(cells.misfits):
+                wrong.setdefault(None, []).append(start + cells.misfits)
+            if cells.values is not None:
+                arrays.append(cells.values)
+                continue
+            converted = self._converter.convert(cells.texts)
+            arrays.append(converted.values)
+            for misfit, positions in converted.misfits.by_kind.items():
+                wrong.setdefault(misfit, []).append(start + np.array(positions, np.int64))
+        inside += [self._breach(values, misfit, np.concatenate(parts), place) for misfit, parts in wrong.items()]
+        return arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
 
-        def add(rule: Rule, wrong: list[int], found: Callable[[int], str], detail: str | None = None) -> None:
-            positions = np.array(wrong, np.int64)
-            as_json = lambda index: written(values[wrong[index]])  # noqa: E731 - two lines of its own say no more
-            inside.append(
-                _breach(
-                    rule, place, positions, found, self._expected, wanted=self.wanted, as_json=as_json, detail=detail
-                )
-            )
+    def _breach(self, values: list[JsonValue], misfit: Misfit | None, wrong: Positions, place: _Place) -> InnerBreach:
+        def as_json(index: int) -> str:
+            return written(values[wrong[index]])
 
-        if len(cells.misfits):
-            add(Rule.TYPE, cells.misfits.tolist(), list(cells.found.values()).__getitem__)
-        if cells.values is not None:
-            return cells.values
-        converted = self._converter.convert(cells.texts)
-        for misfit, wrong in converted.misfits.by_kind.items():
-            texts = cells.texts.take(pa.array(wrong, pa.int64()))
-            add(misfit.rule, wrong, lambda index, texts=texts: texts[index].as_py(), misfit.reason)
-        return converted.values
+        rule, found, detail = (
+            (Rule.TYPE, as_json, None)
+            if misfit is None
+            else (misfit.rule, lambda index: str(values[wrong[index]]), misfit.reason)
+        )
+        return _breach(rule, place, wrong, found, self._expected, wanted=self.wanted, as_json=as_json, detail=detail)
 
 
 @dataclass(frozen=True, slots=True)

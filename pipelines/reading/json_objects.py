@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from pipelines.reading.csv_blocks import Positions
 from pipelines.reading.json_blocks import structure
 from pipelines.reading.violations import Rule
 
@@ -20,6 +21,7 @@ __all__ = [
     "JsonFault",
     "JsonValue",
     "Number",
+    "element_positions",
     "ends_too_soon",
     "key_count",
     "parse_record",
@@ -63,6 +65,7 @@ def _pairs(pairs: Sequence[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
 _LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}:,]', re.DOTALL)
 _OPENING = frozenset("{[")
+_SHORT, _NUMBERS_HELD = 4, 20_000
 _KEY_BYTES = 4  # `"":0`, the shortest member of an object
 _SPACE = re.compile(rb"[ \t\n\r]*")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -104,11 +107,22 @@ def _decode(text: str) -> JsonValue:
     return _DECODER.decode(text)
 
 
+class _Numbers(dict[str, Number]):
+    """Numbers by their literals: the short ones are held once, however often a file has them."""
+
+    def __missing__(self, literal: str) -> Number:
+        number = Number(literal)
+        if len(literal) <= _SHORT and len(self) < _NUMBERS_HELD:
+            self[literal] = number
+        return number
+
+
 def _constant(name: str) -> None:
     raise json.JSONDecodeError(f"{name} is not JSON", name, 0)
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_int=Number, parse_float=Number, parse_constant=_constant)
+_number = _Numbers().__getitem__
+_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_int=_number, parse_float=_number, parse_constant=_constant)
 
 
 def _surrogate(raw: bytes, value: JsonValue) -> "JsonValue | JsonFault":
@@ -196,15 +210,25 @@ def key_count(value: JsonValue) -> int:
     return count
 
 
-def value_position(raw: bytes, path: Sequence[str | int]) -> int | None:
-    """Where the value at a path starts in the bytes of a record, which is valid JSON; None when there is none."""
-    position = _behind_space(raw, 0)
+def value_position(raw: bytes, path: Sequence[str | int], start: int = 0) -> int | None:
+    """Where the value at a path starts in the bytes of a record, which is valid JSON; None when there is none.
+
+    The path begins at the value that stands at `start`.
+    """
+    position = _behind_space(raw, start)
     for step in path:
         found = next((at for name, at in _inner_values(raw, position) if name == step), None)
         if found is None:
             return None
         position = found
     return position
+
+
+def element_positions(raw: bytes, path: Sequence[str | int]) -> Positions:
+    """Where each element of the array at a path of a record starts; empty when there is no array."""
+    position = value_position(raw, path)
+    found = () if position is None else (at for _, at in _inner_values(raw, position))
+    return np.fromiter(found, np.int64)
 
 
 def value_positions(raw: bytes, path: Sequence[str | int] = ()) -> dict[str | int, int]:

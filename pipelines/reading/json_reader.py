@@ -78,6 +78,9 @@ class JsonReader(JsonRows):
                     objects = Objects()
             else:
                 for one, at in self._records_in(block, value, span):
+                    if self.rows_broken >= MAX_BROKEN and self.is_hopeless:
+                        is_over = True
+                        break
                     self._take(block, objects, one, place, at)
                     if objects.rows >= _ROWS_AT_ONCE:
                         self._judge_objects(block, objects)

@@ -15,7 +15,7 @@ from pipelines.reading.csv_blocks import BLOCK_BYTES, Positions
 from pipelines.reading.encoding import Text
 from pipelines.reading.json_blocks import JsonBlock
 from pipelines.reading.json_columns import JsonColumns, Members, Rows
-from pipelines.reading.json_objects import JsonValue, value_position, value_positions, written
+from pipelines.reading.json_objects import JsonValue, element_positions, value_position, value_positions, written
 from pipelines.reading.new_columns import NameFault, NewColumns
 from pipelines.reading.raw import RawRecords, raw_text
 from pipelines.reading.rejects import RowFaults, RowRejects
@@ -28,6 +28,8 @@ __all__ = ["MAX_BROKEN", "JsonRows", "Objects", "Span"]
 MAX_BROKEN = 100_000
 """Records that are no rows, behind which a file that is rejected for the first of them is not read on."""
 
+_ARRAYS_REMEMBERED = 4
+_NOWHERE: Positions = np.empty(0, np.int64)
 _UNKNOWN = NameFault(Rule.COLUMN_UNEXPECTED, "only keys that the contract knows")
 
 
@@ -88,6 +90,7 @@ class JsonRows:
             self._new = NewColumns(plan.dataset, plan.limits.columns, Rule.JSON_DUPLICATE_KEY, spellings=True)
         self._rows = 0
         self._repeated_bytes = 0
+        self._elements_found: dict[tuple[int, int, tuple[Step, ...]], Positions] = {}
         self.rows_broken = 0
 
     @property
@@ -161,14 +164,14 @@ class JsonRows:
         columns, of, explode = self._columns, rows.of, self._columns.explode
 
         def locate(row: int, column: str | None, inside: tuple[Step, ...] = ()) -> tuple[int, int]:
-            _, start, end, path = objects.spans[of[row]]
+            span = objects.spans[of[row]]
             steps: tuple[Step, ...] = inside
             if column is not None:
                 steps = (*columns.steps(members, rows, row, column), *inside)
             elif not inside and explode is not None and (number := rows.number(row)) is not None:
                 steps = (*explode.steps, number)
-            position = value_position(block.content[start:end], (*path, *steps)) if path or steps else None
-            place = objects.places[of[row]] if position is None else start + position
+            position = self._position(block, span, steps) if span.path or steps else None
+            place = objects.places[of[row]] if position is None else span.start + position
             return block.line_of(place), self._offset(block, place)
 
         rescued = members.rescued(of) if self._rescues and members.unknown else None
@@ -204,18 +207,39 @@ class JsonRows:
             return starts, True
         explode = self._columns.explode
         places = starts.copy()
-        known: dict[int, tuple[int, dict[Step, int]]] = {}
+        spread: dict[int, tuple[int, Positions]] = {}
         for number in dict.fromkeys(rows.of):
-            _, start, end, path = objects.spans[number]
-            if np.searchsorted(block.line_ends, start) < np.searchsorted(block.line_ends, end):
-                raw = block.content[start:end]
-                own = value_position(raw, path) or 0
-                known[number] = own, {} if explode is None else value_positions(raw, (*path, *explode.steps))
-        for row, number in enumerate(rows.of) if known else ():
-            if number in known:
-                own, elements = known[number]
-                places[row] = objects.spans[number].start + elements.get(rows.number(row) or 0, own)
+            span = objects.spans[number]
+            if np.searchsorted(block.line_ends, span.start) < np.searchsorted(block.line_ends, span.end):
+                elements = _NOWHERE if explode is None else self._elements(block, span, (*span.path, *explode.steps))
+                spread[number] = self._position(block, span, ()) or 0, elements
+        for row, number in enumerate(rows.of) if spread else ():
+            if number in spread:
+                own, elements = spread[number]
+                element = rows.number(row)
+                places[row] = objects.spans[number].start + (own if element is None else int(elements[element]))
         return places, False
+
+    def _position(self, block: JsonBlock, span: Span, steps: tuple[Step, ...]) -> int | None:
+        """Where in its span a value of an object stands, by the way to it. Arrays taken apart are looked through once, not for each value."""
+        raw, path, explode = block.content[span.start : span.end], span.path, self._columns.explode
+        if explode is not None and len(steps) > len(explode.steps) and steps[: len(explode.steps)] == explode.steps:
+            path, steps = (*path, *steps[: len(explode.steps) + 1]), steps[len(explode.steps) + 1 :]
+        if not path:
+            return value_position(raw, steps)
+        *array, number = path
+        elements = self._elements(block, span, tuple(array))
+        return value_position(raw, steps, int(elements[number])) if isinstance(number, int) else None
+
+    def _elements(self, block: JsonBlock, span: Span, array: tuple[Step, ...]) -> Positions:
+        """Where in its span each element of an array starts; the last answers are remembered."""
+        key = (block.byte_offset, span.start, array)
+        found = self._elements_found.get(key)
+        if found is None:
+            if len(self._elements_found) >= _ARRAYS_REMEMBERED:
+                self._elements_found.clear()
+            found = self._elements_found[key] = element_positions(block.content[span.start : span.end], array)
+        return found
 
     def _collision(self, block: JsonBlock, span: Span, key: str, name: str) -> None:
         place = span.start + value_positions(block.content[span.start : span.end], span.path).get(key, 0)

@@ -166,10 +166,10 @@ class CellParser:
             return None
         repeated: npt.NDArray[np.bool_] | None = None
         for name, column in read:
-            same = pc.fill_null(pc.equal(column, name), False)
+            same = pc.equal(column, name)
             if not pc.any(same).as_py():
                 return None
-            here = same.to_numpy(zero_copy_only=False)
+            here = pc.fill_null(same, False).to_numpy(zero_copy_only=False)
             repeated = here if repeated is None else repeated & here
         return repeated if repeated is not None and repeated.any() else None
 

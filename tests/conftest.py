@@ -12,10 +12,14 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
+# How fast a machine makes examples says nothing about the product: a busy one is no failure.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("patient", _PATIENT)
+settings.load_profile("patient")
 # `make proof`: the same properties, more examples. What a test sets for itself stays.
-settings.register_profile("proof", max_examples=1000, deadline=None)
+settings.register_profile("proof", _PATIENT, max_examples=1000)
 
 if TYPE_CHECKING:
     from lakegate.local.laptop import Laptop

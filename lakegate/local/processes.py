@@ -262,6 +262,9 @@ def _tie_to_parent(parent_pid: int) -> Callable[[], None] | None:
         return None
 
     def tie() -> None:
+        # Whatever the parent ignores or holds back is inherited: then the end of the parent would not end the child.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent_pid:  # the parent died before the call above could tie us to it
             os._exit(1)

@@ -28,7 +28,11 @@ def test_the_first_accepted_file_decides_and_a_rejected_one_does_not() -> None:
     assert world.ids() == [1, 2, 4]
     assert [world.outcome(v) for v in (bad, first, other, same)] == ["quarantined", "loaded", "quarantined", "loaded"]
     assert (file_of([report], same).delimiter, file_of([report], same).delimiter_score) == (";", None)
-    assert world.report_of(other).likely_causes == ("The delimiter looks like ',': with it, the only row fits.",)
+    (cause,) = world.report_of(other).likely_causes
+    assert cause == (
+        "The delimiter looks like ',': with it, the only row fits. "
+        "With delimiter: auto, all files have the delimiter of the first accepted one."
+    )
     world.assert_balanced()
 
 

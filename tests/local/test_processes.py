@@ -36,6 +36,12 @@ def wait_until(condition: Callable[[], object], within_s: float = 10) -> None:
         time.sleep(0.02)
 
 
+def hear_every_signal() -> None:
+    """Before a child begins: what this process ignores or holds back is not the child's."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 def is_alive(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
@@ -149,10 +155,27 @@ STARTER = """
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_tied_child_ends_with_its_starter_however_that_ends(tmp_path: Path, number: signal.Signals) -> None:
     code = textwrap.dedent(STARTER).format(home=str(tmp_path), script=SLEEPER, tied=True)
-    starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    starter = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, preexec_fn=hear_every_signal
+    )
     assert starter.stdout is not None
     pid = int(starter.stdout.readline())
     starter.send_signal(number)
+    starter.wait()
+    starter.stdout.close()
+    wait_until(lambda: not is_alive(pid))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a child is tied to its parent by Linux's prctl")
+@pytest.mark.parametrize("deaf", ["signal(signal.SIGTERM, signal.SIG_IGN)", "pthread_sigmask(signal.SIG_BLOCK, {15})"])
+def test_a_tied_child_hears_of_its_starters_end_even_if_that_would_not_listen(tmp_path: Path, deaf: str) -> None:
+    code = f"import signal\nsignal.{deaf}\n" + textwrap.dedent(STARTER).format(
+        home=str(tmp_path), script=SLEEPER, tied=True
+    )
+    starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert starter.stdout is not None
+    pid = int(starter.stdout.readline())
+    starter.kill()
     starter.wait()
     starter.stdout.close()
     wait_until(lambda: not is_alive(pid))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.contracts.evolution import TableChange, plan_change
 from pipelines.contracts.model import Dataset
+from pipelines.contracts.nested_evolution import AddMember
 from pipelines.errors import CommitConflictError, TableMismatchError
 from resources.iceberg_schema import (
     arrow_schema,
@@ -88,6 +89,13 @@ def _commit(catalog: "Catalog", table: "Table", dataset: Dataset, change: TableC
     added = {field.name for field in change.adds}
     for field in change.adds:
         update.add_column(field.name, iceberg_type(field.type, count(1)), doc=said.get(field.name))
+    for step in change.inside:
+        path = (old_names.get(step.path[0], step.path[0]), *step.path[1:])
+        kind = iceberg_type(step.type, count(1))
+        if isinstance(step, AddMember):
+            update.add_column(path, kind)
+        else:
+            update.update_column(path, field_type=kind)
     for name in said.keys() - added:
         update.update_column(old_names.get(name, name), doc=said[name])
     update.commit()

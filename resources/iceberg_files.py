@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
     from pyiceberg.typedef import Record
+    from pyiceberg.types import IcebergType
 
 __all__ = ["DataFileFactory", "HeldFile", "SourceIndex", "partition_record"]
 
@@ -101,23 +102,42 @@ class DataFileFactory:
         return plan
 
     def _misfit(self, staged: "Schema") -> str | None:
-        from pyiceberg.exceptions import ResolveError
-        from pyiceberg.schema import promote
-
         there = {field.field_id: field for field in staged.fields}
         for field in there.values():
             known = self._fields.get(field.field_id)
             if known is None:
                 return f"the table has no column with the id {field.field_id} ({field.name})"
-            try:
-                if field.field_type != known.field_type:
-                    promote(field.field_type, known.field_type)
-            except ResolveError:
+            if not _reads(known.field_type, field.field_type):
                 return f"{known.name} is {field.field_type} in the file, {known.field_type} in the table"
             if known.required and not field.required:
                 return f"{known.name} may be null in the file, but not in the table"
         lacking = next((f for i, f in self._fields.items() if f.required and i not in there), None)
         return f"the file has no {lacking.name}" if lacking else None
+
+
+def _reads(table: "IcebergType", file: "IcebergType") -> bool:
+    """Whether Iceberg reads a column of the file's type as the table's: fields inside are found by id, types may be wider."""
+    from pyiceberg.exceptions import ResolveError
+    from pyiceberg.schema import promote
+    from pyiceberg.types import ListType, MapType, StructType
+
+    match table, file:
+        case StructType(), StructType():
+            there = {field.field_id: field.field_type for field in table.fields}
+            return all(f.field_id in there and _reads(there[f.field_id], f.field_type) for f in file.fields)
+        case ListType(), ListType():
+            return table.element_id == file.element_id and _reads(table.element_type, file.element_type)
+        case MapType(), MapType():
+            same = (table.key_id, table.value_id) == (file.key_id, file.value_id)
+            return same and _reads(table.key_type, file.key_type) and _reads(table.value_type, file.value_type)
+        case _ if table == file:
+            return True
+        case _:
+            try:
+                promote(file, table)
+            except ResolveError:
+                return False
+            return True
 
 
 def partition_record(table: "Table", values: Mapping[str, PartitionValue]) -> "Record":

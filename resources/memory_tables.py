@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from pipelines.contracts.evolution import SOURCE_NAME, TableChange, is_wider, plan_change
 from pipelines.contracts.model import Dataset, PartitionField
+from pipelines.contracts.nested_evolution import grown, holds
 from pipelines.contracts.rejected import main_table
-from pipelines.contracts.schema import SOURCE_FILE, SOURCE_VERSION
+from pipelines.contracts.schema import SOURCE_FILE, SOURCE_VERSION, table_schema
 from pipelines.errors import PermanentError, TableMismatchError
 from pipelines.ports import Committed, Conflict, SourceInTable, SourceVersion, TableCommit, TableSnapshot
 from pipelines.publication.parquet_writer import column_ids, field_ids, file_schema, with_field_ids
@@ -77,18 +78,22 @@ class MemoryTables:
     @staticmethod
     def _change(table: _Table, dataset: Dataset, change: TableChange) -> None:
         renamed = dict(change.renames)
+        inside = {step.path[0] for step in change.inside}
+        wanted = table_schema(dataset)
         fields: list[pa.Field] = []
         for one in table.schema:
             field = one.with_name(renamed.get(one.name, one.name))
             field = field.with_type(change.widens.get(field.name, field.type))
+            if field.name in inside:
+                field = field.with_type(grown(wanted.field(field.name).type, field.type))
             fields.append(field.with_nullable(True) if field.name in change.relaxes else field)
 
         def fresh(_path: str) -> int:
             table.next_id += 1
             return table.next_id - 1
 
-        fields += [with_field_ids(added, fresh) for added in change.adds]
-        table.schema = _named(pa.schema(fields), dataset)
+        fields += change.adds
+        table.schema = _named(pa.schema([with_field_ids(field, fresh) for field in fields]), dataset)
 
     def columns(self, dataset: Dataset) -> pa.Schema:
         """The table's columns as they are now, each with its id, and its name in files where that is another."""
@@ -168,7 +173,7 @@ class MemoryTables:
         for ident, one in mine.items():
             known = there.get(ident)
             kind = one.type.value_type if pa.types.is_dictionary(one.type) else one.type
-            fits = known is not None and (known.type == kind or is_wider(known.type, kind))
+            fits = known is not None and holds(known.type, kind, is_wider)
             if not fits or (one.nullable and known is not None and not known.nullable):
                 raise TableMismatchError(f"{path.name} was staged for another schema than {one.name} has now")
         if any(not one.nullable and ident not in mine for ident, one in there.items()):

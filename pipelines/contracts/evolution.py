@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pipelines.contracts.columns import ANY_JSON, Column
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.names import plain_name
+from pipelines.contracts.nested_evolution import AddMember, CannotGrow, WidenInside, growth
 from pipelines.contracts.schema import arrow_type, provenance_fields, table_schema
 from pipelines.reading.headers import normalised
 
@@ -52,19 +53,20 @@ class TableChange:
     """What makes a table hold what a contract describes: the steps, and in `faults` what cannot be done, in words.
 
     `renames` are (old, new); `adds` are nullable fields for the table's end; `widens` new types by name (after renaming);
-    `relaxes` names of columns that must hold null from now on.
+    `relaxes` names of columns that must hold null from now on; `inside` what changes inside nested columns, by paths of new names.
     """
 
     renames: tuple[tuple[str, str], ...] = ()
     adds: tuple[pa.Field, ...] = ()
     widens: Mapping[str, pa.DataType] = field(default_factory=dict[str, pa.DataType])
     relaxes: tuple[str, ...] = ()
+    inside: tuple[AddMember | WidenInside, ...] = ()
     faults: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
         """The table is as it should be."""
-        return not (self.renames or self.adds or self.widens or self.relaxes or self.faults)
+        return not (self.renames or self.adds or self.widens or self.relaxes or self.inside or self.faults)
 
 
 def is_wider(new: pa.DataType, old: pa.DataType) -> bool:
@@ -96,6 +98,7 @@ def plan_change(dataset: Dataset, there: pa.Schema) -> TableChange:
     widens: dict[str, pa.DataType] = {}
     adds: list[pa.Field] = []
     relaxes: list[str] = []
+    inside: list[AddMember | WidenInside] = []
     faults: list[str] = []
     for column in wanted:
         name = old_names.get(column.name, column.name)
@@ -107,16 +110,24 @@ def plan_change(dataset: Dataset, there: pa.Schema) -> TableChange:
         found = there.field(name)
         if is_wider(column.type, found.type):
             widens[column.name] = column.type
+        elif pa.types.is_nested(column.type) and pa.types.is_nested(found.type):
+            for step in growth(column.type, found.type, (column.name,), is_wider):
+                if isinstance(step, CannotGrow):
+                    faults.append(_difference(".".join(step.path), step.wanted, step.found))
+                else:
+                    inside.append(step)
         elif found.type != column.type and not (dataset.schema_.widens and is_wider(found.type, column.type)):
-            said = f"column {column.name} is {type_text(column.type)} in the contract, {type_text(found.type)} in the table"
-            faults.append(
-                said + (f"; write type: {type_text(found.type)}" if is_wider(found.type, column.type) else "")
-            )
+            faults.append(_difference(column.name, column.type, found.type))
         if column.nullable and not found.nullable:
             relaxes.append(column.name)
     gone = set(there.names) - {old_names.get(n, n) for n in wanted.names}
     relaxes += [f.name for f in there if f.name in gone and not f.nullable]
-    return TableChange(renames, tuple(adds), widens, tuple(relaxes), tuple(faults))
+    return TableChange(renames, tuple(adds), widens, tuple(relaxes), tuple(inside), tuple(faults))
+
+
+def _difference(name: str, wanted: pa.DataType, found: pa.DataType) -> str:
+    remedy = f"; write type: {type_text(found)}" if is_wider(found, wanted) else ""
+    return f"column {name} is {type_text(wanted)} in the contract, {type_text(found)} in the table{remedy}"
 
 
 def _renames(dataset: Dataset, wanted: pa.Schema, there: pa.Schema) -> tuple[tuple[str, str], ...]:

@@ -75,7 +75,7 @@ def _children(kind: pa.DataType) -> list[pa.Field]:
 
 
 def with_field_ids(field: pa.Field, number: Callable[[str], int], path: str | None = None) -> pa.Field:
-    """The field, and every field inside it, with the field id that `number` gives for its path."""
+    """The field, and every field inside it, with a field id: its own, or the one that `number` gives for its path."""
     path = path or field.name
     inner = [with_field_ids(child, number, f"{path}.{child.name}") for child in _children(field.type)]
     kind = field.type
@@ -85,7 +85,8 @@ def with_field_ids(field: pa.Field, number: Callable[[str], int], path: str | No
         kind = pa.list_(inner[0])
     elif pa.types.is_map(kind):
         kind = pa.map_(inner[0], inner[1])
-    return field.with_type(kind).with_metadata({FIELD_ID: str(number(path))})
+    said = field.metadata or {}
+    return field.with_type(kind).with_metadata({**said, FIELD_ID: said.get(FIELD_ID) or str(number(path)).encode()})
 
 
 def field_ids(schema: pa.Schema) -> dict[str, int]:

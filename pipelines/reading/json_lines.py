@@ -20,15 +20,15 @@ from pipelines.reading.violations import Rule, Sample
 
 __all__ = ["JsonLinesReader"]
 
-_SPACE, _BLANK_BYTES, _BLANKS_AT_ONCE = 0x20, 64, 65_536
+_SPACE, _BLANKS_AT_ONCE = 0x20, 65_536
 _PATIENCE = 3
 """Blocks in a row that the fast way could not decide before it is not tried any more."""
 
 
 def _blank(block: JsonBlock) -> frozenset[int]:
-    """Which lines hold nothing but white space, of those short enough to be looked at."""
+    """Which lines hold nothing but white space."""
     firsts = np.frombuffer(block.content, np.uint8)[block.starts]
-    candidates = np.flatnonzero((firsts <= _SPACE) & (block.ends - block.starts <= _BLANK_BYTES))
+    candidates = np.flatnonzero(firsts <= _SPACE)
     lines = ((record, block.content[block.starts[record] : block.ends[record]]) for record in candidates.tolist())
     return frozenset(record for record, line in lines if not line.strip(WHITESPACE))
 

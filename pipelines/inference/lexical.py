@@ -78,6 +78,7 @@ class NumberFacts:
         self.whole += _total(counts, whole)
         self.pointed += _total(counts, pointed)
         self._bounds(texts.filter(whole))
+        self._inexact(texts.filter(whole))
         self._digits(texts.filter(pc.or_(whole, pointed)))
         self._doubles(texts.filter(pc.or_(pointed, exponent)))
 
@@ -109,6 +110,17 @@ class NumberFacts:
         if fewest is not None:
             self.fewest_after = fewest if self.fewest_after is None else min(self.fewest_after, fewest)
 
+    def _inexact(self, texts: pa.StringArray) -> None:
+        """Count the whole numbers a double would change, should the column's other numbers ask for one."""
+        lengths = pc.binary_length(pc.utf8_ltrim(texts, "-"))
+        held = texts.filter(pc.and_(pc.greater(lengths, _DOUBLE_DIGITS), pc.less_equal(lengths, _INT64_DIGITS)))
+        if len(held):
+            numbers = held.cast(pa.int64())
+            back = numbers.cast(pa.float64(), safe=False).cast(pa.int64(), safe=False)
+            self.not_exact_in_double += pc.sum(pc.not_equal(numbers, back)).as_py()
+        longer = texts.filter(pc.greater(lengths, _INT64_DIGITS)).to_pylist()
+        self.not_exact_in_double += sum(not _survives(text) for text in longer)
+
     def _doubles(self, texts: pa.StringArray) -> None:
         """Count what a double would change, and find the extremes."""
         if not len(texts):
@@ -125,14 +137,14 @@ class NumberFacts:
 
 
 def _survives(text: str) -> bool:
-    """Whether a double, written as short as it can be, is this very number."""
+    """Whether a double is this very number, exactly or written as short as it can be."""
     mantissa, _, exponent = text.lower().partition("e")
     if len(mantissa) > 400 or len(exponent) > 5:
         return False
     number = float(text)
     if number in (float("inf"), float("-inf")):
         return False
-    return Decimal(repr(number)) == Decimal(text)
+    return Decimal(text) in (Decimal(number), Decimal(repr(number)))
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ __all__ = ["NestedFacts"]
 _MAX_DOCUMENTS, _MAX_BYTES = 10_000, 64 << 20
 _MAX_MEMBERS, _MAX_TEXT = 60, 1_500
 _INT64 = 1 << 63
+_EXACT_IN_DOUBLE = 1 << 53
 
 
 @dataclass(slots=True)
@@ -24,6 +25,7 @@ class _Place:
     scalars: set[str] = field(default_factory=set[str])
     members: dict[str, "_Place"] | None = None
     elements: "_Place | None" = None
+    fits_double: bool = True
 
     def add(self, value: Any) -> None:
         match value:
@@ -41,6 +43,7 @@ class _Place:
                 self.scalars.add("boolean")
             case int():
                 self.scalars.add("bigint" if -_INT64 <= value < _INT64 else "json")
+                self.fits_double = self.fits_double and abs(value) <= _EXACT_IN_DOUBLE
             case float():
                 self.scalars.add("double")
             case _:
@@ -48,7 +51,7 @@ class _Place:
 
     def type(self, depth: int = 1) -> str:
         kinds = len(self.scalars) + (self.members is not None) + (self.elements is not None)
-        if self.scalars == {"bigint", "double"} and kinds == 2:
+        if self.scalars == {"bigint", "double"} and kinds == 2 and self.fits_double:
             return "double"
         if kinds != 1 or depth >= MAX_TYPE_DEPTH:
             return "json"

@@ -20,6 +20,7 @@ def suggested(*values: object) -> str | None:
     [
         (({"a": 1}, {"b": "x", "a": None}), "struct<a: bigint, b: string>"),
         (({"a": {"b": [1, 2.5]}},), "struct<a: struct<b: array<double>>>"),
+        (({"a": {"b": [2**53 + 1, 2.5]}},), "struct<a: struct<b: array<json>>>"),
         (([1], [2]), "array<bigint>"),
         (([], []), "array<json>"),
         (({"a": 1}, {"a": "x"}), "struct<a: json>"),

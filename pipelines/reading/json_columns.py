@@ -16,6 +16,7 @@ from pipelines.reading.headers import normalised
 from pipelines.reading.json_cells import Taker, taker
 from pipelines.reading.json_nested import nested_taker, oversized
 from pipelines.reading.json_objects import JsonValue, Number, written
+from pipelines.reading.json_unpicked import Unpicked
 from pipelines.reading.rescue import NEW_COLUMN, Rescued
 from pipelines.reading.row_blocks import Cells, InnerBreach
 from pipelines.reading.rows import Plan
@@ -49,6 +50,7 @@ class Members:
 
     `unknown` are the members under keys that the contract does not know, by object; `collisions` the objects in which
     two keys mean one column: object, the second key, column. `misplaced` are values on the path to a column, by object.
+    `unpicked` are members that paths leave, with their own path, by object.
     """
 
     values: dict[str, list[JsonValue]]
@@ -56,21 +58,16 @@ class Members:
     unknown: dict[int, dict[str, JsonValue]] = field(default_factory=dict[int, dict[str, JsonValue]])
     collisions: list[tuple[int, str, str]] = field(default_factory=list[tuple[int, str, str]])
     misplaced: dict[str, dict[int, Misplaced]] = field(default_factory=dict[str, dict[int, Misplaced]])
+    unpicked: dict[int, list[tuple[str, JsonValue]]] = field(default_factory=dict[int, list[tuple[str, JsonValue]]])
 
     def key(self, column: str, number: int) -> str:
         """The key under which an object has a column."""
         return (self.keys[column][number] if column in self.keys else None) or column
 
-    def rescued(self, kept: Sequence[int]) -> Rescued:
-        """The members under unknown keys of the objects that are kept, numbered as these are."""
-        by_key: dict[str, list[tuple[int, JsonValue]]] = {}
-        for position, number in enumerate(kept):
-            for key, value in self.unknown.get(number, {}).items():
-                by_key.setdefault(key, []).append((position, value))
-        rescued = Rescued(len(kept))
-        for key, values in by_key.items():
-            rescued.add(key, None, NEW_COLUMN, ((row, written(value)) for row, value in values))
-        return rescued
+    def beside(self, number: int) -> Iterator[tuple[str, JsonValue]]:
+        """What an object has beside the columns: the key or path of each value."""
+        yield from self.unknown.get(number, {}).items()
+        yield from self.unpicked.get(number, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +103,11 @@ class JsonColumns:
         self._by_name = tuple(spellings)
         self._paths = paths
         self.explode: JsonPath | None = form.explode_path if isinstance(form, JsonFormat) else None
-        self._roots = frozenset(
-            path.steps[0] for path in (*paths.values(), *((self.explode,) if self.explode else ())) if path.steps
-        )
+        ways = (*paths.values(), *((self.explode,) if self.explode else ()))
+        self._roots = frozenset(path.steps[0] for path in ways if path.steps)
+        self._rescues = plan.dataset.schema_.new_columns == "rescue"
+        self._left = Unpicked(path.steps for path in ways)
+        self._left_in_elements = Unpicked(path.inner for path in paths.values() if path.each and not path.number)
         self._exact = {s: name for name, said in reversed(spellings.items()) for s in reversed(said)}
         self._exact.update({said[0]: name for name, said in spellings.items()})
         self._loose = {normalised(s): name for name, said in spellings.items() for s in said}
@@ -189,6 +188,9 @@ class JsonColumns:
                 if name is None:
                     if key not in roots:
                         members.unknown.setdefault(number, {})[key] = value
+                    elif self._rescues:
+                        left = [(path_text(("$", *way)), one) for way, one in self._left.of_member(key, value)]
+                        members.unpicked.setdefault(number, []).extend(left)
                 elif name in filled:
                     members.collisions.append((number, key, name))
                 else:
@@ -226,7 +228,7 @@ class JsonColumns:
 
     def weight(self, members: Members, number: int) -> int:
         """About how many bytes of an object every row made of it repeats."""
-        values = (column[number] for column in members.values.values())
+        values = (*(column[number] for column in members.values.values()), *(v for _, v in members.beside(number)))
         return sum(len(v) if isinstance(v, str) else len(written(v)) for v in values if v is not None)
 
     def cells(self, members: Members, rows: Rows) -> dict[str, Cells]:
@@ -246,6 +248,25 @@ class JsonColumns:
             if misplaced:
                 cells[name].inside = [*cells[name].inside, *_breaches(name, str(self._types[name]), misplaced)]
         return cells
+
+    def rescued(self, members: Members, rows: Rows) -> Rescued | None:
+        """What some rows have beside the columns, where the contract keeps it; None where that is nothing."""
+        by_name: dict[str, list[tuple[int, JsonValue]]] = {}
+        if self._rescues:
+            for row, number in enumerate(rows.of):
+                for name, value in members.beside(number):
+                    by_name.setdefault(name, []).append((row, value))
+            if self.explode is not None and rows.elements is not None:
+                for row, element in enumerate(rows.elements):
+                    for way, value in self._left_in_elements.of_root(element):
+                        name = str(JsonPath(self.explode.steps, each=True, inner=way))
+                        by_name.setdefault(name, []).append((row, value))
+        if not by_name:
+            return None
+        rescued = Rescued(len(rows.of))
+        for name, values in by_name.items():
+            rescued.add(name, None, NEW_COLUMN, ((row, written(value)) for row, value in values))
+        return rescued
 
     def _of_elements(self, path: JsonPath, rows: Rows) -> tuple[list[JsonValue], dict[int, Misplaced]]:
         if rows.elements is None or rows.numbers is None:
@@ -268,9 +289,12 @@ class JsonColumns:
         for key, value in one.items():
             name = self.column_of(key)
             if name is None and key in self._roots:
+                for way, left in self._left.of_member(key, value) if self._rescues else ():
+                    if (size := _size(left)) > limit:
+                        return way, path_text(("$", *way)), size
                 continue
             if name is None:
-                size = len(value.encode() if isinstance(value, str) else written(value))
+                size = _size(value)
             else:
                 size = oversized(self._types[name], value, limit) or 0
             if size > limit:
@@ -281,7 +305,16 @@ class JsonColumns:
                 value = _value_at(whole, steps)
                 if value is not None and (size := oversized(self._types[name], value, limit)) is not None:
                     return (*path.steps, number, *path.inner) if path.each else path.steps, name, size
+        for number, element in enumerate(elements) if self._rescues and self.explode is not None else ():
+            for way, left in self._left_in_elements.of_root(element):
+                if (size := _size(left)) > limit:
+                    whole = (*self.explode.steps, number, *way)
+                    return whole, path_text(("$", *whole)), size
         return None
+
+
+def _size(value: JsonValue) -> int:
+    return len(value.encode() if isinstance(value, str) else written(value))
 
 
 def _value_at(value: JsonValue, steps: Sequence[Step]) -> JsonValue:

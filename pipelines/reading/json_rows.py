@@ -174,7 +174,7 @@ class JsonRows:
             place = objects.places[of[row]] if position is None else span.start + position
             return block.line_of(place), self._offset(block, place)
 
-        rescued = members.rescued(of) if self._rescues and members.unknown else None
+        rescued = columns.rescued(members, rows)
         faults = RowFaults()
         if self._rejects.active and unexpected:
             for row, number in enumerate(of):

@@ -305,11 +305,12 @@ class JsonColumns:
                 value = _value_at(whole, steps)
                 if value is not None and (size := oversized(self._types[name], value, limit)) is not None:
                     return (*path.steps, number, *path.inner) if path.each else path.steps, name, size
-        for number, element in enumerate(elements) if self._rescues and self.explode is not None else ():
-            for way, left in self._left_in_elements.of_root(element):
-                if (size := _size(left)) > limit:
-                    whole = (*self.explode.steps, number, *way)
-                    return whole, path_text(("$", *whole)), size
+        if self._rescues and self.explode is not None:
+            for number, element in enumerate(elements):
+                for way, left in self._left_in_elements.of_root(element):
+                    if (size := _size(left)) > limit:
+                        whole = (*self.explode.steps, number, *way)
+                        return whole, path_text(("$", *whole)), size
         return None
 
 

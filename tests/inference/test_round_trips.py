@@ -42,7 +42,9 @@ def means(value: Any, text: str, column: Column) -> bool:
         case ColumnType.DECIMAL:
             return value == Decimal(text)
         case ColumnType.DOUBLE:
-            return Decimal(text) in (Decimal(value), Decimal(repr(value))) and (str(value)[0] == "-") == (text[0] == "-")
+            return Decimal(text) in (Decimal(value), Decimal(repr(value))) and (str(value)[0] == "-") == (
+                text[0] == "-"
+            )
         case ColumnType.BOOLEAN:
             return value is (text.lower() == "true")
         case ColumnType.DATE:

@@ -240,6 +240,31 @@ def test_a_large_cell_is_told_at_the_end_of_its_path() -> None:
     assert content[offset:].startswith(b'"xxx')
 
 
+@pytest.mark.parametrize(
+    ("record", "name"),
+    [
+        ({"customer": {"note": "x" * 1_001}}, "$.customer.note"),
+        ({"lines": {"items": [{}, {"note": ["x" * 1_001]}]}}, "$.lines.items[1].note"),
+    ],
+)
+def test_what_paths_leave_has_cells_too_where_it_is_rescued(record: dict[str, Any], name: str) -> None:
+    columns = {
+        "city": {"type": "string", "path": "$.customer.city"},
+        "sku": {"type": "string", "path": "$.lines.items[*].sku"},
+    }
+    of = dataset(
+        columns,
+        {"type": "jsonl", "explode": EXPLODED},
+        limits={"cell_bytes": 1_000},
+        schema={"missing_columns": "allow", "new_columns": "rescue"},
+    )
+    assert found(read(of, json.dumps(record).encode())[1]) == [("cell_size", name, 1)]
+    short = json.loads(json.dumps(record).replace("x" * 1_001, "x" * 500))
+    rows, summary = read(of, json.dumps(short).encode())
+    assert summary.violations == ()
+    assert "x" * 500 in rows[-1]["_rescued"]
+
+
 def test_keys_are_counted_by_record_where_a_line_holds_several() -> None:
     of = dataset({"v": {"type": "json"}}, {"type": "jsonl", "records": "$.a[*]"}, limits={"keys": 10})
     rows, summary = read(of, json.dumps({"a": [{"v": {str(n): n for n in range(9)}}] * 5}).encode())

@@ -293,10 +293,7 @@ class JsonColumns:
                     if (size := _size(left)) > limit:
                         return way, path_text(("$", *way)), size
                 continue
-            if name is None:
-                size = _size(value)
-            else:
-                size = oversized(self._types[name], value, limit) or 0
+            size = _size(value) if name is None else oversized(self._types[name], value, limit) or 0
             if size > limit:
                 return (key,), name or key, size
         for name, path in self._paths.items():

@@ -1,14 +1,14 @@
 """What paths leave of the objects they take apart: members that no column picks. With `new_columns: rescue` none of it is lost."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Union
+from typing import TypeAlias
 
 from pipelines.contracts.json_paths import Step
 from pipelines.reading.json_objects import JsonValue
 
 __all__ = ["Unpicked"]
 
-_Node = Union[dict[Step, "_Node"], None]
+_Node: TypeAlias = "dict[Step, _Node] | None"
 """Where paths go on from a place; None where one ends: all that lies there is taken."""
 
 
@@ -58,7 +58,8 @@ def _left(node: _Node, value: JsonValue, way: tuple[Step, ...]) -> Iterator[tupl
                 yield from _left(node[key], member, (*way, key))
             else:
                 yield (*way, key), member
-    elif isinstance(value, list):
+    elif isinstance(value, list) and any(
+        number not in node or next(_left(node[number], one, ()), None) for number, one in enumerate(value)
+    ):
         # An array stays in one piece: its elements one by one would be as many names as it is long.
-        if any(number not in node or next(_left(node[number], one, ()), None) for number, one in enumerate(value)):
-            yield way, value
+        yield way, value

@@ -1,12 +1,16 @@
 """The gate: the ports a deployment consists of, bundled, so that a function takes one argument and not eight."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from pipelines.accounting.entries import Claim
+from pipelines.accounting.heartbeat import Heartbeat
 from pipelines.accounting.ledger import Ledger
 from pipelines.contracts.loading import DatasetCatalog
-from pipelines.ports import Clock, EventQueue, ObjectStore, QueryEngine, Tables
+from pipelines.ports import Clock, EventQueue, ObjectStore, QueryEngine, Tables, ThreadPools
 from pipelines.reading.summary import FileReader
 
 __all__ = ["Gate"]
@@ -19,6 +23,8 @@ class Gate:
     `landing_bucket` and `quarantine_bucket` are names; where tables live is the tables' business. `reader` opens the
     warm reading process of a run: it is closed when the context ends. `queue` is None where nothing announces files
     (`convert`). `queries` looks into the tables after a commit; without it, the checks that need it fail.
+    The last three are what a worker takes from its computer: threads to wait for many answers at once, a pause between two
+    attempts (seconds), and a sign of life; the simulator gives its own.
     """
 
     datasets: DatasetCatalog
@@ -31,3 +37,6 @@ class Gate:
     quarantine_bucket: str
     queue: EventQueue | None = None
     queries: QueryEngine | None = None
+    pools: ThreadPools = ThreadPoolExecutor
+    pause: Callable[[float], None] = time.sleep
+    heartbeat: Callable[[Ledger, Claim], Heartbeat] = Heartbeat

@@ -32,7 +32,6 @@ from pipelines.accounting.entries import (
     HeldByOther,
     UnknownBatch,
 )
-from pipelines.accounting.heartbeat import Heartbeat
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.rejected import bad_row_limit
 from pipelines.contracts.schema import fingerprint
@@ -88,7 +87,7 @@ class _Work:
         self.dataset = dataset
         self.claim = claim
         self.inspect = inspect
-        self.heartbeat = Heartbeat(gate.ledger, claim)
+        self.heartbeat = gate.heartbeat(gate.ledger, claim)
         self.contract = fingerprint(dataset)
         self.rejected: RejectedRows | None = None
         self.timings = Timings()
@@ -152,6 +151,7 @@ class _Work:
                 lambda: known_versions(self.gate.ledger, self.claim, [read.entry for read in accepted]),
                 properties={"lakegate.run-id": self.claim.owner, "lakegate.contract": self.contract},
                 before_commit=self.heartbeat.renew,
+                pause=self.gate.pause,
             )
             if self.rejected is not None:
                 self.rejected.tidy([f.version for f in files if f.version not in published.superseded])

@@ -110,7 +110,7 @@ class MemberReader:
     def read(self, members: Sequence[LedgerEntry]) -> list[ReadMember]:
         """Read some members, in order; those that one commit has no room for are left."""
         reads: list[ReadMember] = []
-        with closing(fetch_ahead(self.gate.store, [entry.version for entry in members])) as ahead:
+        with closing(fetch_ahead(self.gate.store, [entry.version for entry in members], self.gate.pools)) as ahead:
             for entry, fetched in zip(members, ahead, strict=True):
                 reads.append(self._read(entry, fetched))
                 if self.is_full:

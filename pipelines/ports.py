@@ -6,6 +6,7 @@ PermanentError (or one of its children) for what will not; it never lets a libra
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -47,6 +48,7 @@ __all__ = [
     "TableCommit",
     "TableSnapshot",
     "Tables",
+    "ThreadPools",
     "Update",
     "Written",
 ]  # fmt: skip
@@ -57,6 +59,14 @@ class Clock(Protocol):
 
     def __call__(self) -> datetime:
         """The present moment."""
+        ...
+
+
+class ThreadPools(Protocol):
+    """How many things are waited for at once: by so many threads, or one after the other."""
+
+    def __call__(self, max_workers: int, /) -> Executor:
+        """An executor with at most so many threads."""
         ...
 
 

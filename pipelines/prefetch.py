@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pipelines.intake.objects import ObjectVersion
-from pipelines.ports import ObjectStore
+from pipelines.ports import ObjectStore, ThreadPools
 
 __all__ = ["Fetched", "fetch_ahead"]
 
@@ -33,14 +33,16 @@ class Fetched:
         return (content,) if content else ()
 
 
-def fetch_ahead(store: ObjectStore, versions: Sequence[ObjectVersion]) -> Generator[Fetched]:
+def fetch_ahead(
+    store: ObjectStore, versions: Sequence[ObjectVersion], pools: ThreadPools = ThreadPoolExecutor
+) -> Generator[Fetched]:
     """Yield every version in order; objects up to 1 MiB are read ahead, at most 16 at once, by eight threads.
 
     A fault while reading ahead surfaces when that object is opened, not before. Close the generator when it is left
     early: what its threads have not begun is dropped then. Left to the garbage collector, their end would be waited for in
     whatever thread and under whatever lock the collector happens to run, which can be for ever.
     """
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="fetch") as pool:
+    with pools(_THREADS) as pool:
         window: deque[Fetched] = deque()
         try:
             for version in versions:

@@ -12,6 +12,7 @@ layout is in `items.py`. It runs unchanged on DynamoDB and in memory: all it nee
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 from pipelines.accounting.batches import Batches
@@ -41,7 +42,7 @@ from pipelines.accounting.queries import Queries
 from pipelines.accounting.registration import Registration
 from pipelines.accounting.settlement import Settlement
 from pipelines.accounting.states import Trigger
-from pipelines.ports import Clock, ItemStore
+from pipelines.ports import Clock, ItemStore, ThreadPools
 
 __all__ = ["LEASE_S", "Ledger"]
 
@@ -59,14 +60,15 @@ class Ledger:
         new_id: Callable[[], str] | None = None,
         policy: RetryPolicy | None = None,
         pause: Callable[[float], None] = time.sleep,
+        pools: ThreadPools = ThreadPoolExecutor,
     ) -> None:
-        """`new_id` makes ids that sort by time; `pause` waits between attempts of a write whose outcome is unknown."""
+        """`new_id` makes ids that sort by time; `pause` waits between attempts of a write; `pools` read many keys at once."""
         self.new_id = new_id or IdFactory(clock)
         books = Books(store, clock, self.new_id, policy or RetryPolicy(), pause)
         self._batches = Batches(books)
         self._registration = Registration(books)
         self._settlement = Settlement(books, self._batches)
-        self._queries = Queries(books, self._batches)
+        self._queries = Queries(books, self._batches, pools)
         self._delimiters = PinnedDelimiters(books)
 
     # ---- intake

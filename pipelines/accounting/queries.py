@@ -12,7 +12,7 @@ from pipelines.accounting.items import decode_head, decode_history
 from pipelines.accounting.keys import NO_DATASET, due_partitions, head_key, parse_iso
 from pipelines.accounting.states import BatchState, Outcome, State
 from pipelines.intake.objects import object_id
-from pipelines.ports import Item
+from pipelines.ports import Item, ThreadPools
 
 __all__ = ["Queries"]
 
@@ -26,9 +26,10 @@ _PARALLEL_QUERIES = 8
 class Queries:
     """What planner, doors and people ask the ledger."""
 
-    def __init__(self, books: Books, batches: Batches) -> None:
+    def __init__(self, books: Books, batches: Batches, pools: ThreadPools = ThreadPoolExecutor) -> None:
         """Works on the books given."""
         self._books = books
+        self._pools = pools
         self._batches = batches
 
     # ---- work
@@ -98,7 +99,7 @@ class Queries:
     def versions_beside(self, refs: Collection[VersionRef]) -> dict[VersionRef, list[LedgerEntry]]:
         """For each of these versions, every version of its key, itself among them; keys are asked for in parallel."""
         object_ids = sorted({ref.object_id for ref in refs})
-        with ThreadPoolExecutor(_PARALLEL_QUERIES) as pool:
+        with self._pools(_PARALLEL_QUERIES) as pool:
             found = dict(zip(object_ids, pool.map(self._books.versions, object_ids), strict=True))
         shown: dict[str, list[LedgerEntry]] = {}
         for entry in self._shown([entry for entries in found.values() for entry in entries]):

@@ -172,7 +172,7 @@ class Registration:
     # ---- helpers
 
     def _list_datasets(self, sightings: Sequence[Sighting]) -> None:
-        for name in {s.dataset or NO_DATASET for s in sightings} - self._listed:
+        for name in sorted({s.dataset or NO_DATASET for s in sightings} - self._listed):
             self._books.write([Put(ItemKey("datasets", name), {"format": FORMAT, "dataset": name})])
             self._listed.add(name)
 

@@ -92,6 +92,7 @@ class RejectedRows:
         """Stage below `scratch_dir`. The table exists: `tables.ensure` has been called for it."""
         self._tables = gate.tables
         self._ledger = gate.ledger
+        self._pause = gate.pause
         self._dataset = dataset
         self._claim = claim
         self._before_commit = before_commit
@@ -158,4 +159,5 @@ class RejectedRows:
             before_commit=self._before_commit,
             authority=self._dataset,
             fence=fence,
+            pause=self._pause,
         )

@@ -34,6 +34,7 @@ __all__ = [
     "ItemStore",
     "ItemValue",
     "LessThan",
+    "ListedVersion",
     "ObjectStore",
     "OneOf",
     "Page",
@@ -73,6 +74,19 @@ class ThreadPools(Protocol):
 # ---- object store -------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class ListedVersion:
+    """One version as a bucket lists it; `landed_at` is when it was written, and it has no sequencer.
+
+    `is_marker`: a delete marker, which hides what is older under its key; it has no bytes. `is_latest`: nothing of its key is newer.
+    A bucket that keeps no versions lists each object once.
+    """
+
+    version: ObjectVersion
+    is_latest: bool
+    is_marker: bool = False
+
+
 class ObjectStore(Protocol):
     """Buckets of objects."""
 
@@ -101,6 +115,13 @@ class ObjectStore(Protocol):
 
     def list_keys(self, bucket: str, prefix: str) -> Iterator[str]:
         """The keys under a prefix, in order."""
+        ...
+
+    def list_versions(self, bucket: str, prefix: str, start_after: str | None = None) -> Iterator[ListedVersion]:
+        """Every version and delete marker under a prefix, by key in the order of its UTF-8 bytes, newest first within a key.
+
+        With `start_after`, only keys behind that one. Streamed: no more than a page is held.
+        """
         ...
 
     def delete(self, bucket: str, keys: Sequence[str]) -> None:

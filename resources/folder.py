@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.errors import ObjectGoneError, PermanentError, TransientError
 from pipelines.intake.objects import ObjectVersion, Sequencer
+from pipelines.ports import ListedVersion
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -106,6 +107,14 @@ class FolderObjectStore:
             if not name.startswith(_WRITING)
         ]
         yield from sorted(key for key in keys if key.startswith(prefix))
+
+    def list_versions(self, bucket: str, prefix: str, start_after: str | None = None) -> Iterator[ListedVersion]:
+        """Every file under a prefix as the one version it has; a file that goes meanwhile is left out."""
+        keys = sorted(self.list_keys(bucket, prefix), key=os.fsencode)
+        for key in keys:
+            if start_after is None or os.fsencode(key) > os.fsencode(start_after):
+                with suppress(ObjectGoneError):
+                    yield ListedVersion(local_version(self.path(bucket, key), bucket, key), is_latest=True)
 
     def delete(self, bucket: str, keys: Sequence[str]) -> None:
         """Remove files, and the folders that become empty by it; keys that do not exist are no error."""

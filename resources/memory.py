@@ -7,6 +7,8 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import assert_never
 
@@ -23,6 +25,7 @@ from pipelines.ports import (
     ItemKey,
     ItemValue,
     LessThan,
+    ListedVersion,
     OneOf,
     Page,
     Present,
@@ -271,28 +274,41 @@ class _Queued:
 
 
 class MemoryObjectStore:
-    """Buckets in dictionaries, with versions. `put_version` plays the producer."""
+    """Buckets in dictionaries, with versions. `put_version` and `put_marker` play the producer."""
 
-    def __init__(self) -> None:
-        """Begins empty."""
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        """Begins empty; `clock` says when what is put without a version was written."""
         self._lock = threading.Lock()
+        self._clock = clock
         self._current: dict[tuple[str, str], bytes] = {}
-        self._versions: dict[tuple[str, str, str], bytes] = {}
+        self._contents: dict[tuple[str, str, str], bytes] = {}
+        self._listed: dict[tuple[str, str], list[ListedVersion]] = {}
 
     def put_version(self, version: ObjectVersion, content: bytes) -> None:
         """Land an object version."""
         with self._lock:
-            self._versions[version.bucket, version.key, version.version_id] = content
+            self._contents[version.bucket, version.key, version.version_id] = content
             self._current[version.bucket, version.key] = content
+            self._list(version, is_marker=False)
+
+    def put_marker(self, marker: ObjectVersion) -> None:
+        """Delete a key as S3 does where versions are kept: a marker hides what is there."""
+        with self._lock:
+            self._current.pop((marker.bucket, marker.key), None)
+            self._list(marker, is_marker=True)
 
     def remove_version(self, version: ObjectVersion) -> None:
-        """Delete a landed version for good."""
+        """Delete a landed version, or a delete marker, for good."""
         with self._lock:
-            self._versions.pop((version.bucket, version.key, version.version_id), None)
+            self._contents.pop((version.bucket, version.key, version.version_id), None)
+            place = version.bucket, version.key
+            self._listed[place] = [
+                one for one in self._listed.get(place, []) if one.version.version_id != version.version_id
+            ]
 
     def read(self, version: ObjectVersion) -> Iterator[bytes]:
         """Stream the bytes of exactly this version, in chunks of at most 4 MiB."""
-        content = self._versions.get((version.bucket, version.key, version.version_id))
+        content = self._contents.get((version.bucket, version.key, version.version_id))
         if content is None:
             raise ObjectGoneError(f"{version.uri} has no version {version.version_id} any more")
         for start in range(0, len(content), _CHUNK_BYTES):
@@ -303,9 +319,11 @@ class MemoryObjectStore:
         self.put_bytes(bucket, key, b"".join(self.read(version)), "application/octet-stream")
 
     def put_bytes(self, bucket: str, key: str, content: bytes, content_type: str) -> None:  # noqa: ARG002 - kept nowhere
-        """Write a small object."""
+        """Write a small object, in place of what was there: such buckets keep no versions."""
         with self._lock:
             self._current[bucket, key] = content
+            self._listed.pop((bucket, key), None)
+            self._list(ObjectVersion(bucket, key, "null", None, len(content), "", self._clock()), is_marker=False)
 
     def put_file(self, bucket: str, key: str, path: Path) -> None:
         """Upload a local file."""
@@ -329,7 +347,29 @@ class MemoryObjectStore:
         with self._lock:
             for key in keys:
                 self._current.pop((bucket, key), None)
+                self._listed.pop((bucket, key), None)
+
+    def list_versions(self, bucket: str, prefix: str, start_after: str | None = None) -> Iterator[ListedVersion]:
+        """Every version and delete marker under a prefix: by key, newest first within a key."""
+        with self._lock:
+            keys = [key for name, key in self._listed if name == bucket and key.startswith(prefix)]
+        for key in sorted(keys, key=_utf8):
+            if start_after is not None and _utf8(key) <= _utf8(start_after):
+                continue
+            with self._lock:
+                listed = list(reversed(self._listed.get((bucket, key), [])))
+            # S3 orders by the moment of writing; of two in one moment the later call is the newer.
+            listed.sort(key=lambda one: one.version.landed_at, reverse=True)
+            yield from (replace(one, is_latest=one is listed[0]) for one in listed)
 
     def uri(self, bucket: str, key: str) -> str:
         """The address of an object."""
         return f"memory://{bucket}/{key}"
+
+    def _list(self, version: ObjectVersion, *, is_marker: bool) -> None:
+        listed = ListedVersion(replace(version, sequencer=None), is_latest=True, is_marker=is_marker)
+        self._listed.setdefault((version.bucket, version.key), []).append(listed)
+
+
+def _utf8(key: str) -> bytes:
+    return key.encode("utf-8", "surrogatepass")

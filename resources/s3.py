@@ -6,8 +6,9 @@ obstore reads a small object for an eighth of boto3's CPU. It takes keys as path
 
 import re
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pipelines.errors import LakegateError, ObjectGoneError, PermanentError, TransientError
 from pipelines.intake.objects import ObjectVersion
+from pipelines.ports import ListedVersion
 from resources.environment import as_lakegate_error, client, object_store
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ _CHUNK_BYTES = 4 << 20
 _SINGLE_COPY_BYTES = 5 << 30  # S3 API: CopyObject takes objects up to 5 GB
 _SINGLE_PUT_BYTES = 16 << 20
 _DELETE_KEYS = 1000
+_LIST_KEYS = 1000  # S3 API: the most that one page of a listing holds
 _GONE = frozenset({"NoSuchKey", "NoSuchVersion", "404", "NotFound"})
 _TRANSFER = TransferConfig(
     multipart_threshold=_SINGLE_PUT_BYTES, multipart_chunksize=_SINGLE_PUT_BYTES, max_concurrency=4
@@ -90,6 +93,20 @@ class S3ObjectStore:
                 for listed in page.get("Contents", ()):
                     yield listed["Key"]
 
+    def list_versions(self, bucket: str, prefix: str, start_after: str | None = None) -> Iterator[ListedVersion]:
+        """Every version and delete marker under a prefix: by key, newest first within a key, a thousand a request.
+
+        boto3 asks for URL-encoded keys and decodes them, so that keys which XML cannot hold survive.
+        """
+        asked = {"Bucket": bucket, "Prefix": prefix, **({"KeyMarker": start_after} if start_after else {})}
+        pages = client("s3").get_paginator("list_object_versions")
+        with _boto_errors(f"listing the versions of s3://{bucket}/{prefix}"):
+            for page in pages.paginate(**asked, PaginationConfig={"PageSize": _LIST_KEYS}):
+                listed = [_listed(bucket, item, is_marker=False) for item in page.get("Versions", ())]
+                listed += [_listed(bucket, item, is_marker=True) for item in page.get("DeleteMarkers", ())]
+                listed.sort(key=lambda one: one.version.landed_at, reverse=True)
+                yield from sorted(listed, key=lambda one: (one.version.key.encode("utf-8", "surrogatepass"), not one.is_latest))  # fmt: skip
+
     def delete(self, bucket: str, keys: Sequence[str]) -> None:
         """Remove objects, a thousand a request; keys that do not exist are no error.
 
@@ -142,6 +159,19 @@ class S3ObjectStore:
                 read += len(chunk)
                 yield chunk
         _check_size(version, read, answer["ContentLength"])
+
+
+def _listed(bucket: str, item: Mapping[str, Any], *, is_marker: bool) -> ListedVersion:
+    version = ObjectVersion(
+        bucket=bucket,
+        key=item["Key"],
+        version_id=item["VersionId"],
+        sequencer=None,
+        size_bytes=item.get("Size", 0),
+        etag=item.get("ETag", ""),
+        landed_at=item["LastModified"].astimezone(UTC),
+    )
+    return ListedVersion(version, item["IsLatest"], is_marker)
 
 
 def _is_plain(key: str) -> bool:

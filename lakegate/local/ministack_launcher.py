@@ -1,13 +1,14 @@
 """Runs ministack so that it can stand in for an account on a laptop; executed by ministack's own interpreter.
 
 This file is started as a script with `.venv-ministack/bin/python`; it must import nothing of Lakegate, and nothing of
-Lakegate imports it. It is the one place that reaches into ministack's private modules, for three reasons:
+Lakegate imports it. It is the one place that reaches into ministack's private modules, for four reasons:
 
 1. ministack saves its state at SIGTERM only: `kill -9`, a crash or a power cut loses every queue, table, notification
    and stack. Here what changed is saved within about a second, one service at a time, by atomic replacement.
 2. Its CRC32C and CRC64NVME are pure Python: 7 MB/s for uploads by pyarrow and other AWS C++ clients. `awscrt`, which
    is installed beside it, computes the same sums 15 times as fast end to end.
 3. It lacks `ListDeadLetterSourceQueues` and `StartMessageMoveTask`, with which an operator sends dead letters back.
+4. Its `ListObjectVersions` ignores `encoding-type=url`: one key with a character that XML cannot hold, and nothing is listed.
 
 Because those are private names, any version but the pinned one is refused with the remedy.
 """
@@ -30,6 +31,7 @@ from collections.abc import Generator, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 PINNED_VERSION = "1.5.33"
 SNAPSHOT_PAUSE_S = 1.0
@@ -184,6 +186,32 @@ def add_dead_letter_actions() -> None:
     sqs._HANDLERS["StartMessageMoveTask"] = start_move
 
 
+def encode_listed_keys() -> None:
+    """Let ministack's ListObjectVersions encode keys as S3 does when asked to (Amazon S3 API Reference, ListObjectVersions)."""
+    s3: Any = importlib.import_module("ministack.services.s3")
+    list_versions, xml_body = s3._list_object_versions, s3._xml_body
+    names = {"Key", "Prefix", "Delimiter", "KeyMarker", "NextKeyMarker"}
+
+    def encoded(root: Any) -> bytes:
+        for element in root.iter():
+            if element.tag in names and element.text:
+                element.text = quote(element.text, safe="/")
+        s3.SubElement(root, "EncodingType").text = "url"
+        return xml_body(root)
+
+    def list_encoded(bucket: str, query: dict[str, Any]) -> Any:
+        if s3._qp(query, "encoding-type") != "url":
+            return list_versions(bucket, query)
+        # Requests are answered one at a time, and this one never waits: nobody else sees the other writer of XML.
+        s3._xml_body = encoded
+        try:
+            return list_versions(bucket, query)
+        finally:
+            s3._xml_body = xml_body
+
+    s3._list_object_versions = list_encoded
+
+
 def refuse_other_versions() -> None:
     """Stop with the remedy unless the pinned version of ministack is installed."""
     installed = version("ministack")
@@ -253,6 +281,7 @@ def main() -> None:
     )
     use_native_checksums()
     add_dead_letter_actions()
+    encode_listed_keys()
     allow_many_connections()
     asyncio.run(serve(arguments.port))
 

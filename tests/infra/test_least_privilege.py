@@ -91,6 +91,7 @@ def test_the_sensor_receives_and_registers_and_reads_no_object(strict: Deploymen
     assert_denied(
         lambda: as_worker("SensorPolicy", "s3").get_object(Bucket=strict.landing_bucket, Key="landing/secret")
     )
+    assert_denied(lambda: as_worker("SensorPolicy", "s3").list_object_versions(Bucket=strict.landing_bucket))
     assert_denied(lambda: as_worker("SensorPolicy", "glue").get_tables(DatabaseName=strict.glue_database))
 
 
@@ -104,6 +105,8 @@ def test_a_run_reads_versions_publishes_and_quarantines_but_cannot_touch_what_la
     s3.delete_object(Bucket=strict.processed_bucket, Key="processed/t/data/1.parquet")
     s3.put_object(Bucket=strict.quarantine_bucket, Key="report.json", Body=b"{}")
     as_worker("RunPolicy", "glue").get_tables(DatabaseName=strict.glue_database)
+    for bucket in (strict.landing_bucket, strict.processed_bucket, strict.quarantine_bucket):
+        s3.list_object_versions(Bucket=bucket)  # the sweep, and the search for orphans
     assert_denied(lambda: s3.put_object(Bucket=strict.landing_bucket, Key="landing/a", Body=b"changed"))
     assert_denied(lambda: s3.delete_object(Bucket=strict.landing_bucket, Key="landing/a"))
     assert_denied(lambda: s3.delete_object(Bucket=strict.landing_bucket, Key="landing/a", VersionId=version))
@@ -123,6 +126,7 @@ def test_an_analyst_reads_what_is_published_and_nothing_raw(strict: Deployment, 
     admin.put_object(Bucket=strict.landing_bucket, Key="landing/raw", Body=b"personal")
     assert s3.get_object(Bucket=strict.processed_bucket, Key="processed/t/1")["Body"].read() == b"row"
     as_worker("QueryPolicy", "glue").get_tables(DatabaseName=strict.glue_database)
+    assert_denied(lambda: s3.list_object_versions(Bucket=strict.landing_bucket))
     assert_denied(lambda: s3.get_object(Bucket=strict.quarantine_bucket, Key="raw"))
     assert_denied(lambda: s3.get_object(Bucket=strict.landing_bucket, Key="landing/raw"))
     assert_denied(lambda: s3.put_object(Bucket=strict.processed_bucket, Key="processed/t/1", Body=b"changed"))

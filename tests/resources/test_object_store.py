@@ -36,6 +36,8 @@ class World:
     target: str
     land: Callable[[str, bytes], ObjectVersion]
     remove: Callable[[ObjectVersion], None]
+    hide: Callable[[str], str] | None = None
+    """Deletes a key by a marker and returns the marker's version id; None where nothing keeps versions."""
 
 
 def memory_world() -> World:
@@ -47,7 +49,12 @@ def memory_world() -> World:
         store.put_version(version, content)
         return version
 
-    return World(store, "landing", "target", land, store.remove_version)
+    def hide(key: str) -> str:
+        marker = ObjectVersion("landing", key, uuid.uuid4().hex, None, 0, "", datetime.now(UTC))
+        store.put_marker(marker)
+        return marker.version_id
+
+    return World(store, "landing", "target", land, store.remove_version, hide)
 
 
 def folder_world(root: Path) -> World:
@@ -81,7 +88,10 @@ def s3_world() -> World:
     def remove(version: ObjectVersion) -> None:
         s3.delete_object(Bucket=version.bucket, Key=version.key, VersionId=version.version_id)
 
-    return World(S3ObjectStore(), landing, target, land, remove)
+    def hide(key: str) -> str:
+        return s3.delete_object(Bucket=landing, Key=key)["VersionId"]
+
+    return World(S3ObjectStore(), landing, target, land, remove, hide)
 
 
 @pytest.fixture(params=KINDS)
@@ -169,6 +179,67 @@ def test_the_same_key_in_two_buckets_is_two_objects(world: World) -> None:
     assert b"".join(world.store.read(version)) == b"landed"
 
 
+# ---- versions -----------------------------------------------------------------------------------------------------
+
+
+def listed(world: World, prefix: str = "landing/", **more: str) -> list[tuple[str, str, bool, bool]]:
+    found = world.store.list_versions(world.landing, prefix, **more)
+    return [(one.version.key, one.version.version_id, one.is_latest, one.is_marker) for one in found]
+
+
+def test_a_listed_version_is_the_one_that_landed(world: World) -> None:
+    version = world.land("landing/a.csv", b"12345")
+    [found] = world.store.list_versions(world.landing, "landing/")
+    assert (found.version.bucket, found.version.key) == (world.landing, "landing/a.csv")
+    assert (found.version.version_id, found.version.size_bytes) == (version.version_id, 5)
+    assert abs((found.version.landed_at - version.landed_at).total_seconds()) < 5
+    assert b"".join(world.store.read(found.version)) == b"12345"
+
+
+def test_versions_are_listed_by_key_below_a_prefix_and_behind_a_key(world: World) -> None:
+    keys = ["landing/b/2", "landing/a", "landing/b/10", "landing/b-c/3", "elsewhere/x", "landing/￿", "landing/😀"]
+    for key in keys:
+        world.land(key, b"")
+    ordered = sorted((key for key in keys if key.startswith("landing/")), key=str.encode)
+    assert [key for key, *_ in listed(world)] == ordered
+    assert [key for key, *_ in listed(world, "landing/b/")] == ["landing/b/10", "landing/b/2"]
+    assert [key for key, *_ in listed(world, start_after="landing/b/10")] == ordered[3:]
+    assert listed(world, "nothing/here") == []
+
+
+def test_every_version_and_marker_of_a_key_is_listed_newest_first(world: World) -> None:
+    if world.hide is None:
+        pytest.skip("a folder keeps no versions")
+    first, second = world.land("landing/a.csv", b"1"), world.land("landing/a.csv", b"22")
+    other = world.land("landing/b.csv", b"1")
+    marker = world.hide("landing/a.csv")
+    assert listed(world)[0] == ("landing/a.csv", marker, True, True)
+    assert listed(world)[-1] == ("landing/b.csv", other.version_id, True, False)
+    hidden = [version for _, version, is_latest, is_marker in listed(world) if not (is_latest or is_marker)]
+    assert sorted(hidden) == sorted([first.version_id, second.version_id])
+    world.remove(first)
+    assert [version for _, version, *_ in listed(world, "landing/a")] == [marker, second.version_id]
+    world.remove(replace(first, version_id=marker))
+    assert listed(world, "landing/a") == [("landing/a.csv", second.version_id, True, False)]
+
+
+def test_a_bucket_without_versions_lists_what_is_there_once(world: World) -> None:
+    for content in (b"1", b"22"):
+        world.store.put_bytes(world.target, "data/a.parquet", content, "text/plain")
+    world.store.put_bytes(world.target, "data/gone.parquet", b"", "text/plain")
+    world.store.delete(world.target, ["data/gone.parquet"])
+    [found] = world.store.list_versions(world.target, "data/")
+    assert (found.version.key, found.version.size_bytes) == ("data/a.parquet", 2)
+    assert found.is_latest
+    assert not found.is_marker
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+def test_odd_keys_are_listed_as_they_are(world: World, key: str) -> None:
+    world.land(key, b"odd")
+    assert [found for found, *_ in listed(world)] == [key]
+
+
 # ---- what only one of them has -------------------------------------------------------------------------------------
 
 
@@ -194,6 +265,20 @@ def test_s3_keys_that_are_no_paths_are_never_taken_for_others(local_aws: object,
 
 
 @pytest.mark.aws
+@pytest.mark.parametrize("page", [1, 2, 1000])
+def test_s3_lists_the_same_whatever_a_page_holds(local_aws: object, page: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resources.s3._LIST_KEYS", page)
+    world = s3_world()
+    keys = ["landing/\x01.csv", "landing//a b+%2F.csv", "landing/größe.csv", "landing/\r\n<&>.csv"]
+    landed = [(key, world.land(key, b"x").version_id) for key in sorted(keys) for _ in range(3)]
+    assert world.hide is not None
+    landed.append((keys[0], world.hide(keys[0])))
+    assert sorted((key, version) for key, version, *_ in listed(world)) == sorted(landed)
+    assert [key for key, *_ in listed(world)] == sorted(key for key, _ in landed)
+    assert sum(is_latest for *_, is_latest, _ in listed(world)) == len(keys)
+
+
+@pytest.mark.aws
 def test_s3_faults_come_as_our_own_errors(local_aws: object) -> None:
     world = s3_world()
     version = world.land("landing/a.csv", b"1")
@@ -207,6 +292,8 @@ def test_s3_faults_come_as_our_own_errors(local_aws: object) -> None:
         world.store.put_bytes("no-such-bucket-here", "a", b"", "text/plain")
     with pytest.raises(PermanentError):
         list(world.store.list_keys("no-such-bucket-here", ""))
+    with pytest.raises(PermanentError):
+        list(world.store.list_versions("no-such-bucket-here", ""))
 
 
 def test_a_silent_endpoint_is_a_transient_fault(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,6 +118,13 @@ class Collector:
             return MAX_SAMPLES if len(self._kinds) < _MAX_KINDS else 0
         return MAX_SAMPLES - len(breaches.samples)
 
+    def keeps(self, rule: Rule, column: str | None, byte_offset: int, severity: str = REJECT) -> bool:
+        """Whether a sample at this place would be kept: there is room, or it stands before one that is there."""
+        breaches = self._kinds.get((rule, column, None, severity))
+        if breaches is None or len(breaches.samples) < MAX_SAMPLES:
+            return self.room(rule, column, severity) > 0
+        return byte_offset < (breaches.samples[-1].byte_offset or 0)
+
     def wanted(self, rule: Rule, column: str | None, severity: str = REJECT, expectation: str | None = None) -> int:
         """How many samples to give for a block: at least one, because a breach found later may stand earlier in the block."""
         return max(1, self.room(rule, column, severity, expectation))

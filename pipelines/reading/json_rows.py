@@ -116,8 +116,9 @@ class JsonRows:
     def _broken(
         self, block: JsonBlock, position: int, rule: Rule, found: str, expected: str, severity: str = REJECT
     ) -> None:
-        # Records come in file order: once the samples are there, the number is all that is left to know.
-        samples = [self._sample(block, position, found)] if self._collector.room(rule, None, severity) > 0 else []
+        # Records come in file order, but the blank lines of a block before them: later ones are only counted.
+        is_kept = self._collector.keeps(rule, None, self._offset(block, position), severity)
+        samples = [self._sample(block, position, found)] if is_kept else []
         self._collector.add(rule, None, samples, expected, count=1, severity=severity)
 
     @property

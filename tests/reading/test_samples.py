@@ -8,8 +8,10 @@ import pytest
 
 from pipelines.reading.collector import MAX_RAW
 from pipelines.reading.protocol import decode_summary, encode_summary
+from pipelines.reading.reader import InProcessReader
+from pipelines.reading.summary import ReadRequest
 from pipelines.reading.violations import MAX_SAMPLES
-from tests.reading.support import dataset, read
+from tests.reading.support import RowList, dataset, read
 
 COLUMNS: dict[str, dict[str, Any]] = {"id": {"type": "int", "nullable": False, "max": 99}, "name": {"type": "string"}}
 CSV = dataset(COLUMNS)
@@ -61,3 +63,14 @@ def test_raw_text_is_kept_for_the_samples_and_no_further_row() -> None:
     _, summary = read(CSV, b"id,name\n" + b"x,a\n" * 1_000)
     assert [s.raw for s in summary.violations[0].samples] == ["x,a"] * MAX_SAMPLES
     assert summary.violations[0].count == 1_000
+
+
+@pytest.mark.parametrize("block_bytes", [3, 4 << 20])
+def test_the_first_of_many_lines_without_an_object_is_shown_whatever_they_hold(block_bytes: int) -> None:
+    content = b"1\n" + b"\n{}\n" * 30
+    summary = InProcessReader(block_bytes).read(
+        ReadRequest(dataset({"a": {"type": "int"}}, {"type": "jsonl"}), None, {}), lambda: [content], RowList()
+    )
+    (violation,) = (v for v in summary.violations if v.rule == "json_shape")
+    assert (violation.line, violation.byte_offset, violation.count) == (1, 0, 31)
+    assert [sample.line for sample in violation.samples] == [1, *range(2, 20, 2)]

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import dagster as dg
 
+from assets.dead_letters import build_dead_letters
 from assets.tables import DatasetAssets, broken_asset, build_assets
 from lakegate.settings import datasets_folder
 from pipelines.contracts.loading import DatasetCatalog, load_datasets
 from resources.gate import GateResource
+from sensors.dead_letters import build_dead_letter_sensor
 from sensors.landing import build_landing_sensor
 
 __all__ = ["build_defs", "defs"]
@@ -18,14 +20,17 @@ def build_defs(catalog: DatasetCatalog, gate: dg.ConfigurableResource) -> dg.Def
     """Compose the definitions of these datasets; a broken dataset becomes one node that says why."""
     built: list[DatasetAssets] = [build_assets(dataset) for dataset in catalog.datasets]
     jobs = [b.job for b in built]
+    dead_letters, no_dead_letters = build_dead_letters()
     return dg.Definitions(
         assets=[
             *(b.table for b in built),
             *(spec for b in built for spec in b.neighbours),
             *(broken_asset(broken) for broken in catalog.broken),
+            dead_letters,
         ],
+        asset_checks=[no_dead_letters],
         jobs=jobs,
-        sensors=[build_landing_sensor(catalog.datasets, jobs)] if jobs else [],
+        sensors=[*([build_landing_sensor(catalog.datasets, jobs)] if jobs else []), build_dead_letter_sensor()],
         resources={"gate": gate},
         # One process for a run: each further one would import everything again (DAGSTER.md, "What a run costs").
         executor=dg.in_process_executor,

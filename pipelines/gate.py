@@ -22,7 +22,8 @@ class Gate:
 
     `landing_bucket` and `quarantine_bucket` are names; where tables live is the tables' business. `reader` opens the
     warm reading process of a run: it is closed when the context ends. `queue` is None where nothing announces files
-    (`convert`). `queries` looks into the tables after a commit; without it, the checks that need it fail.
+    (`convert`), and so is `dead_letters`, where the queue's redrive puts what could not be taken. `queries` looks into the
+    tables after a commit; without it, the checks that need it fail.
     The last three are what a worker takes from its computer: threads to wait for many answers at once, a pause between two
     attempts (seconds), and a sign of life; the simulator gives its own.
     """
@@ -36,6 +37,7 @@ class Gate:
     landing_bucket: str
     quarantine_bucket: str
     queue: EventQueue | None = None
+    dead_letters: EventQueue | None = None
     queries: QueryEngine | None = None
     pools: ThreadPools = ThreadPoolExecutor
     pause: Callable[[float], None] = time.sleep

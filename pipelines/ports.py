@@ -138,16 +138,17 @@ class ObjectStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class QueueMessage:
-    """One message as received; `receipt` deletes it."""
+    """One message as received; `receipt` deletes it, or puts it back. `sent_at` is when the queue (or that before it) got it."""
 
     message_id: str
     body: str
     receipt: str
     receive_count: int
+    sent_at: datetime | None = None
 
 
 class EventQueue(Protocol):
-    """The queue that S3's notifications arrive in."""
+    """The queue that S3's notifications arrive in, or the one that its redrive takes dead letters to."""
 
     def receive(self, wait_s: float, limit: int = 10) -> Sequence[QueueMessage]:
         """Up to ten messages; waits up to `wait_s` (at most 20) for the first."""
@@ -155,6 +156,18 @@ class EventQueue(Protocol):
 
     def delete(self, receipts: Sequence[str]) -> None:
         """Delete messages for good. A receipt too old to count is no error: the message will come again."""
+        ...
+
+    def put_back(self, receipts: Sequence[str]) -> None:
+        """Let received messages be received again at once, by anybody. A receipt too old to count is no error."""
+        ...
+
+    def send(self, body: str) -> None:
+        """Put a message in. Raises TransientError when it may not be there."""
+        ...
+
+    def depth(self) -> int:
+        """About how many messages are in it, also those that somebody has received and not deleted."""
         ...
 
 

@@ -1,6 +1,8 @@
 """Text from strangers as it may stand in a log line, on a page, in a comment: one line, with nothing a terminal would obey."""
 
-__all__ = ["printable", "spoken"]
+import re
+
+__all__ = ["markdown", "printable", "spoken"]
 
 
 def printable(text: str) -> str:
@@ -17,3 +19,12 @@ def printable(text: str) -> str:
 def spoken(delimiter: str) -> str:
     """A delimiter as a sentence calls it."""
     return "a tab" if delimiter == "\t" else f"'{delimiter}'"
+
+
+def markdown(text: str, most: int = 600) -> str:
+    """Printable text of at most `most` characters, with what Markdown and HTML give a meaning to escaped."""
+    shown = printable(text)
+    if len(shown) > most:
+        shown = f"{shown[: most - 1]}…"
+    escaped = re.sub(r"([\\`*_{}\[\]()#+\-.!|~$>:@])", r"\\\1", shown)
+    return escaped.replace("&", "&amp;").replace("<", "&lt;")

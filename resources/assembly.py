@@ -37,6 +37,7 @@ def open_gate(deployment: Deployment, datasets: DatasetCatalog) -> Gate:
         landing_bucket=deployment.landing_bucket,
         quarantine_bucket=deployment.quarantine_bucket,
         queue=SqsEventQueue(client("sqs"), deployment.queue_url),
+        dead_letters=SqsEventQueue(client("sqs"), deployment.dlq_url),
         queries=query_engine(deployment),
     )
 

@@ -228,9 +228,12 @@ class MemoryEventQueue:
 
     def send(self, body: str) -> None:
         """Put a message in."""
+        self._send(body, self._clock())
+
+    def _send(self, body: str, sent_at: float) -> None:
         with self._lock:
             self._count += 1
-            self._messages[f"m{self._count:08d}"] = _Queued(body)
+            self._messages[f"m{self._count:08d}"] = _Queued(body, sent_at)
 
     def receive(self, wait_s: float, limit: int = 10) -> Sequence[QueueMessage]:  # noqa: ARG002 - nothing comes by waiting
         """Up to ten messages; never waits, because nothing else would send meanwhile."""
@@ -243,14 +246,24 @@ class MemoryEventQueue:
                     continue
                 if self._dead_letters is not None and queued.receives >= self._max_receives:
                     del self._messages[message_id]
-                    self._dead_letters.send(queued.body)
+                    self._dead_letters._send(queued.body, queued.sent_at)
                     continue
                 queued.receives += 1
                 queued.visible_at = now + self._visibility_s
                 receipt = f"{message_id}/{queued.receives}"
                 self._receipts[receipt] = message_id
-                out.append(QueueMessage(message_id, queued.body, receipt, queued.receives))
+                sent_at = datetime.fromtimestamp(queued.sent_at, UTC)
+                out.append(QueueMessage(message_id, queued.body, receipt, queued.receives, sent_at))
         return out
+
+    def put_back(self, receipts: Sequence[str]) -> None:
+        """Let received messages be received again at once. A receipt too old to count is no error."""
+        with self._lock:
+            for receipt in receipts:
+                message_id = self._receipts.get(receipt, "")
+                queued = self._messages.get(message_id)
+                if queued is not None and receipt == f"{message_id}/{queued.receives}":
+                    queued.visible_at = self._clock()
 
     def delete(self, receipts: Sequence[str]) -> None:
         """Delete messages for good. A receipt too old to count is no error."""
@@ -261,14 +274,19 @@ class MemoryEventQueue:
                 if queued is not None and receipt == f"{message_id}/{queued.receives}":
                     del self._messages[message_id or ""]
 
+    def depth(self) -> int:
+        """How many messages are in it, visible or not."""
+        return len(self._messages)
+
     def __len__(self) -> int:
         """Messages not deleted, visible or not."""
         return len(self._messages)
 
 
 class _Queued:
-    def __init__(self, body: str) -> None:
+    def __init__(self, body: str, sent_at: float) -> None:
         self.body = body
+        self.sent_at = sent_at
         self.receives = 0
         self.visible_at = float("-inf")
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from lakegate.cli import datasets, files, inference, laptop, operate, query
+from lakegate.cli import datasets, dlq, files, inference, laptop, operate, query
 from lakegate.cli.output import Exit, errors, safe
 from pipelines.errors import ConfigurationError, LakegateError
 
@@ -27,6 +27,7 @@ inference.add_to(app)
 files.add_to(app)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(operate.quarantine_app, name="quarantine")
+app.add_typer(dlq.app, name="dlq")
 
 
 def main() -> None:

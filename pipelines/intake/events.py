@@ -100,9 +100,13 @@ class Foreign:
 
 @dataclass(frozen=True, slots=True)
 class Unintelligible:
-    """Not a message that we know how to read; left alone, it ends in the dead-letter queue with this reason."""
+    """Not a message that we know how to read; left alone, it ends in the dead-letter queue with this reason.
+
+    `without_version`: all that is wrong is that it tells of an object without a version id, as a bucket without versions does.
+    """
 
     reason: str
+    without_version: bool = False
 
 
 ParsedMessage = Notification | TestEvent | Foreign | Unintelligible
@@ -112,6 +116,10 @@ class _NotUnderstood(Exception):  # noqa: N818 - never leaves this module
     """The reason why a message is unintelligible."""
 
 
+class _WithoutVersion(_NotUnderstood):
+    """A created object that has no version id."""
+
+
 def parse_message(body: str, landing_bucket: str) -> ParsedMessage:
     """Read a message body. Never raises: what cannot be read is Unintelligible, with the reason."""
     try:
@@ -119,7 +127,7 @@ def parse_message(body: str, landing_bucket: str) -> ParsedMessage:
             raise _NotUnderstood(f"the body has {len(body)} characters, SQS allows 1 MiB")
         return _parse(_json(body), landing_bucket, 0)
     except _NotUnderstood as reason:
-        return Unintelligible(str(reason))
+        return Unintelligible(str(reason), without_version=isinstance(reason, _WithoutVersion))
 
 
 def _json(text: str) -> Mapping[str, Any]:
@@ -274,7 +282,7 @@ def _event(
     if version_id is not None and len(_utf8(version_id, f"the version id of {where}")) > _MAX_VERSION_BYTES:
         raise _NotUnderstood(f"{where}: a version id has at most {_MAX_VERSION_BYTES} bytes")
     if kind is EventKind.CREATED and not version_id:
-        raise _NotUnderstood(f"{where}: {name} names no version: the bucket is not versioned, run `lakegate setup`")
+        raise _WithoutVersion(f"{where}: {name} names no version: the bucket is not versioned, run `lakegate setup`")
     needed = kind in (EventKind.CREATED, EventKind.REMOVED)
     size = told.get("size", 0)
     if kind is EventKind.CREATED and not _is_count(size):

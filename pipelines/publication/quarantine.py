@@ -15,6 +15,7 @@ from pipelines.contracts.model import Dataset
 from pipelines.contracts.schema import fingerprint
 from pipelines.intake.objects import ObjectVersion
 from pipelines.ports import ObjectStore
+from pipelines.printable import markdown as markdown_text
 from pipelines.printable import printable
 from pipelines.reading.violations import Rule, Sample, Violation
 
@@ -179,7 +180,7 @@ def report_lines(report: QuarantineReport, *, markdown: bool = False) -> list[st
     Control characters, among them terminal escapes, are shown as `\\x1b`; with `markdown`, what Markdown or HTML would
     interpret is escaped too.
     """
-    show = _markdown if markdown else _plain
+    show = markdown_text if markdown else _plain
     name = show(report.key)
     lines: list[str] = []
     for violation in report.violations:
@@ -277,9 +278,3 @@ def _plain(text: str) -> str:
     """One line, without anything a terminal would obey."""
     shown = printable(text)
     return shown if len(shown) <= _MAX_SHOWN else f"{shown[: _MAX_SHOWN - 1]}…"
-
-
-def _markdown(text: str) -> str:
-    """The same, with what Markdown and HTML give a meaning to escaped."""
-    escaped = re.sub(r"([\\`*_{}\[\]()#+\-.!|~$>:@])", r"\\\1", _plain(text))
-    return escaped.replace("&", "&amp;").replace("<", "&lt;")

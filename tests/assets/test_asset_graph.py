@@ -47,7 +47,10 @@ def drawn(defs: dg.Definitions) -> str:
         }  # fmt: skip
         told = "".join(f"    {name}: {value}\n" for name, value in lines.items() if value)
         paragraphs.append(f"{key.to_user_string()}\n{told}")
-    sensors = "".join(f"sensor {s.name}: {', '.join(sorted(j.name for j in s.jobs))}\n" for s in defs.sensors or ())
+    sensors = "".join(
+        f"sensor {s.name}: {', '.join(sorted(j.name for j in s.jobs) if s.targets else ['no runs'])}\n"
+        for s in defs.sensors or ()
+    )
     return "\n".join(paragraphs) + f"\n{sensors}"
 
 
@@ -95,7 +98,9 @@ def test_a_fresh_interpreter_loads_the_definitions_without_aws_and_reads_nothing
     assert done.returncode == 0, done.stderr[-3000:]
     modules, loaded = done.stdout.splitlines()[-2:]
     assert "great_expectations" not in modules
-    assert loaded == "1 ['departures', 'landing/departures_landing', 'quarantine/departures_quarantine']"
+    assert loaded == (
+        "1 ['departures', 'landing/departures_landing', 'operations/dead_letters', 'quarantine/departures_quarantine']"
+    )
 
 
 def test_a_broken_dataset_is_a_node_that_says_every_fault_and_the_others_work(tmp_path: Path) -> None:
@@ -111,6 +116,7 @@ def test_a_broken_dataset_is_a_node_that_says_every_fault_and_the_others_work(tm
         "landing/departures_landing",
         "quarantine/departures_quarantine",
         "broken/arrivals.yaml",
+        "operations/dead_letters",
     }
     node = graph.get(dg.AssetKey(["broken", "arrivals.yaml"]))
     assert (node.group_name, node.kinds) == ("broken", {"yaml"})
@@ -126,7 +132,7 @@ def test_datasets_that_are_all_broken_leave_definitions_that_load(tmp_path: Path
     (tmp_path / "arrivals.yaml").write_text("name: arrivals\n")
     defs = definitions_of(tmp_path)
     defs.get_repository_def().load_all_definitions()
-    assert not defs.sensors
+    assert [sensor.name for sensor in defs.sensors or ()] == ["dead_letter_sensor"]
 
 
 @pytest.mark.parametrize("stem", ["two words", "UPPER", "a.b", "naïve", "-"])
@@ -201,4 +207,4 @@ def test_a_hundred_datasets_load_within_a_few_seconds() -> None:
     found: list[Dataset] = [dataset(text) for text in texts]
     defs = build_defs(DatasetCatalog(tuple(found)), GateResource(datasets_folder="unused"))
     defs.get_repository_def().load_all_definitions()
-    assert len(defs.resolve_asset_graph().get_all_asset_keys()) == 300
+    assert len(defs.resolve_asset_graph().get_all_asset_keys()) == 301

@@ -95,6 +95,26 @@ def test_the_sensor_receives_and_registers_and_reads_no_object(strict: Deploymen
     assert_denied(lambda: as_worker("SensorPolicy", "glue").get_tables(DatabaseName=strict.glue_database))
 
 
+def test_the_sensor_looks_at_dead_letters_and_takes_none(strict: Deployment, as_worker: Clients) -> None:
+    client("sqs").send_message(QueueUrl=strict.dlq_url, MessageBody="looked at")
+    sqs = as_worker("SensorPolicy", "sqs")
+    [letter] = sqs.receive_message(QueueUrl=strict.dlq_url, WaitTimeSeconds=5)["Messages"]
+    sqs.change_message_visibility(QueueUrl=strict.dlq_url, ReceiptHandle=letter["ReceiptHandle"], VisibilityTimeout=0)
+    assert_denied(lambda: sqs.delete_message(QueueUrl=strict.dlq_url, ReceiptHandle=letter["ReceiptHandle"]))
+    assert_denied(lambda: sqs.send_message(QueueUrl=strict.queue_url, MessageBody="x"))
+
+
+def test_an_operator_sends_dead_letters_back(strict: Deployment, as_worker: Clients) -> None:
+    client("sqs").send_message(QueueUrl=strict.dlq_url, MessageBody="sent back")
+    sqs = as_worker("OperatorPolicy", "sqs")
+    letters = sqs.receive_message(QueueUrl=strict.dlq_url, WaitTimeSeconds=5, MaxNumberOfMessages=10)["Messages"]
+    for letter in letters:
+        sqs.send_message(QueueUrl=strict.queue_url, MessageBody=letter["Body"])
+        handle = letter["ReceiptHandle"]
+        sqs.change_message_visibility(QueueUrl=strict.dlq_url, ReceiptHandle=handle, VisibilityTimeout=30)
+        sqs.delete_message(QueueUrl=strict.dlq_url, ReceiptHandle=handle)
+
+
 def test_a_run_reads_versions_publishes_and_quarantines_but_cannot_touch_what_landed(
     strict: Deployment, as_worker: Clients
 ) -> None:

@@ -144,6 +144,7 @@ class World:
             landing_bucket=BUCKET,
             quarantine_bucket=QUARANTINE,
             queue=ports.queue,
+            dead_letters=self.dead_letters,
             queries=MemoryQueries(self.tables, self.datasets) if isinstance(self.tables, MemoryTables) else None,
         )
 

@@ -142,3 +142,44 @@ def test_a_message_received_too_often_ends_in_the_dead_letter_queue(rig: Rig) ->
 
     rig.until(arrived)
     assert dead == ["poison"]
+
+
+def test_what_was_put_back_can_be_received_at_once_and_keeps_its_age(rig: Rig) -> None:
+    for number in range(12):
+        rig.send(str(number))
+    first = drain(rig.queue, 12)
+    assert list(rig.queue.receive(0)) == []
+    rig.queue.put_back([message.receipt for message in first])
+    again = drain(rig.queue, 12)
+    assert sorted(m.message_id for m in again) == sorted(m.message_id for m in first)
+    assert {m.receive_count for m in again} == {2}
+    assert {m.message_id: m.sent_at for m in again} == {m.message_id: m.sent_at for m in first}
+    assert None not in {m.sent_at for m in again}
+
+
+def test_putting_back_what_is_gone_or_with_an_old_receipt_is_no_error(rig: Rig) -> None:
+    rig.send("x")
+    (message,) = drain(rig.queue, 1)
+    rig.queue.put_back([message.receipt])
+    (again,) = drain(rig.queue, 1)
+    rig.queue.delete([again.receipt])
+    rig.queue.put_back([again.receipt])
+    rig.queue.put_back([])
+    assert list(rig.queue.receive(0)) == []
+
+
+def test_what_a_queue_is_sent_is_received_from_it(rig: Rig) -> None:
+    rig.queue.send('{"again": "ä"}')
+    (message,) = drain(rig.queue, 1)
+    assert message.body == '{"again": "ä"}'
+
+
+def test_the_depth_counts_what_is_there_received_or_not(rig: Rig) -> None:
+    assert rig.queue.depth() == 0
+    for number in range(3):
+        rig.send(str(number))
+    rig.until(lambda: rig.queue.depth() == 3)
+    received = drain(rig.queue, 1)
+    assert rig.queue.depth() == 3
+    rig.queue.delete([received[0].receipt])
+    rig.until(lambda: rig.queue.depth() == 2)

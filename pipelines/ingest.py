@@ -139,7 +139,7 @@ class _Work:
         with self.timings.of(Stage.STAGE):
             staged = table.finish()
         with self.timings.of(Stage.COMMIT):
-            self.gate.ledger.mark_committing(self.claim)
+            self.claim = self.gate.ledger.mark_committing(self.claim)
             if self.rejected is not None:
                 self.rejected.publish(files)
             published = publish(
@@ -206,7 +206,7 @@ class _Work:
     def _settle(self, outcomes: Sequence[FileOutcome]) -> None:
         if outcomes:
             with self.timings.of(Stage.BOOKS):
-                self.gate.ledger.settle(self.claim, outcomes)
+                self.gate.ledger.settle(self.claim, outcomes, self.timings.of_batch())
 
     def _facts(self, read: ReadMember, commit: Committed | None = None) -> Facts:
         return facts_of(read.report, self.contract, commit)

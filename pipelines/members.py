@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from pipelines.accounting.entries import Claim, LedgerEntry
+from pipelines.accounting.entries import BatchTimes, Claim, LedgerEntry
 from pipelines.accounting.heartbeat import Heartbeat
 from pipelines.contracts.model import CsvFormat, Dataset
 from pipelines.errors import LakegateError, ObjectGoneError
@@ -39,6 +39,11 @@ class Timings:
             yield
         finally:
             self.seconds[stage] += time.perf_counter() - started
+
+    def of_batch(self) -> BatchTimes:
+        """What the batch spent so far beside reading."""
+        stage, commit, books = (round(self.seconds[s] * 1000) for s in (Stage.STAGE, Stage.COMMIT, Stage.BOOKS))
+        return BatchTimes(stage, commit, books)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pipelines.accounting.books import Books
-from pipelines.accounting.changes import Group, entry_change, history_changes, pack
+from pipelines.accounting.changes import Group, add_history, entry_change, pack
 from pipelines.accounting.entries import (
     AlreadyDone,
     Batch,
     BatchRecord,
+    BatchStep,
     Claim,
     ClaimResult,
     HeldByOther,
@@ -26,11 +27,25 @@ from pipelines.accounting.entries import (
     VersionRef,
 )
 from pipelines.accounting.items import FORMAT, batch_of, decode_members, encode_batch, member_items
-from pipelines.accounting.keys import batch_key, day_key, history_key, iso, run_item_key, slot_key
+from pipelines.accounting.keys import batch_key, day_key, history_key, iso, parse_iso, run_item_key, slot_key
+from pipelines.accounting.outbox import encode_change
 from pipelines.accounting.states import DUE_STATES, LIVE_BATCH_STATES, BatchState, State
 from pipelines.accounting.transitions import planned, put_back
 from pipelines.errors import ClaimLostError, TransientError
-from pipelines.ports import Absent, Change, Check, Condition, Delete, Equals, OneOf, Put, Refused, Update, Written
+from pipelines.ports import (
+    Absent,
+    Change,
+    Check,
+    Condition,
+    Delete,
+    Equals,
+    ItemValue,
+    OneOf,
+    Put,
+    Refused,
+    Update,
+    Written,
+)
 
 __all__ = ["Batches"]
 
@@ -98,11 +113,13 @@ class Batches:
                     del left[ref]
                 else:
                     group = Group(f"{ref.object_id}#{ref.version_id}")
-                    entry_change(group, entry, planned(entry, batch_id, books.now()))
+                    after, told = planned(entry, batch_id, books.now())
+                    entry_change(group, entry, after)
+                    group.told.append(encode_change(after, told))
                     groups[group.name] = group, ref
             if not groups:
                 return count
-            for transaction in pack([group for group, _ in groups.values()], checks, singly=singly):
+            for transaction in pack([group for group, _ in groups.values()], books.new_id, checks, singly=singly):
                 outcome = books.write(transaction.changes)
                 if isinstance(outcome, Written):
                     for name in {n for n in transaction.names if n}:
@@ -138,13 +155,16 @@ class Batches:
                 lease_until=now + timedelta(seconds=lease_s),
                 revision=record.revision + 1,
             )
-            if self._put(record, claimed, "claimed", f"epoch {claimed.epoch}"):
-                return self._members_of(claimed, owner)
+            told = f"epoch {claimed.epoch}"
+            if self._put(record, claimed, "claimed", told):
+                first = claimed.epoch == 1
+                steps = (BatchStep(now, State.CLAIMED, owner, told),) if first else self._steps(batch_id)
+                return self._members_of(claimed, owner, steps)
         raise TransientError(f"the batch {batch_id} changes too often to be claimed; try again")
 
-    def _members_of(self, record: BatchRecord, owner: str) -> Claim:
+    def _members_of(self, record: BatchRecord, owner: str, steps: tuple[BatchStep, ...]) -> Claim:
         assert record.lease_until is not None  # noqa: S101 - it was claimed just now
-        claim = Claim(record, record.epoch, owner, record.lease_until, ())
+        claim = Claim(record, record.epoch, owner, record.lease_until, (), steps)
         members = self.members(record.batch_id)
         # Only needed when the planner died half-way; it costs the read that follows anyway.
         entries = self._books.entries([m.ref for m in members])
@@ -160,6 +180,17 @@ class Batches:
             if (e := entries.get(m.ref)) and e.state is State.PLANNED and e.batch_id == record.batch_id
         ]
         return replace(claim, members=tuple(mine))
+
+    def _steps(self, batch_id: str) -> tuple[BatchStep, ...]:
+        """Every claim of the batch, and every commit begun, in order of time."""
+        told = self._books.query(f"batch#{batch_id}", "history#")
+        return tuple(
+            BatchStep(
+                parse_iso(str(item["at"])), State(str(item["state"])), _text(item["run"]), _text(item["reason"]) or ""
+            )
+            for item in told
+            if item["state"] in (State.CLAIMED, State.COMMITTING)
+        )
 
     def members(self, batch_id: str) -> list[Member]:
         """The members as planned."""
@@ -192,7 +223,8 @@ class Batches:
         )
         if isinstance(outcome, Refused):
             raise self.lost(claim)
-        return replace(claim, batch=replace(claim.batch, state=BatchState.COMMITTING))
+        step = BatchStep(now, State.COMMITTING, claim.owner)
+        return replace(claim, batch=replace(claim.batch, state=BatchState.COMMITTING), steps=(*claim.steps, step))
 
     def finish(self, claim: Claim, snapshot_id: int | None = None) -> None:
         """The worker is through: members it did not settle become due again, the batch is done, its slot free.
@@ -274,6 +306,7 @@ class Batches:
     ) -> None:
         books = self._books
         refs = [member.ref for member in members]
+        steps = claim.steps if claim else self._steps(record.batch_id)
         singly = False
         for _ in range(_ROUNDS):
             groups: list[Group] = []
@@ -285,11 +318,11 @@ class Batches:
                 group = Group(f"{ref.object_id}#{ref.version_id}")
                 entry_change(group, entry, after)
                 # The number of the version among the members keeps apart the records of two versions of one key.
-                group.changes.extend(history_changes(f"object#{ref.object_id}", [told], f"{write_id}{len(groups):04d}"))
+                add_history(group, after, [replace(told, steps=steps)], f"{write_id}{len(groups):04d}")
                 groups.append(group)
             if not groups:
                 return
-            for transaction in pack(groups, checks, singly=singly):
+            for transaction in pack(groups, books.new_id, checks, singly=singly):
                 outcome = books.write(transaction.changes)
                 if claim is not None and isinstance(outcome, Refused) and 0 in outcome.positions:
                     raise self.lost(claim)
@@ -321,6 +354,10 @@ class Batches:
         shown = {"planned": State.PLANNED, "claimed": State.CLAIMED, "committing": State.COMMITTING}.get(what)
         item = {"format": FORMAT, "at": iso(now), "what": what, "reason": reason, "run": run, "state": shown}
         return Put(history_key(f"batch#{record.batch_id}", now, self._books.new_id(), 0), item)
+
+
+def _text(value: ItemValue) -> str | None:
+    return None if value is None else str(value)
 
 
 def _values(states: Iterable[BatchState]) -> tuple[str, ...]:

@@ -5,31 +5,47 @@ counted for before, in the same transaction and under the condition that the ent
 """
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
 from pipelines.accounting.entries import Head, HistoryRecord, LedgerEntry
 from pipelines.accounting.items import FORMAT, encode_entry, encode_head, encode_history
-from pipelines.accounting.keys import COUNT_SHARDS, NO_DATASET, count_key, entry_key, head_key, history_key
+from pipelines.accounting.keys import (
+    COUNT_SHARDS,
+    NO_DATASET,
+    OUTBOX_SHARDS,
+    count_key,
+    entry_key,
+    head_key,
+    history_key,
+    outbox_key,
+)
+from pipelines.accounting.outbox import encode_change
 from pipelines.accounting.states import Outcome
-from pipelines.ports import Absent, Change, Condition, Equals, ItemKey, Put, Update
+from pipelines.ports import Absent, Change, Condition, Equals, ItemKey, ItemValue, Put, Update
 
-__all__ = ["MAX_CHANGES", "Counters", "Group", "Transaction", "counter_update", "counts_for", "entry_change", "head_change",
-           "history_changes", "new_entry", "pack", "shard_of"]  # fmt: skip
+__all__ = ["MAX_CHANGES", "Counters", "Group", "Transaction", "add_history", "counter_update", "counts_for", "entry_change",
+           "head_change", "new_entry", "pack", "shard_of"]  # fmt: skip
 
 MAX_CHANGES = 100
 """Changes in one transaction (DynamoDB, TransactWriteItems)."""
+_TOLD_CHARACTERS = 60_000
+"""What one transaction puts into the outbox, unless a single key has more to tell: DynamoDB takes items of up to 400 kB."""
 Counters = dict[tuple[str | None, date], dict[str, int]]
 
 
 @dataclass(slots=True)
 class Group:
-    """Changes that must be made together: those of one key. `name` says whose they are."""
+    """Changes that must be made together: those of one key. `name` says whose they are.
+
+    `told` are the changes of state among them, for the outbox.
+    """
 
     name: str
     changes: list[Change] = field(default_factory=list[Change])
     counters: Counters = field(default_factory=Counters)
+    told: list[str] = field(default_factory=list[str])
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
@@ -100,35 +116,53 @@ def head_change(group: Group, before: Head, after: Head) -> None:
     group.changes.append(Put(head_key(after.object_id), item, (condition,)))
 
 
-def history_changes(pk: str, records: Sequence[HistoryRecord], write_id: str) -> Iterator[Change]:
-    """The writing of history records under an object or a batch."""
+def add_history(
+    group: Group,
+    after: LedgerEntry,
+    records: Sequence[HistoryRecord],
+    write_id: str,
+    *,
+    counted_before: date | None = None,
+) -> None:
+    """Add the history of a changed version: kept under its key, and told to the outbox.
+
+    `counted_before` is the landing day it was counted under, where that changes.
+    """
     for number, record in enumerate(records):
-        yield Put(history_key(pk, record.at, write_id, number), encode_history(record))
+        key = history_key(f"object#{after.ref.object_id}", record.at, write_id, number)
+        group.changes.append(Put(key, encode_history(record)))
+        group.told.append(encode_change(after, record, counted_before))
 
 
-def pack(groups: Iterable[Group], checks: Sequence[Change] = (), *, singly: bool = False) -> Iterator[Transaction]:
-    """Pack groups into transactions in order, each with the checks, and one counter update for each day touched.
+def pack(
+    groups: Iterable[Group], new_id: Callable[[], str], checks: Sequence[Change] = (), *, singly: bool = False
+) -> Iterator[Transaction]:
+    """Pack groups into transactions in order, each with the checks, one counter update for each day touched, and what it tells.
 
-    `singly` gives each group a transaction of its own. A group is never split. Of a day's counter shards, a transaction
-    takes the one that its first group falls on: transactions at the same time rarely meet.
+    `new_id` names what goes to the outbox: one item a transaction. `singly` gives each group a transaction of its own. A group
+    is never split. Of a day's counter shards, a transaction takes the one that its first group falls on: transactions at the
+    same time rarely meet.
     """
     waiting: list[Group] = []
     counted: set[tuple[str | None, date]] = set()
-    size = len(checks)
+    first = len(checks) + 1
+    size, told = first, 0
     for group in groups:
         more = len(group.changes) + len(set(group.counters) - counted)
-        if waiting and (singly or size + more > MAX_CHANGES):
-            yield _transaction(waiting, checks)
-            waiting, counted, size = [], set(), len(checks)
+        telling = sum(map(len, group.told))
+        if waiting and (singly or size + more > MAX_CHANGES or told + telling > _TOLD_CHARACTERS):
+            yield _transaction(waiting, new_id, checks)
+            waiting, counted, size, told = [], set(), first, 0
             more = group.size
         waiting.append(group)
         counted |= set(group.counters)
         size += more
+        told += telling
     if waiting:
-        yield _transaction(waiting, checks)
+        yield _transaction(waiting, new_id, checks)
 
 
-def _transaction(groups: Sequence[Group], checks: Sequence[Change]) -> Transaction:
+def _transaction(groups: Sequence[Group], new_id: Callable[[], str], checks: Sequence[Change]) -> Transaction:
     changes: list[Change] = list(checks)
     names: list[str | None] = [None] * len(checks)
     total: Counters = {}
@@ -145,6 +179,11 @@ def _transaction(groups: Sequence[Group], checks: Sequence[Change]) -> Transacti
         if add:
             changes.append(counter_update(dataset, landing_day, shard, add))
             names.append(None)
+    if told := [line for group in groups for line in group.told]:
+        # Never sent twice with effect: what a change of state is conditional on refuses the whole transaction.
+        item: dict[str, ItemValue] = {"format": FORMAT, "count": len(told), "changes": "\n".join(told)}
+        changes.append(Put(outbox_key(shard % OUTBOX_SHARDS, new_id()), item))
+        names.append(None)
     return Transaction(changes, names)
 
 

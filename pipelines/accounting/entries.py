@@ -4,7 +4,7 @@ How they are laid out in the item store is `items.py`; what may become of them i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from pipelines.accounting.states import BatchState, Outcome, State, Trigger
@@ -14,6 +14,8 @@ __all__ = [
     "AlreadyDone",
     "Batch",
     "BatchRecord",
+    "BatchStep",
+    "BatchTimes",
     "Claim",
     "ClaimResult",
     "DayCounts",
@@ -207,6 +209,16 @@ class BatchRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchStep:
+    """A batch was claimed, or began to commit: shown on each of its members, written once."""
+
+    at: datetime
+    state: State
+    run: str | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Registered:
     """What registering came to, in the order of the sightings: new versions, and those known before."""
 
@@ -241,6 +253,8 @@ class Claim:
     owner: str
     lease_until: datetime
     members: tuple[LedgerEntry, ...]
+    steps: tuple[BatchStep, ...] = ()
+    """What the batch went through so far, claims that were lost among it."""
 
     @property
     def batch_id(self) -> str:
@@ -385,8 +399,21 @@ class DayCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchTimes:
+    """What a batch had spent, in milliseconds, when files of it were settled: the same for each of them, not to be added up."""
+
+    stage: int
+    commit: int
+    books: int
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryRecord:
-    """One change of state of one object version."""
+    """One change of state of one object version.
+
+    `rows` are those read, `facts` all that the verdict said, `milliseconds` is how long the file itself was read. `steps` are what
+    its batch went through since it was planned: kept with the batch, not with the record.
+    """
 
     at: datetime
     version_id: str
@@ -398,4 +425,6 @@ class HistoryRecord:
     reason: str = ""
     rows: int | None = None
     milliseconds: int | None = None
-    extra: Mapping[str, str] = field(default_factory=dict[str, str])
+    facts: Facts | None = None
+    batch_times: BatchTimes | None = None
+    steps: tuple[BatchStep, ...] = ()

@@ -1,13 +1,14 @@
 """The way from value to item and back. Every item carries `format: 1`; where items lie is `keys.py`."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, datetime
 from typing import Any, cast
 
 from pipelines.accounting.entries import (
     Batch,
     BatchRecord,
+    BatchTimes,
     Facts,
     Head,
     HistoryRecord,
@@ -312,6 +313,8 @@ def encode_history(record: HistoryRecord) -> dict[str, ItemValue]:
         "run": record.run,
         "rows": record.rows,
         "milliseconds": record.milliseconds,
+        "facts": _encode_facts(replace(record.facts, partitions=())) if record.facts else None,
+        "batch_times": cast("dict[str, ItemValue]", asdict(record.batch_times)) if record.batch_times else None,
     }
     item.update({name: value for name, value in optional.items() if value is not None})
     return item
@@ -331,6 +334,8 @@ def decode_history(item: Item) -> HistoryRecord:
         reason=raw["reason"],
         rows=raw.get("rows"),
         milliseconds=raw.get("milliseconds"),
+        facts=_decode_facts(raw.get("facts")),
+        batch_times=BatchTimes(**raw["batch_times"]) if "batch_times" in raw else None,
     )
 
 

@@ -15,6 +15,8 @@
     datasets                  <dataset>                   every dataset that ever had a file
     delimiters                <dataset>                   the delimiter that a dataset's files are read with, where it is told from them
     routing                   mark                        the routing that unclaimed versions were last held against
+    outbox#<shard>            <id>                        changes of state on their way to the table `file_history`
+    outbox                    page                        which of them are being exported now
 
 The sparse index (`due_pk`, `due_sk`) lists what waits: `due#<dataset>#<shard>` for work, `quarantine#<dataset>` and
 `dead#<dataset>` for people, `archived#<dataset>` for a restore. The shard comes from the landing day, so that the backlog
@@ -31,6 +33,8 @@ __all__ = [
     "COUNT_SHARDS",
     "DUE_SHARDS",
     "NO_DATASET",
+    "OUTBOX_PAGE",
+    "OUTBOX_SHARDS",
     "batch_key",
     "count_key",
     "day_key",
@@ -40,6 +44,7 @@ __all__ = [
     "head_key",
     "history_key",
     "iso",
+    "outbox_key",
     "parse_iso",
     "removal_key",
     "run_item_key",
@@ -49,6 +54,9 @@ __all__ = [
 
 DUE_SHARDS = 4
 COUNT_SHARDS = 4
+OUTBOX_SHARDS = 4
+OUTBOX_PAGE = ItemKey("outbox", "page")
+"""Where the page is named that is being exported."""
 NO_DATASET = "-"
 """Stands for "no dataset" in keys; no dataset can be called so."""
 _LONGEST_PLAIN_VERSION = 200
@@ -123,6 +131,11 @@ def count_key(dataset: str | None, day: date, shard: int) -> ItemKey:
 def delimiter_key(dataset: str) -> ItemKey:
     """Where the delimiter of a dataset's files is pinned."""
     return ItemKey("delimiters", dataset)
+
+
+def outbox_key(shard: int, item_id: str) -> ItemKey:
+    """Where changes of state wait to be exported."""
+    return ItemKey(f"outbox#{shard:02d}", item_id)
 
 
 def due_partitions(dataset: str | None) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from pipelines.accounting.delimiters import PinnedDelimiters
 from pipelines.accounting.entries import (
     Batch,
     BatchRecord,
+    BatchTimes,
     Claim,
     ClaimResult,
     DayCounts,
@@ -38,6 +39,7 @@ from pipelines.accounting.entries import (
     VersionRef,
 )
 from pipelines.accounting.ids import IdFactory
+from pipelines.accounting.outbox import Outbox
 from pipelines.accounting.queries import Queries
 from pipelines.accounting.registration import Registration
 from pipelines.accounting.settlement import Settlement
@@ -70,6 +72,8 @@ class Ledger:
         self._settlement = Settlement(books, self._batches)
         self._queries = Queries(books, self._batches, pools)
         self._delimiters = PinnedDelimiters(books)
+        self.outbox = Outbox(books)
+        """Changes of state on their way to the table of the history."""
 
     # ---- intake
 
@@ -145,9 +149,11 @@ class Ledger:
         """Say that the table commit may be under way. Raises ClaimLostError when fenced off."""
         return self._batches.mark_committing(claim)
 
-    def settle(self, claim: Claim, outcomes: Sequence[FileOutcome]) -> SettleReport:
-        """Write down what became of members. Repeatable. Raises ClaimLostError when fenced off."""
-        return self._settlement.settle(claim, outcomes)
+    def settle(
+        self, claim: Claim, outcomes: Sequence[FileOutcome], batch_times: BatchTimes | None = None
+    ) -> SettleReport:
+        """Write down what became of members, and what the batch had spent. Repeatable. Raises ClaimLostError when fenced off."""
+        return self._settlement.settle(claim, outcomes, batch_times)
 
     def finish(self, claim: Claim, snapshot_id: int | None = None) -> None:
         """Close the batch; members not settled become due again. Repeatable. Raises ClaimLostError when fenced off."""

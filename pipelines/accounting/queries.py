@@ -11,6 +11,7 @@ from pipelines.accounting.entries import BatchRecord, DayCounts, Head, HistoryRe
 from pipelines.accounting.items import decode_head, decode_history
 from pipelines.accounting.keys import NO_DATASET, due_partitions, head_key, parse_iso
 from pipelines.accounting.states import BatchState, Outcome, State
+from pipelines.accounting.transitions import registered
 from pipelines.intake.objects import object_id
 from pipelines.ports import Item, ThreadPools
 
@@ -125,10 +126,8 @@ class Queries:
             for version, of_batch in sorted((v, b or "") for v, b in in_batches):
                 if of_batch == batch_id:
                     records.extend(r for item in told if (r := _batch_record(item, version, batch_id)))
-        for version, entry in entries.items():
-            first = State.UNROUTED if entry.dataset is None else State.SEEN
-            outcome = Outcome.UNROUTED if entry.dataset is None else Outcome.PENDING
-            records.append(HistoryRecord(entry.first_seen_at, version, None, first, outcome, reason="registered"))
+        for entry in entries.values():
+            records.append(registered(entry))
         return sorted(_told_once(records), key=lambda r: (r.at, _rank(r)))
 
     def _shown(self, entries: list[LedgerEntry]) -> list[LedgerEntry]:

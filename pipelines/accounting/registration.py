@@ -10,9 +10,9 @@ from dataclasses import replace
 from pipelines.accounting.books import Books
 from pipelines.accounting.changes import (
     Group,
+    add_history,
     entry_change,
     head_change,
-    history_changes,
     new_entry,
     pack,
 )
@@ -27,8 +27,9 @@ from pipelines.accounting.entries import (
 )
 from pipelines.accounting.items import FORMAT, decode_head, decode_removal, encode_removal
 from pipelines.accounting.keys import NO_DATASET, entry_key, head_key, removal_key
+from pipelines.accounting.outbox import encode_change
 from pipelines.accounting.states import Outcome, State, Trigger
-from pipelines.accounting.transitions import KeyWork, made_due
+from pipelines.accounting.transitions import KeyWork, made_due, registered
 from pipelines.errors import TransientError
 from pipelines.intake.objects import object_id
 from pipelines.ports import Absent, Change, Equals, ItemKey, Present, Put, Refused, Update, Written
@@ -118,8 +119,8 @@ class Registration:
             assert change is not None  # noqa: S101 - an archived version is never due already
             group = Group(ref.object_id)
             entry_change(group, entry, change[0])
-            group.changes.extend(history_changes(f"object#{ref.object_id}", [change[1]], books.new_id()))
-            if isinstance(books.write(next(pack([group])).changes), Written):
+            add_history(group, change[0], [change[1]], books.new_id())
+            if isinstance(books.write(next(pack([group], books.new_id)).changes), Written):
                 return True
         raise TransientError(f"version {ref.version_id} changes too often to be restored; try again")
 
@@ -184,7 +185,7 @@ class Registration:
             if not left:
                 return new
             refused = False
-            for transaction in pack([self._group_of(entry) for entry in left.values()]):
+            for transaction in pack([self._group_of(entry) for entry in left.values()], self._books.new_id):
                 names = {name for name in transaction.names if name is not None}
                 if isinstance(self._books.write(transaction.changes), Refused):
                     refused = True
@@ -221,11 +222,11 @@ class Registration:
                 change = replace(change, set_=learned, conditions=(Equals("revision", entry.revision),))
             counted = {(entry.dataset, entry.landing_day): {"duplicates": number}}
             groups.append(Group(_name(ref), [change], counted))
-        for transaction in pack(groups):
+        for transaction in pack(groups, self._books.new_id):
             if isinstance(self._books.store.write(transaction.changes), Refused):
                 # Somebody changed a version whose sequencer was to be learned: counted without it.
                 plain = [replace(g, changes=[_count_only(g.changes[0])]) for g in groups if g.name in transaction.names]
-                for again in pack(plain):
+                for again in pack(plain, self._books.new_id):
                     self._books.store.write(again.changes)
 
     def _fresh(self, sighting: Sighting, write_id: str) -> LedgerEntry:
@@ -248,6 +249,7 @@ class Registration:
     def _group_of(entry: LedgerEntry) -> Group:
         group = Group(_name(entry.ref))
         new_entry(group, entry)
+        group.told.append(encode_change(entry, registered(entry)))
         return group
 
     def _write_key(self, work: KeyWork, *more: Put) -> Written | Refused:
@@ -258,7 +260,8 @@ class Registration:
             group = Group(f"{oid}#{after.version.version_id}")
             entry_change(group, before, after)
             records = [r for r in work.history if r.version_id == after.version.version_id]
-            group.changes.extend(history_changes(f"object#{oid}", records, self._books.new_id()))
+            moved = before.landing_day if before.landing_day != after.landing_day else None
+            add_history(group, after, records, self._books.new_id(), counted_before=moved)
             groups.append(group)
         last = Group(oid)
         if work.head != work.before_head:
@@ -266,7 +269,7 @@ class Registration:
         last.changes.extend(more)
         if last:
             groups.append(last)  # what makes the whole known comes last: a crash in between is done again
-        for transaction in pack(groups):
+        for transaction in pack(groups, self._books.new_id):
             if isinstance(refused := self._books.write(transaction.changes), Refused):
                 return refused
         return Written()

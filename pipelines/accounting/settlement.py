@@ -9,8 +9,9 @@ from datetime import date
 
 from pipelines.accounting.batches import Batches
 from pipelines.accounting.books import Books
-from pipelines.accounting.changes import Group, entry_change, head_change, history_changes, pack
+from pipelines.accounting.changes import Group, add_history, entry_change, head_change, pack
 from pipelines.accounting.entries import (
+    BatchTimes,
     Claim,
     FileCommitted,
     FileOutcome,
@@ -40,10 +41,12 @@ class Settlement:
         self._books = books
         self._batches = batches
 
-    def settle(self, claim: Claim, outcomes: Sequence[FileOutcome]) -> SettleReport:
+    def settle(
+        self, claim: Claim, outcomes: Sequence[FileOutcome], batch_times: BatchTimes | None = None
+    ) -> SettleReport:
         """Write down what became of members of a claimed batch. Repeatable: what is settled already is skipped.
 
-        Raises ClaimLostError when another has the batch: then nothing more was written.
+        `batch_times` go into the history of each. Raises ClaimLostError when another has the batch: then nothing more was written.
         """
         by_key: dict[str, list[FileOutcome]] = {}
         for outcome in outcomes:
@@ -52,7 +55,7 @@ class Settlement:
         while by_key:
             wave = {key: listed[:_VERSIONS_A_WAVE] for key, listed in by_key.items()}
             by_key = {key: listed[_VERSIONS_A_WAVE:] for key, listed in by_key.items() if listed[_VERSIONS_A_WAVE:]}
-            settled.extend(self._settle_wave(claim, wave))
+            settled.extend(self._settle_wave(claim, wave, batch_times))
         done = set(settled)
         skipped = tuple(o.ref for o in outcomes if o.ref not in done)
         if skipped:
@@ -62,13 +65,15 @@ class Settlement:
                 raise self._batches.lost(claim)
         return SettleReport(tuple(settled), skipped)
 
-    def _settle_wave(self, claim: Claim, wave: Mapping[str, Sequence[FileOutcome]]) -> Iterator[VersionRef]:
+    def _settle_wave(
+        self, claim: Claim, wave: Mapping[str, Sequence[FileOutcome]], batch_times: BatchTimes | None
+    ) -> Iterator[VersionRef]:
         fence = self._batches.fence(claim)
         left = dict(wave)
         for attempt in range(_ROUNDS):
             groups: list[Group] = []
             written: dict[str, list[VersionRef]] = {}
-            for object_id, work in self._load(claim, left).items():
+            for object_id, work in self._load(claim, left, batch_times).items():
                 mine = [o for o in left[object_id] if self._is_mine(work.entries.get(o.ref.version_id), claim)]
                 # Highest first: what lies below it is then superseded at once instead of twice changed.
                 for outcome in sorted(mine, key=lambda o: work.entries[o.ref.version_id].order, reverse=True):
@@ -79,7 +84,7 @@ class Settlement:
                 if not made:
                     del left[object_id]
             refused: set[str] = set()
-            for transaction in pack(groups, (fence,), singly=attempt > 0):
+            for transaction in pack(groups, self._books.new_id, (fence,), singly=attempt > 0):
                 names = {name for name in transaction.names if name is not None}
                 if names & refused:
                     refused |= names
@@ -100,7 +105,9 @@ class Settlement:
     def _is_mine(entry: LedgerEntry | None, claim: Claim) -> bool:
         return entry is not None and entry.state is State.PLANNED and entry.batch_id == claim.batch_id
 
-    def _load(self, claim: Claim, wave: Mapping[str, Sequence[FileOutcome]]) -> dict[str, KeyWork]:
+    def _load(
+        self, claim: Claim, wave: Mapping[str, Sequence[FileOutcome]], batch_times: BatchTimes | None
+    ) -> dict[str, KeyWork]:
         """Everything of each key that its verdicts can touch, in two reads and one query for each key with rejections."""
         books = self._books
         refs = [outcome.ref for listed in wave.values() for outcome in listed]
@@ -120,7 +127,7 @@ class Settlement:
             if head.rejections and any(isinstance(o, FileCommitted) for o in wave[object_id]):
                 rejected = [e for e in books.versions(object_id) if e.outcome is Outcome.QUARANTINED]
                 known = {**{e.version.version_id: e for e in rejected}, **known}
-            works[object_id] = KeyWork(head, known, books.now(), books.policy, run=claim.owner)
+            works[object_id] = KeyWork(head, known, books.now(), books.policy, claim.owner, batch_times, claim.steps)
         return works
 
     def _groups(self, work: KeyWork) -> list[Group]:
@@ -138,7 +145,7 @@ class Settlement:
                     target = Group(object_id)
                     ahead.append(target)
             entry_change(target, before, after)
-            target.changes.extend(history_changes(f"object#{object_id}", records, self._books.new_id()))
+            add_history(target, after, records, self._books.new_id())
         if work.before_head != work.head:
             head_change(group, work.before_head, work.head)
         return [*ahead, group] if group else ahead
@@ -169,13 +176,12 @@ class Settlement:
                 else:
                     group = Group(f"{ref.object_id}#{ref.version_id}")
                     entry_change(group, entry, change[0])
-                    told = history_changes(f"object#{ref.object_id}", [change[1]], f"{write_id}{len(groups):04d}")
-                    group.changes.extend(told)
+                    add_history(group, change[0], [change[1]], f"{write_id}{len(groups):04d}")
                     groups.append(group)
                     owner[group.name] = ref
                     continue
                 del left[ref]
-            for transaction in pack(groups, singly=singly):
+            for transaction in pack(groups, books.new_id, singly=singly):
                 if isinstance(books.write(transaction.changes), Written):
                     for name in {n for n in transaction.names if n}:
                         due.append(owner[name])

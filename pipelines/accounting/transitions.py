@@ -15,6 +15,8 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from pipelines.accounting.entries import (
+    BatchStep,
+    BatchTimes,
     FileArchived,
     FileCommitted,
     FileDeferred,
@@ -30,7 +32,7 @@ from pipelines.accounting.entries import (
 )
 from pipelines.accounting.states import DUE_STATES, Outcome, State, Trigger
 
-__all__ = ["KeyWork", "can_be_made_due", "delay_of", "made_due", "planned", "put_back"]
+__all__ = ["KeyWork", "can_be_made_due", "delay_of", "made_due", "planned", "put_back", "registered"]
 
 
 @dataclass(slots=True)
@@ -42,6 +44,8 @@ class KeyWork:
     now: datetime
     policy: RetryPolicy
     run: str | None = None
+    batch_times: BatchTimes | None = None
+    steps: tuple[BatchStep, ...] = ()
     before_head: Head = field(init=False)
     before: dict[str, LedgerEntry] = field(init=False)
     history: list[HistoryRecord] = field(default_factory=list[HistoryRecord])
@@ -147,7 +151,7 @@ class KeyWork:
     def _put_back(self, version: str, reason: str, milliseconds: int, *, burn: bool) -> None:
         entry, record = put_back(self.entries[version], self.now, self.policy, reason=reason, burn=burn, run=self.run)
         self.entries[version] = entry
-        self.history.append(replace(record, milliseconds=milliseconds))
+        self.history.append(replace(record, milliseconds=milliseconds, batch_times=self.batch_times, steps=self.steps))
 
     def _change(
         self,
@@ -172,6 +176,7 @@ class KeyWork:
             old, outcome=outcome_, changed_at=self.now, revision=old.revision + 1, **fields  # pyright: ignore[reportArgumentType]
         )  # fmt: skip
         self.entries[version] = new
+        judged = outcome.facts if isinstance(outcome, FileCommitted | FileQuarantined | FileEmpty) else None
         shown = old.state
         if old.state is State.PLANNED and settled:
             # What the batch's item says; the entry itself holds `planned` while the batch is claimed.
@@ -186,16 +191,29 @@ class KeyWork:
                 batch_id=new.batch_id,
                 run=self.run,
                 reason=reason,
-                rows=new.facts.rows_read if settled and new.facts else None,
+                rows=judged.rows_read if judged else None,
                 milliseconds=outcome.milliseconds if outcome else None,
+                facts=judged,
+                batch_times=self.batch_times if settled else None,
+                steps=self.steps if settled else (),
             )
         )
 
 
-def planned(entry: LedgerEntry, batch_id: str, now: datetime) -> LedgerEntry:
-    """A due version goes into a batch. No history: the batch's own record tells it."""
-    return replace(
+def registered(entry: LedgerEntry) -> HistoryRecord:
+    """The first record of a version. Not kept beside it: the entry says as much."""
+    first = State.UNROUTED if entry.dataset is None else State.SEEN
+    outcome = Outcome.UNROUTED if entry.dataset is None else Outcome.PENDING
+    return HistoryRecord(entry.first_seen_at, entry.version.version_id, None, first, outcome, reason="registered")
+
+
+def planned(entry: LedgerEntry, batch_id: str, now: datetime) -> tuple[LedgerEntry, HistoryRecord]:
+    """A due version goes into a batch. The record is not kept beside it: the batch's own tells it."""
+    new = replace(
         entry, state=State.PLANNED, batch_id=batch_id, next_at=None, changed_at=now, revision=entry.revision + 1
+    )
+    return new, HistoryRecord(
+        now, entry.version.version_id, entry.state, State.PLANNED, entry.outcome, batch_id, reason="planned"
     )
 
 

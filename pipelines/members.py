@@ -174,18 +174,7 @@ class MemberReader:
             return ReadMember(entry, replace(report, error=str(error)))
         seconds = time.perf_counter() - started
         self.timings.seconds[Stage.READ] += seconds
-        report = replace(
-            report,
-            rows_read=summary.rows_read,
-            read_complete=summary.read_complete,
-            warnings=summary.warnings,
-            likely_causes=summary.likely_causes,
-            delimiter=summary.delimiter,
-            delimiter_score=summary.delimiter_score,
-            rescued=summary.rescued,
-            partitions=stage.partition_paths,
-            seconds=seconds,
-        )
+        report = replace(report.read_as(summary, stage.partition_paths), seconds=seconds)
         match verdict:
             case Accepted() if not self._agrees(summary.delimiter):
                 stage.discard()

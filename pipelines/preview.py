@@ -64,20 +64,7 @@ def preview(
         dataset = extended(dataset, new_columns, wider_types)
         tally = _Tally(dataset)
         summary = reader.read(replace(request, dataset=dataset), chunks, tally)
-    report = replace(
-        report,
-        rows_read=summary.rows_read,
-        read_complete=summary.read_complete,
-        warnings=summary.warnings,
-        likely_causes=summary.likely_causes,
-        delimiter=summary.delimiter,
-        delimiter_score=summary.delimiter_score,
-        rescued=summary.rescued,
-        new_columns=new_columns,
-        wider_types=wider_types,
-        partitions=tally.paths,
-        seconds=summary.seconds,
-    )
+    report = replace(report.read_as(summary, tally.paths), new_columns=new_columns, wider_types=wider_types)
     verdict = judge(dataset, summary)
     match verdict:
         case Accepted():

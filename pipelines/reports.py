@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 
 from pipelines.ports import Committed
 from pipelines.printable import printable
+from pipelines.reading.summary import ReadSummary
 from pipelines.reading.violations import Violation
 
 __all__ = ["BatchNotRun", "BatchReport", "FileEnding", "FileReport", "Stage"]
@@ -65,6 +66,21 @@ class FileReport:
     report_key: str | None = None
     error: str | None = None
     seconds: float = 0.0
+
+    def read_as(self, summary: ReadSummary, partitions: tuple[str, ...]) -> "FileReport":
+        """The report with what one reading of the file told."""
+        return replace(
+            self,
+            rows_read=summary.rows_read,
+            read_complete=summary.read_complete,
+            warnings=summary.warnings,
+            likely_causes=summary.likely_causes,
+            delimiter=summary.delimiter,
+            delimiter_score=summary.delimiter_score,
+            rescued=summary.rescued,
+            partitions=partitions,
+            seconds=summary.seconds,
+        )
 
     def sentence(self) -> str:
         """One line for the log: what happened to the file, without any of its content."""

@@ -21,7 +21,6 @@ __all__ = [
     "decimal_digits",
     "find_zone",
     "iso_date",
-    "key_value",
     "strptime_directives",
     "typed_value",
 ]
@@ -133,45 +132,6 @@ def typed_value(type_text: str, raw: Any, *, zone: str | None = None) -> TypedVa
             return _timestamp(raw, zone)
         case ColumnType.JSON | ColumnType.STRUCT | ColumnType.ARRAY | ColumnType.MAP:
             raise ValueError(f"a column of type {kind} has no values to compare with")
-
-
-def key_value(
-    type_text: str, text: str, form: str | None, *, zone: str | None = None
-) -> str | int | date | datetime | Decimal:
-    """Read the text of a field of an object's key by its column's type.
-
-    `form` is the field's strptime pattern (`KeyPattern.fields`), or None; a timestamp without an offset is in `zone`, else
-    UTC. Raises ValueError with the reason when the text is no such value.
-    """
-    kind = column_kind(type_text)
-    match kind:
-        case ColumnType.STRING:
-            return text
-        case ColumnType.INT | ColumnType.BIGINT:
-            if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
-                raise ValueError("not a whole number")
-            typed_value(type_text, int(text))
-            return int(text)
-        case ColumnType.DECIMAL:
-            return _decimal(type_text, text)
-        case ColumnType.DATE:
-            return datetime.strptime(text, form).date() if form else iso_date(text)  # noqa: DTZ007 - a date has no zone
-        case ColumnType.TIMESTAMP:
-            if not form:
-                return _timestamp(text, zone or "UTC")
-            if not (found := find_zone(zone or "UTC")):
-                raise ValueError(f"{zone} is no time zone")
-            return datetime.strptime(text, form).replace(tzinfo=found).astimezone(UTC)
-        case (
-            ColumnType.BOOLEAN
-            | ColumnType.FLOAT
-            | ColumnType.DOUBLE
-            | ColumnType.JSON
-            | ColumnType.STRUCT
-            | ColumnType.ARRAY
-            | ColumnType.MAP
-        ):
-            raise ValueError(f"a {kind} cannot be taken from a key")
 
 
 def strptime_directives(form: str) -> tuple[str, ...]:

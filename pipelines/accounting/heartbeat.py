@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from pipelines.accounting.entries import Claim
-from pipelines.accounting.ledger import LEASE_S, Ledger
+from pipelines.accounting.ledger import Ledger
 from pipelines.errors import ClaimLostError, LakegateError, TransientError
 
 __all__ = ["Heartbeat"]
@@ -17,11 +17,11 @@ class Heartbeat:
     A renewal that fails for a fault of the moment is tried again at the next beat: the lease outlives two of them.
     """
 
-    def __init__(self, ledger: Ledger, claim: Claim, lease_s: float = LEASE_S) -> None:
+    def __init__(self, ledger: Ledger, claim: Claim, lease_s: float | None = None) -> None:
         """Nothing starts before the context is entered."""
         self._ledger = ledger
         self._claim = claim
-        self._lease_s = lease_s
+        self._lease_s = lease_s or ledger.lease_s
         self._left = threading.Event()
         self._fault: LakegateError | None = None
         self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{claim.batch_id}", daemon=True)

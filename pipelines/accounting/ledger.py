@@ -63,8 +63,13 @@ class Ledger:
         policy: RetryPolicy | None = None,
         pause: Callable[[float], None] = time.sleep,
         pools: ThreadPools = ThreadPoolExecutor,
+        lease_s: float = LEASE_S,
     ) -> None:
-        """`new_id` makes ids that sort by time; `pause` waits between attempts of a write; `pools` read many keys at once."""
+        """`new_id` makes ids that sort by time; `pause` waits between attempts of a write; `pools` read many keys at once.
+
+        `lease_s` is how long a claim holds without being renewed: the same for all workers of a deployment.
+        """
+        self.lease_s = lease_s
         self.new_id = new_id or IdFactory(clock)
         books = Books(store, clock, self.new_id, policy or RetryPolicy(), pause)
         self._batches = Batches(books)
@@ -137,13 +142,13 @@ class Ledger:
 
     # ---- working
 
-    def claim(self, batch_id: str, owner: str, lease_s: float = LEASE_S) -> ClaimResult:
+    def claim(self, batch_id: str, owner: str, lease_s: float | None = None) -> ClaimResult:
         """Take a batch to process it; `owner` is the run's id."""
-        return self._batches.claim(batch_id, owner, lease_s)
+        return self._batches.claim(batch_id, owner, lease_s or self.lease_s)
 
-    def renew(self, claim: Claim, lease_s: float = LEASE_S) -> Claim:
+    def renew(self, claim: Claim, lease_s: float | None = None) -> Claim:
         """Extend the lease. Raises ClaimLostError when fenced off."""
-        return self._batches.renew(claim, lease_s)
+        return self._batches.renew(claim, lease_s or self.lease_s)
 
     def mark_committing(self, claim: Claim) -> Claim:
         """Say that the table commit may be under way. Raises ClaimLostError when fenced off."""

@@ -101,7 +101,7 @@ def _look(
     busy: set[date] = set()
     for record in records:
         run = known.get(record.run_key)
-        decision = decide(record, run, now, _alive_until(ledger, record, run, now))
+        decision = decide(record, run, now, _alive_until(ledger, record, run, now), ledger.lease_s)
         match decision:
             case Offer():
                 offered.append(record)

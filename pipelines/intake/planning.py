@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from pipelines.accounting.entries import Batch, BatchRecord, LedgerEntry, Member
+from pipelines.accounting.ledger import LEASE_S
 from pipelines.accounting.states import BatchState, Trigger
 
 __all__ = [
@@ -27,8 +28,8 @@ __all__ = [
     "plan_batches",
 ]
 
-SILENCE_S = 60
-"""How long after its last lease ran out a started run is taken for dead."""
+SILENT_LEASES = 2.0
+"""How many leases after its last one ran out a started run is taken for dead."""
 UNCLAIMED_S = 900
 """How long batches that a run planned for itself (backfill, replay) may wait for it before they are given back."""
 
@@ -159,7 +160,11 @@ Decision = Offer | Leave | Release | FailRun
 
 
 def decide(
-    batch: BatchRecord, run: RunState | None, now: datetime, run_alive_until: datetime | None = None
+    batch: BatchRecord,
+    run: RunState | None,
+    now: datetime,
+    run_alive_until: datetime | None = None,
+    lease_s: float = LEASE_S,
 ) -> Decision:
     """What to do about one batch that holds a slot. `run` is None when no run is known.
 
@@ -173,7 +178,7 @@ def decide(
     lease_holds = batch.lease_until is not None and batch.lease_until > now
     match run:
         case None:
-            return _without_run(batch, now, lease_holds=lease_holds)
+            return _without_run(batch, now, lease_s, lease_holds=lease_holds)
         case RunState.NOT_STARTED:
             return Offer()
         case RunState.WAITING:
@@ -181,7 +186,7 @@ def decide(
         case RunState.LINGERING if batch.lease_until is None and run_alive_until is None:
             return FailRun("its run started and never began to work")
         case RunState.STARTED | RunState.LINGERING:
-            return _with_started_run(batch, now, run_alive_until, lease_holds=lease_holds)
+            return _with_started_run(batch, now, run_alive_until, lease_s, lease_holds=lease_holds)
         case RunState.SUCCEEDED:
             # A lease that holds is another run's, which took the batch over.
             return Leave() if lease_holds else Release("its run ended without finishing it")
@@ -191,26 +196,26 @@ def decide(
             assert_never(never)
 
 
-def _without_run(batch: BatchRecord, now: datetime, *, lease_holds: bool) -> Decision:
+def _without_run(batch: BatchRecord, now: datetime, lease_s: float, *, lease_holds: bool) -> Decision:
     if lease_holds:
         return Leave()
     if batch.trigger in (Trigger.EVENT, Trigger.SWEEP):
         return Offer()
     # Planned by a run for itself: it is not ours to launch. Whoever claims keeps its lease; who never does is gone.
     since = batch.lease_until or batch.created_at
-    wait = SILENCE_S if batch.lease_until else UNCLAIMED_S
+    wait = SILENT_LEASES * lease_s if batch.lease_until else UNCLAIMED_S
     if (now - since).total_seconds() < wait:
         return Leave()
     return Release("the run that planned it is gone", burn=batch.lease_until is not None)
 
 
 def _with_started_run(
-    batch: BatchRecord, now: datetime, run_alive_until: datetime | None, *, lease_holds: bool
+    batch: BatchRecord, now: datetime, run_alive_until: datetime | None, lease_s: float, *, lease_holds: bool
 ) -> Decision:
     if lease_holds or batch.lease_until is None:
         return Leave()  # at work, or waiting for its turn
     alive_until = max(batch.lease_until, run_alive_until or batch.lease_until)
-    if (now - alive_until).total_seconds() >= SILENCE_S:
+    if (now - alive_until).total_seconds() >= SILENT_LEASES * lease_s:
         return FailRun("its run shows no sign of life: the lease ran out and was not renewed")
     if alive_until > batch.lease_until:
         return Release("its run gave it up and went on with another day")

@@ -3,17 +3,14 @@
 Everything else is what `workspace.yaml` loads. Runs load this file too, so lease and heartbeat agree.
 """
 
+import os
+
 from lakegate.definitions import defs
 from pipelines.accounting.entries import RetryPolicy
-from pipelines.accounting.heartbeat import Heartbeat
-from pipelines.accounting.ledger import Ledger
 from pipelines.intake import planning
 
 __all__ = ["defs"]
 
-LEASE_S = 9.0
-Ledger.claim.__defaults__ = (LEASE_S,)
-Ledger.renew.__defaults__ = (LEASE_S,)
-Heartbeat.__init__.__defaults__ = (LEASE_S,)
+os.environ["LAKEGATE_LEASE_S"] = "9"
 RetryPolicy.__init__.__defaults__ = (5, 1, 10)
-planning.SILENCE_S = 3
+planning.SILENT_LEASES = 1 / 3

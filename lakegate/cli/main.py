@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from lakegate.cli import datasets, dlq, files, inference, laptop, operate, query
+from lakegate.cli import datasets, dlq, files, inference, laptop, operate, query, sweep
 from lakegate.cli.output import Exit, errors, safe
 from pipelines.errors import ConfigurationError, LakegateError
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 laptop.add_to(app)
 operate.add_to(app)
 query.add_to(app)
+sweep.add_to(app)
 inference.add_to(app)
 files.add_to(app)
 app.add_typer(datasets.app, name="datasets")

@@ -14,6 +14,8 @@
     counts#<dataset>          <landing_day>#<shard>       counters
     datasets                  <dataset>                   every dataset that ever had a file
     delimiters                <dataset>                   the delimiter that a dataset's files are read with, where it is told from them
+    sweeps                    <dataset>                   what the last sweep of a dataset came to
+    swept#<dataset>           <landing_day>               a day that lacks versions, as a sweep proved it
     routing                   mark                        the routing that unclaimed versions were last held against
     outbox#<shard>            <id>                        changes of state on their way to the table `file_history`
     outbox                    page                        which of them are being exported now
@@ -50,6 +52,7 @@ __all__ = [
     "run_item_key",
     "short_version",
     "slot_key",
+    "version_removal_key",
 ]
 
 DUE_SHARDS = 4
@@ -96,6 +99,11 @@ def head_key(object_id: str) -> ItemKey:
 def removal_key(object_id: str, removal: Removal) -> ItemKey:
     """Where a removal lies; the same event always at the same place."""
     return ItemKey(f"object#{object_id}", f"removal#{short_version(removal.version_id or removal.order)}")
+
+
+def version_removal_key(ref: VersionRef) -> ItemKey:
+    """Where the removal of one version, or of the delete marker with that id, lies."""
+    return ItemKey(f"object#{ref.object_id}", f"removal#{short_version(ref.version_id)}")
 
 
 def batch_key(batch_id: str) -> ItemKey:

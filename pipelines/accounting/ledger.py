@@ -3,6 +3,7 @@
     registration.py   what happened in the bucket        register, adopt, removed, restored
     batches.py        the life of a batch                plan, claim, renew, mark_committing, finish, release
     delimiters.py     what `delimiter: auto` told        pinned_delimiter, pin_delimiter
+    sweeps.py         what sweeps leave                  swept_days, last_sweeps …
     settlement.py     verdicts, and work made due again  settle, make_due, make_days_due
     queries.py        looking                            due, live_batches, entries, head, history, counts, quarantined …
 
@@ -11,7 +12,7 @@ layout is in `items.py`. It runs unchanged on DynamoDB and in memory: all it nee
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
@@ -44,6 +45,7 @@ from pipelines.accounting.queries import Queries
 from pipelines.accounting.registration import Registration
 from pipelines.accounting.settlement import Settlement
 from pipelines.accounting.states import Trigger
+from pipelines.accounting.sweeps import LastSweep, SweepRecords, SweptDay
 from pipelines.ports import Clock, ItemStore, ThreadPools
 
 __all__ = ["LEASE_S", "Ledger"]
@@ -77,6 +79,7 @@ class Ledger:
         self._settlement = Settlement(books, self._batches)
         self._queries = Queries(books, self._batches, pools)
         self._delimiters = PinnedDelimiters(books)
+        self._sweeps = SweepRecords(books)
         self.outbox = Outbox(books)
         """Changes of state on their way to the table of the history."""
 
@@ -198,6 +201,21 @@ class Ledger:
         """Every version of a key, lowest first."""
         return self._queries.entries(bucket, key)
 
+    def versions_of_days(self, dataset: str | None, days: Iterable[date]) -> list[VersionRef]:
+        """Every version of these days of a dataset (None: of what no dataset claims); some may be of other days."""
+        if dataset is None:
+            wanted = frozenset(days)
+            return [entry.ref for entry in self._queries.unrouted() if entry.landing_day in wanted]
+        return self._settlement.of_days(dataset, frozenset(days))
+
+    def removals(self, bucket: str, key: str) -> list[Removal]:
+        """The removals of a key that hold now: delete markers not lifted, and versions gone."""
+        return self._queries.removals(bucket, key)
+
+    def recorded_gone(self, refs: Iterable[VersionRef]) -> set[VersionRef]:
+        """Which of these versions are recorded as deleted for good."""
+        return self._queries.recorded_gone(refs)
+
     def head(self, bucket: str, key: str) -> Head:
         """What serves a key."""
         return self._queries.head(bucket, key)
@@ -229,3 +247,18 @@ class Ledger:
     def counts(self, dataset: str | None = None, since: date | None = None) -> list[DayCounts]:
         """The counters, a line a dataset and day; None for all datasets and what none claims."""
         return self._queries.counts(dataset, since)
+
+    # ---- sweeps
+
+    def swept_days(self, dataset: str | None) -> Mapping[date, SweptDay]:
+        """The days of a dataset that a sweep proved to lack versions, and how they stood then."""
+        return self._sweeps.days(dataset)
+
+    def last_sweeps(self) -> Mapping[str | None, LastSweep]:
+        """What the last sweep of each dataset came to."""
+        return self._sweeps.last()
+
+    def record_sweep(self, days: Iterable[SweptDay], sweeps: Iterable[LastSweep]) -> None:
+        """Remember a sweep: the days it proved, and what it came to."""
+        self._sweeps.write_days(days)
+        self._sweeps.write_last(sweeps)

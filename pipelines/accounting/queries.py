@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime
 
 from pipelines.accounting.batches import Batches
 from pipelines.accounting.books import Books
-from pipelines.accounting.entries import BatchRecord, DayCounts, Head, HistoryRecord, LedgerEntry, VersionRef
-from pipelines.accounting.items import decode_head, decode_history
-from pipelines.accounting.keys import NO_DATASET, due_partitions, head_key, parse_iso
+from pipelines.accounting.entries import BatchRecord, DayCounts, Head, HistoryRecord, LedgerEntry, Removal, VersionRef
+from pipelines.accounting.items import decode_head, decode_history, decode_removal
+from pipelines.accounting.keys import NO_DATASET, due_partitions, head_key, parse_iso, version_removal_key
 from pipelines.accounting.states import BatchState, Outcome, State
 from pipelines.accounting.transitions import registered
 from pipelines.intake.objects import object_id
@@ -113,6 +113,17 @@ class Queries:
         stored = decode_head(oid, self._books.store.get([head_key(oid)]).get(head_key(oid)))
         latest = max((entry.order for entry in self._books.versions(oid)), default=None)
         return replace(stored, latest_order=latest)
+
+    def removals(self, bucket: str, key: str) -> list[Removal]:
+        """The removals of a key that hold now."""
+        told = map(decode_removal, self._books.query(f"object#{object_id(bucket, key)}", "removal#"))
+        return [removal for removal, lifted in told if not lifted]
+
+    def recorded_gone(self, refs: Iterable[VersionRef]) -> set[VersionRef]:
+        """Which of these versions are recorded as deleted for good."""
+        wanted = {version_removal_key(ref): ref for ref in refs}
+        found = self._books.store.get(list(wanted)) if wanted else {}
+        return {wanted[key] for key, item in found.items() if not decode_removal(item)[0].marker}
 
     def history(self, bucket: str, key: str) -> list[HistoryRecord]:
         """Every change of state of a key's versions, in order of time; what their batches went through is woven in."""

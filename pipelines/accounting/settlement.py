@@ -196,9 +196,10 @@ class Settlement:
 
         A day's versions are the members of every batch it had, and what the index lists that was never in a batch.
         """
-        return self.make_due(self._of_days(dataset, frozenset(days)), trigger, reason)
+        return self.make_due(self.of_days(dataset, frozenset(days)), trigger, reason)
 
-    def _of_days(self, dataset: str, days: frozenset[date]) -> list[VersionRef]:
+    def of_days(self, dataset: str, days: frozenset[date]) -> list[VersionRef]:
+        """Every version of a dataset's days that the books know."""
         found: dict[VersionRef, None] = {}
         for day in sorted(days):
             for item in self._books.query(f"days#{dataset}", f"{day.isoformat()}#"):

@@ -1,0 +1,87 @@
+"""`lakegate sweep`: the landing bucket against the ledger."""
+
+import os
+from typing import Annotated, Any
+
+import typer
+
+from lakegate.cli.connection import connect
+from lakegate.cli.datasets import named_dataset
+from lakegate.cli.output import Exit, JsonOption, console, print_json, safe, table
+from lakegate.settings import sweep_settings
+from lakegate.status import UNCLAIMED
+from pipelines.intake.sweep import sweep
+from pipelines.intake.sweep_report import SweepReport
+
+__all__ = ["add_to"]
+
+_WORDS = {
+    "registered": "registered; no event had told of",
+    "removed": "removal recorded; no event had told of",
+    "restored": "restored; no event had told of",
+    "missing": "gone from the bucket; no event had told of",
+}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("sweep")(sweep_command)
+
+
+def sweep_command(
+    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only this dataset.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only look: change nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the landing bucket with the ledger, and put right what events did not tell. Exit code 1 when they do not agree."""
+    settings = sweep_settings(os.environ)
+    of = named_dataset(dataset) if dataset else None
+    _, gate = connect()
+    report = sweep(gate, of, grace=settings.grace, correct=not dry_run)
+    if as_json:
+        print_json({"version": 1, **report_document(report)})
+    else:
+        print_report(report)
+    if report.problems:
+        raise typer.Exit(Exit.BAD_DATA)
+
+
+def print_report(report: SweepReport) -> None:
+    """A line a dataset, what events had not told, and where bucket and ledger differ."""
+    names = [name for name in _COLUMNS if name in _ALWAYS or report.total(name)]
+    shown = table("dataset", *(f"#{name}" for name in names), title="Sweep: object versions in the landing bucket")
+    for line in sorted(report.datasets.values(), key=lambda line: line.dataset or "~"):
+        shown.add_row(line.dataset or UNCLAIMED, *(f"{getattr(line, name):,}" for name in names))
+    console.print(shown)
+    if report.corrects:
+        for kind, named in report.findings.items():
+            for what in named:
+                console.print(f"[yellow]{_WORDS[kind]}:[/yellow] {safe(what)}")
+            if more := report.total(kind) - len(named):
+                console.print(f"  … and {more:,} more")
+    for problem in report.problems:
+        console.print(f"[red]differs:[/red] {safe(problem)}")
+    sentence = report.sentence()
+    console.print(f"{sentence[0].upper()}{sentence[1:]}.")
+
+
+def report_document(report: SweepReport) -> dict[str, Any]:
+    """The report for `--json`."""
+    return {
+        "started_at": report.started_at.isoformat(),
+        "corrected": report.corrects,
+        **{name: report.total(name) for name in _COLUMNS},
+        "datasets": [
+            {"dataset": line.dataset, **{name: getattr(line, name) for name in _COLUMNS}}
+            for line in report.datasets.values()
+        ],
+        "findings": report.findings,
+        "problems": list(report.problems),
+        "days": report.days,
+        "days_under_way": report.under_way,
+        "sentence": report.sentence(),
+    }
+
+
+_COLUMNS = ("listed", "known", "registered", "young", "removed", "restored", "missing", "gone")
+_ALWAYS = ("listed", "known", "registered")

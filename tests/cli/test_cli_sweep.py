@@ -1,0 +1,57 @@
+"""`lakegate sweep` against the laptop's AWS: events are taken from the queue unread, and the sweep makes up for them."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lakegate.settings import sweep_settings
+from pipelines.errors import ConfigurationError
+from resources.environment import Deployment, client
+from tests.cli.command import GOOD, ORDERS, inside, lakegate
+
+
+@pytest.fixture
+def name(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A dataset of its own in a bucket that other tests use too."""
+    name = f"orders_{uuid.uuid4().hex[:8]}"
+    (tmp_path / f"{name}.yaml").write_text(ORDERS.replace("orders", name))
+    for variable, value in {**deployment.to_environment(), "LAKEGATE_DATASETS": str(tmp_path)}.items():
+        monkeypatch.setenv(variable, value)
+    with inside(tmp_path):
+        yield name
+
+
+@pytest.mark.aws
+def test_a_sweep_registers_records_and_then_finds_nothing(
+    name: str, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKEGATE_SWEEP_GRACE_MINUTES", "0")
+    s3 = client("s3")
+    keys = [f"landing/{name}/2026-02-0{day}.csv" for day in (1, 2, 3)]
+    versions = [s3.put_object(Bucket=deployment.landing_bucket, Key=key, Body=GOOD)["VersionId"] for key in keys]
+    looked = lakegate("sweep", "--dataset", name, "--dry-run")
+    assert looked.code == 1
+    assert f"differs: {keys[0]} (version {versions[0]}) is in the bucket, but not in the ledger" in looked.out
+    answer = lakegate("sweep", "--dataset", name)
+    assert answer.code == 0
+    assert f"registered; no event had told of: {keys[0]} (version {versions[0]})" in answer.out
+    assert answer.out.endswith(
+        "Listed 3 versions: 0 known, 3 that no event had told of; bucket and ledger agree on 3 days.\n"
+    )
+    s3.delete_object(Bucket=deployment.landing_bucket, Key=keys[0])
+    s3.delete_object(Bucket=deployment.landing_bucket, Key=keys[1], VersionId=versions[1])
+    told = lakegate("sweep", "--dataset", name, "--json").json
+    assert (told["listed"], told["known"], told["removed"], told["missing"]) == (2, 2, 1, 1)
+    again = lakegate("sweep", "--dataset", name, "--json").json
+    assert (again["removed"], again["missing"], again["gone"], again["problems"]) == (0, 0, 1, [])
+
+
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAKEGATE_SWEEP_GRACE_MINUTES", "soon")
+    with pytest.raises(ConfigurationError, match="LAKEGATE_SWEEP_GRACE_MINUTES is 'soon'"):
+        sweep_settings(os.environ)

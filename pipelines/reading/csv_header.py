@@ -158,8 +158,9 @@ class CsvHeader:
         for name in matching.missing:
             if not self.allowed_to_miss(name):
                 detail = delimiter or likely_name(name, dataset, extra)
+                why = self._plan.rules[name].why_required if dataset.schema_.missing_columns == "allow" else ""
                 self._collector.add(Rule.COLUMN_MISSING, name, [self._faults.sample(block, 0, text)],
-                                    f"a column {name} in the header", detail=detail)  # fmt: skip
+                                    f"a column {name} in the header{why}", detail=detail)  # fmt: skip
         if self._collector.rejecting and matching.missing and matching.extra:
             self._evidence.renames = renames(self._plan, block, self.names, matching, self._delimiter)
         if dataset.schema_.new_columns == "reject":

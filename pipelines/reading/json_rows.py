@@ -300,6 +300,7 @@ class JsonRows:
             if rule is not None:
                 self._collector.withdraw(rule, name)
             sample = Sample(None, None, ", ".join(sorted(self._columns.seen)[:20]))
+            why = self._plan.rules[name].why_required if schema.missing_columns == "allow" else ""
             self._collector.add(
-                Rule.COLUMN_MISSING, name, [sample], f"a key {self._columns.key_of(name)} in some record"
+                Rule.COLUMN_MISSING, name, [sample], f"a key {self._columns.key_of(name)} in some record{why}"
             )

@@ -64,6 +64,11 @@ class ColumnRules:
         """The rule that a null breaks, if nulls are not allowed."""
         return self._required[0] if self._required else None
 
+    @property
+    def why_required(self) -> str:
+        """Why the column must not be missing although `missing_columns: allow` says that columns may; empty where it may."""
+        return f" ({self._required[1].removeprefix('a value: ')})" if self._required else ""
+
     def check(self, texts: pa.Array, values: pa.Array) -> Iterator[Breach]:
         """The breaches in one block. `texts` are null where the file has null; `values` also where a text is a misfit."""
         if self._required and texts.null_count:

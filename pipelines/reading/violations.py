@@ -33,7 +33,7 @@ class Rule(StrEnum):
     ENCODING = (
         "encoding",
         "bytes are not valid in the declared encoding",
-        "declare format.encoding as it is, or send the file as declared",
+        "send the file as declared, or (CSV) declare format.encoding as it is; JSON is UTF-8",
     )
     COMPRESSION = (
         "compression",
@@ -188,7 +188,7 @@ class Rule(StrEnum):
     BAD_ROWS = (
         "bad_rows",
         "more rows are bad than the contract allows",
-        "repair the rows listed with the file's other faults, or raise rows.max_bad",
+        "repair the rows listed with the file's other faults; rows.max_bad says how many may be bad, and one has to be good",
     )
     PARTITION_NULL = "partition_null", "a partition column is null", "send a value: a row must have a partition"
     PARTITION_COUNT = (

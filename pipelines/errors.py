@@ -6,6 +6,7 @@
     └── PermanentError            retrying cannot help: a person has to act
         ├── ConfigurationError    a dataset file, an option or the environment is wrong
         ├── ObjectGoneError       the object version was removed between its event and our read
+        ├── ObjectArchivedError   the object version lies in an archive and cannot be read before it is restored
         ├── ClaimLostError        another worker owns the batch now: this one must not write
         ├── TableMismatchError    the table in the catalog is not what the contract describes
         └── QueryFailedError      the query engine refused or failed a query
@@ -18,6 +19,7 @@ __all__ = [
     "CommitConflictError",
     "ConfigurationError",
     "LakegateError",
+    "ObjectArchivedError",
     "ObjectGoneError",
     "PermanentError",
     "QueryFailedError",
@@ -48,6 +50,10 @@ class ConfigurationError(PermanentError):
 
 class ObjectGoneError(PermanentError):
     """The object version no longer exists."""
+
+
+class ObjectArchivedError(PermanentError):
+    """The object version lies in an archive (S3 Glacier): it can be read once it was restored."""
 
 
 class ClaimLostError(PermanentError):

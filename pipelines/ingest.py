@@ -28,7 +28,9 @@ from pipelines.accounting.entries import (
     Claim,
     Facts,
     FileCommitted,
+    FileDeferred,
     FileOutcome,
+    FileRemoved,
     HeldByOther,
     UnknownBatch,
 )
@@ -40,7 +42,7 @@ from pipelines.members import MemberReader, ReadMember, Timings
 from pipelines.ports import Committed, SourceVersion
 from pipelines.publication.growing import GrowingTable
 from pipelines.publication.known import known_versions
-from pipelines.publication.publish import AcceptedFile, publish, source_of
+from pipelines.publication.publish import AcceptedFile, Published, publish, source_of
 from pipelines.publication.rejected import RejectedRows
 from pipelines.publication.staged import StagedFile
 from pipelines.reading.summary import FileReader
@@ -131,8 +133,10 @@ class _Work:
 
     def _publish(self, reads: Sequence[ReadMember], table: GrowingTable) -> BatchReport:
         accepted = [read for read in reads if read.report.outcome is FileEnding.LOADED]
+        removed = [read for read in reads if read.report.outcome is FileEnding.REMOVED]
+        going = frozenset(read.entry.ref for read in removed)
         files = [AcceptedFile(read.entry.version) for read in accepted]
-        if not accepted:
+        if not accepted and not removed:
             if self.rejected is not None:
                 self.rejected.publish(files)
             return self._finish([read.report for read in reads], None, grown=table)
@@ -141,31 +145,88 @@ class _Work:
         with self.timings.of(Stage.COMMIT):
             self.claim = self.gate.ledger.mark_committing(self.claim)
             if self.rejected is not None:
-                self.rejected.publish(files)
+                self.rejected.publish(files, going)
             published = publish(
                 self.gate.tables,
                 self.dataset,
                 self.claim.batch_id,
                 files,
                 staged,
-                lambda: known_versions(self.gate.ledger, self.claim, [read.entry for read in accepted]),
+                lambda: known_versions(
+                    self.gate.ledger,
+                    self.claim,
+                    [read.entry for read in (*accepted, *removed)],
+                    removed=going,
+                    retracts=self.dataset.retracts,
+                ),
                 properties={"lakegate.run-id": self.claim.owner, "lakegate.contract": self.contract},
                 before_commit=self.heartbeat.renew,
                 pause=self.gate.pause,
             )
+            endings = self._endings(published, reads)
             if self.rejected is not None:
-                self.rejected.tidy([f.version for f in files if f.version not in published.superseded])
-        if self.inspect is not None and published.commit is not None:
+                left = {FileEnding.SUPERSEDED, FileEnding.REMOVED}
+                gone = frozenset(r.entry.ref for r, e in zip(reads, endings, strict=True) if e is FileEnding.REMOVED)
+                self.rejected.tidy(
+                    [
+                        r.entry.version
+                        for r, ending in zip(reads, endings, strict=True)
+                        if r.report.outcome is FileEnding.LOADED and ending not in left
+                    ],
+                    gone,
+                )
+        if self.inspect is not None and published.commit is not None and accepted:
             self.inspect(published.files)
-        self._settle([FileCommitted(r.entry.ref, self._facts(r, published.commit), r.milliseconds) for r in accepted])
-        superseded = {source_of(version) for version in published.superseded}
+        outcomes = (self._published(read, ending, published) for read, ending in zip(reads, endings, strict=True))
+        self._settle([outcome for outcome in outcomes if outcome is not None])
         reports = [
-            replace(read.report, outcome=FileEnding.SUPERSEDED, rows_loaded=0, rows_rejected=0)
-            if source_of(read.entry.version) in superseded
-            else read.report
-            for read in reads
+            _ended(read.report, ending, published.replaced.get(source_of(read.entry.version), 0))
+            for read, ending in zip(reads, endings, strict=True)
         ]
         return self._finish(reports, published.commit, published.files, grown=table)
+
+    def _endings(self, published: Published, reads: Sequence[ReadMember]) -> list[FileEnding]:
+        """What became of each file in the table.
+
+        Where the commit was found and not made just now, the table is asked: another attempt may have planned it, before or
+        after an object was removed.
+        """
+        superseded, retracted = set(published.superseded), set(published.retracted)
+        rows: dict[SourceVersion, int] | None = None
+        if published.found:
+            concerned = [r.entry.version for r in reads if r.report.outcome in (FileEnding.LOADED, FileEnding.REMOVED)]
+            now = self.gate.tables.current(self.dataset)
+            found = self.gate.tables.find_sources(now, self.dataset, [source_of(version) for version in concerned])
+            rows = {one.source: one.rows for one in found}
+        endings: list[FileEnding] = []
+        for read in reads:
+            version, ending = read.entry.version, read.report.outcome
+            if rows is not None and ending is FileEnding.LOADED and read.report.rows_loaded:
+                ending = ending if source_of(version) in rows else FileEnding.SUPERSEDED
+            elif rows is not None and ending is FileEnding.REMOVED:
+                ending = FileEnding.DEFERRED if source_of(version) in rows else ending
+            elif version in superseded:
+                ending = FileEnding.SUPERSEDED
+            elif version in retracted:
+                ending = FileEnding.REMOVED
+            endings.append(ending)
+        return endings
+
+    def _published(self, read: ReadMember, ending: FileEnding, published: Published) -> FileOutcome | None:
+        """What the ledger is told of a member that the commit had to do with; None of any other."""
+        ref = read.entry.ref
+        match read.report.outcome:
+            case FileEnding.LOADED if ending is FileEnding.REMOVED:
+                return FileRemoved(ref, milliseconds=read.milliseconds)
+            case FileEnding.LOADED:
+                facts = self._facts(read, published.commit)
+                return FileCommitted(ref, facts, read.milliseconds, left_out=ending is FileEnding.SUPERSEDED)
+            case FileEnding.REMOVED if ending is FileEnding.REMOVED:
+                return FileRemoved(ref, gone=read.found_gone)
+            case FileEnding.REMOVED:
+                return FileDeferred(ref, "another attempt at its batch had published it")
+            case _:
+                return None
 
     # ---- an earlier attempt's commit
 
@@ -185,9 +246,10 @@ class _Work:
         reads = members.read([entry for entry in self.claim.members if entry not in published])
         reads = [read for read in reads if read.report.outcome is not FileEnding.LOADED and read.asks is None]
         self._settle_unpublished(reads)
+        removed = [read for read in reads if read.report.outcome is FileEnding.REMOVED]
         rejected: dict[SourceVersion, int] = {}
         if self.rejected is not None:
-            self.rejected.tidy([entry.version for entry in published])
+            self.rejected.tidy([entry.version for entry in published], frozenset(read.entry.ref for read in removed))
             rejected = self.rejected.rows(sources)
         for entry in published:
             version = entry.version
@@ -196,6 +258,7 @@ class _Work:
                 version.key, version.version_id, version.size_bytes, FileEnding.LOADED, count + bad, count
             )
             reads.append(ReadMember(entry, replace(report, rows_rejected=bad)))
+        self._settle([FileRemoved(read.entry.ref, gone=read.found_gone) for read in removed])
         self._settle(
             [FileCommitted(r.entry.ref, self._facts(r, commit)) for r in reads if r.report.outcome is FileEnding.LOADED]
         )
@@ -206,7 +269,8 @@ class _Work:
     def _settle(self, outcomes: Sequence[FileOutcome]) -> None:
         if outcomes:
             with self.timings.of(Stage.BOOKS):
-                self.gate.ledger.settle(self.claim, outcomes, self.timings.of_batch())
+                retracting = (self.dataset.name,) if self.dataset.retracts else ()
+                self.gate.ledger.settle(self.claim, outcomes, self.timings.of_batch(), retracting)
 
     def _facts(self, read: ReadMember, commit: Committed | None = None) -> Facts:
         return facts_of(read.report, self.contract, commit)
@@ -237,3 +301,16 @@ class _Work:
             columns_added=grown.columns_added if grown else {},
             types_widened=grown.types_widened if grown else {},
         )
+
+
+def _ended(report: FileReport, ending: FileEnding, rows_removed: int) -> FileReport:
+    """A file's report with what became of it in the table."""
+    match ending:
+        case FileEnding.SUPERSEDED:
+            return replace(report, outcome=ending, rows_loaded=0, rows_rejected=0)
+        case FileEnding.REMOVED:
+            return replace(report, outcome=ending, rows_loaded=0, rows_rejected=0, rows_removed=rows_removed)
+        case FileEnding.DEFERRED if report.outcome is FileEnding.REMOVED:
+            return replace(report, outcome=ending, error="another attempt at this batch had published it")
+        case _:
+            return report

@@ -8,8 +8,9 @@ from typing import assert_never
 
 from pipelines.accounting.entries import BatchTimes, Claim, LedgerEntry
 from pipelines.accounting.heartbeat import Heartbeat
+from pipelines.accounting.transitions import awaits_retraction
 from pipelines.contracts.model import CsvFormat, Dataset
-from pipelines.errors import LakegateError, ObjectGoneError
+from pipelines.errors import LakegateError, ObjectArchivedError, ObjectGoneError
 from pipelines.gate import Gate
 from pipelines.intake.routing import BadKey, Outside, Routed, Unrouted, bad_key_violation, event_day, route
 from pipelines.prefetch import Fetched, fetch_ahead
@@ -54,6 +55,8 @@ class ReadMember:
     report: FileReport
     asks: ReadSummary | None = None
     """Set while the table lacks something that the file needs: nothing of it is staged, and it is read again."""
+    found_gone: bool = False
+    """Whether nothing but reading told that the object was removed."""
 
     @property
     def milliseconds(self) -> int:
@@ -113,14 +116,26 @@ class MemberReader:
         return reads
 
     def read(self, members: Sequence[LedgerEntry]) -> list[ReadMember]:
-        """Read some members, in order; those that one commit has no room for are left."""
+        """Read some members, in order; those that one commit has no room for are left, those that were removed are not read."""
+        there = [entry for entry in members if not self._is_removed(entry)]
         reads: list[ReadMember] = []
-        with closing(fetch_ahead(self.gate.store, [entry.version for entry in members], self.gate.pools)) as ahead:
-            for entry, fetched in zip(members, ahead, strict=True):
+        with closing(fetch_ahead(self.gate.store, [entry.version for entry in there], self.gate.pools)) as ahead:
+            for entry, fetched in zip(there, ahead, strict=True):
                 reads.append(self._read(entry, fetched))
                 if self.is_full:
                     break
-        return [*reads, *(ReadMember(entry, self._deferred(entry)) for entry in members[len(reads) :])]
+        told = {read.entry.ref: read for read in reads}
+        return [told.get(entry.ref) or ReadMember(entry, self._unread(entry)) for entry in members]
+
+    def _is_removed(self, entry: LedgerEntry) -> bool:
+        """Whether a member's rows are to leave the table, or never to come: its object was removed and the dataset retracts."""
+        return awaits_retraction(entry) or (self.dataset.retracts and entry.object_removed)
+
+    def _unread(self, entry: LedgerEntry) -> FileReport:
+        if self._is_removed(entry):
+            version = entry.version
+            return FileReport(version.key, version.version_id, version.size_bytes, FileEnding.REMOVED)
+        return self._deferred(entry)
 
     def _deferred(self, entry: LedgerEntry) -> FileReport:
         limit = limits_of(self.dataset).batch_partitions
@@ -168,7 +183,10 @@ class MemberReader:
             verdict = self._judge(summary)
         except ObjectGoneError:
             stage.discard()
-            return ReadMember(entry, replace(report, outcome=FileEnding.GONE))
+            return self._gone(entry, report)
+        except ObjectArchivedError:
+            stage.discard()
+            return ReadMember(entry, replace(report, outcome=FileEnding.ARCHIVED))
         except LakegateError as error:
             stage.discard()
             return ReadMember(entry, replace(report, error=str(error)))
@@ -209,6 +227,12 @@ class MemberReader:
             case _ as never:
                 assert_never(never)
 
+    def _gone(self, entry: LedgerEntry, report: FileReport) -> ReadMember:
+        """No event told of it yet, and the object is not there: what that does to rows is the dataset's to say."""
+        if self.dataset.retracts:
+            return ReadMember(entry, replace(report, outcome=FileEnding.REMOVED), found_gone=True)
+        return ReadMember(entry, replace(report, outcome=FileEnding.GONE))
+
     def _judge(self, summary: ReadSummary) -> Verdict:
         verdict = judge(self.dataset, summary)
         refusals = self.table.refusals(summary)
@@ -244,7 +268,7 @@ class MemberReader:
                     ),
                 )
         except ObjectGoneError:
-            return ReadMember(entry, replace(report, outcome=FileEnding.GONE))
+            return self._gone(entry, report)
         except LakegateError as error:
             return ReadMember(entry, replace(report, outcome=FileEnding.RETRY, error=str(error)))
         report = replace(report, quarantine_id=placed.id, report_key=placed.report_key)

@@ -93,7 +93,8 @@ class ObjectStore(Protocol):
     def read(self, version: ObjectVersion) -> Iterator[bytes]:
         """Stream the bytes of exactly this version, in chunks of at most 4 MiB.
 
-        Raises ObjectGoneError when the version no longer exists, TransientError on a cut connection or short body.
+        Raises ObjectGoneError when the version no longer exists, ObjectArchivedError when it lies in an archive, TransientError on a
+        cut connection or short body.
         """
         ...
 

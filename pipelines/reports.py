@@ -22,6 +22,8 @@ class FileEnding(StrEnum):
     EMPTY = "empty"
     SUPERSEDED = "superseded"
     GONE = "gone"
+    REMOVED = "removed"
+    ARCHIVED = "archived"
     RETRY = "retry"
     DEFERRED = "deferred"
 
@@ -39,7 +41,8 @@ class Stage(StrEnum):
 class FileReport:
     """One file's story in one batch. Rows are counts; `seconds` is reading time; `error` is set for RETRY and DEFERRED alone.
 
-    `rows_rejected` of a loaded file went to the table beside the dataset's own; its `violations` say why.
+    `rows_rejected` of a loaded file went to the table beside the dataset's own; its `violations` say why. `rows_removed` left the
+    table with a removed object.
     `rescued` counts the values that went to `_rescued`, by the column's name in the file. `new_columns` (the file's name to the
     table's) and `wider_types` (by column) are what the table lacked to hold the file.
     """
@@ -51,6 +54,7 @@ class FileReport:
     rows_read: int = 0
     rows_loaded: int = 0
     rows_rejected: int = 0
+    rows_removed: int = 0
     read_complete: bool = True
     violations: tuple[Violation, ...] = ()
     violations_total: int = 0
@@ -103,6 +107,10 @@ class FileReport:
                 return f"{self.key!r}: a later version of the same key is already in the table; this one is not loaded"
             case FileEnding.GONE:
                 return f"{self.key!r}: the object version was removed before it could be read"
+            case FileEnding.REMOVED:
+                return f"{self.key!r}: its object was removed; {self.rows_removed:,} rows taken out of the table"
+            case FileEnding.ARCHIVED:
+                return f"{self.key!r}: lies in an archive; it is read when S3 tells that it was restored"
             case FileEnding.RETRY:
                 return f"{self.key!r}: will be tried again: {printable(self.error or 'unknown')}"
             case FileEnding.DEFERRED:

@@ -4,6 +4,7 @@ from typing import assert_never
 
 from pipelines.accounting.entries import (
     Facts,
+    FileArchived,
     FileDeferred,
     FileEmpty,
     FileFailed,
@@ -49,7 +50,9 @@ def unpublished_outcome(ref: VersionRef, report: FileReport, facts: Facts, milli
             return FileFailed(ref, report.error or "unknown", milliseconds)
         case FileEnding.DEFERRED:
             return FileDeferred(ref, report.error or "unknown", milliseconds)
-        case FileEnding.LOADED | FileEnding.SUPERSEDED:
+        case FileEnding.ARCHIVED:
+            return FileArchived(ref, milliseconds)
+        case FileEnding.LOADED | FileEnding.SUPERSEDED | FileEnding.REMOVED:
             return None
         case _ as never:
             assert_never(never)

@@ -16,7 +16,7 @@ from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pipelines.errors import LakegateError, ObjectGoneError, PermanentError, TransientError
+from pipelines.errors import LakegateError, ObjectArchivedError, ObjectGoneError, PermanentError, TransientError
 from pipelines.intake.objects import ObjectVersion
 from pipelines.ports import ListedVersion
 from resources.environment import as_lakegate_error, client, object_store
@@ -32,6 +32,7 @@ _SINGLE_PUT_BYTES = 16 << 20
 _DELETE_KEYS = 1000
 _LIST_KEYS = 1000  # S3 API: the most that one page of a listing holds
 _GONE = frozenset({"NoSuchKey", "NoSuchVersion", "404", "NotFound"})
+_ARCHIVED = "InvalidObjectState"  # S3 API, GetObject: the storage class is an archive, and there is no restored copy
 _TRANSFER = TransferConfig(
     multipart_threshold=_SINGLE_PUT_BYTES, multipart_chunksize=_SINGLE_PUT_BYTES, max_concurrency=4
 )
@@ -49,7 +50,8 @@ class S3ObjectStore:
     def read(self, version: ObjectVersion) -> Iterator[bytes]:
         """Stream exactly this version in chunks of at most 4 MiB: one request, sent when the first chunk is asked for.
 
-        Raises ObjectGoneError when the version no longer exists, TransientError on a cut connection or short body.
+        Raises ObjectGoneError when the version no longer exists, ObjectArchivedError when it lies in an archive, TransientError on a
+        cut connection or short body.
         """
         chunks = self._read_obstore(version) if _is_plain(version.key) else self._read_boto3(version)
         for chunk in chunks:
@@ -191,6 +193,8 @@ def _boto_errors(doing: str) -> Generator[None]:
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") in _GONE:
             raise ObjectGoneError(f"{doing}: it no longer exists") from error
+        if error.response.get("Error", {}).get("Code") == _ARCHIVED:
+            raise ObjectArchivedError(f"{doing}: it lies in an archive and was not restored") from error
         raise as_lakegate_error(error, doing) from error
     except BotoCoreError as error:
         raise as_lakegate_error(error, doing) from error
@@ -222,6 +226,8 @@ def _obstore_error(error: Exception, doing: str) -> LakegateError:
     from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
     text = str(error)
+    if _ARCHIVED in text:
+        return ObjectArchivedError(f"{doing}: it lies in an archive and was not restored")
     said = text if len(text) <= 500 else f"{text[:500]}…"
     if isinstance(error, ValueError | PermissionDeniedError | UnauthenticatedError):
         return PermanentError(f"{doing}: {said}")

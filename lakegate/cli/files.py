@@ -252,7 +252,7 @@ def _print(path: Path, report: FileReport) -> None:
             _print_violations(path, report)
             for cause in report.likely_causes:
                 console.print(f"          {safe(path)}: {safe(cause)}")
-        case FileEnding.GONE | FileEnding.RETRY | FileEnding.DEFERRED:
+        case FileEnding.GONE | FileEnding.REMOVED | FileEnding.ARCHIVED | FileEnding.RETRY | FileEnding.DEFERRED:
             console.print(f"[red]failed[/red]    {safe(path)}: {safe(report.error or 'the file went away')}")
     if report.delimiter is not None:
         score = report.delimiter_score

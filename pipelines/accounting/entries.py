@@ -28,6 +28,7 @@ __all__ = [
     "FileGone",
     "FileOutcome",
     "FileQuarantined",
+    "FileRemoved",
     "Head",
     "HeldByOther",
     "HistoryRecord",
@@ -114,7 +115,8 @@ class Facts:
 class LedgerEntry:
     """All that is known of one object version.
 
-    `revision` grows with each change and is what each change is conditional on. `facts` are those of the outcome;
+    `revision` grows with each change and is what each change is conditional on. `object_removed` is what events told of the
+    object; `restored` that it came back from an archive while a batch had it in hand. `facts` are those of the outcome;
     `rejudged` are those of a later verdict that could not take the version's rows away (see `transitions.py`).
     """
 
@@ -129,6 +131,7 @@ class LedgerEntry:
     revision: int = 1
     serving: bool = False
     object_removed: bool = False
+    restored: bool = False
     duplicates: int = 0
     attempts: int = 0
     next_at: datetime | None = None
@@ -148,7 +151,9 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What serves a key. `rejections` says that versions may be in quarantine; `removed_order` is of the latest delete marker.
+    """What serves a key. `rejections` says that versions may be in quarantine, `removals` that objects of it were removed.
+
+    `removed_order` is of the latest delete marker that is in place.
 
     `revision` 0 means: not stored yet.
     """
@@ -158,6 +163,7 @@ class Head:
     serving_order: str | None = None
     removed_order: str | None = None
     rejections: bool = False
+    removals: bool = False
     revision: int = 0
     latest_order: str | None = None
     """The highest version registered; worked out when a head is read by key, never stored."""
@@ -289,11 +295,15 @@ ClaimResult = Claim | AlreadyDone | HeldByOther | UnknownBatch
 
 @dataclass(frozen=True, slots=True)
 class FileCommitted:
-    """Accepted, and published with its batch (or found in the table already)."""
+    """Accepted, and published with its batch (or found in the table already).
+
+    `left_out`: its rows are not in the table, because a higher version's are, or because its object was removed meanwhile.
+    """
 
     ref: VersionRef
     facts: Facts
     milliseconds: int = 0
+    left_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +351,15 @@ class FileGone:
 
 
 @dataclass(frozen=True, slots=True)
+class FileRemoved:
+    """Its object was removed, and its dataset retracts: no row of it is in the table. `gone`: found so when it was read."""
+
+    ref: VersionRef
+    gone: bool = False
+    milliseconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class FileArchived:
     """The version lies in an archive and waits for a restore."""
 
@@ -348,7 +367,9 @@ class FileArchived:
     milliseconds: int = 0
 
 
-FileOutcome = FileCommitted | FileQuarantined | FileEmpty | FileFailed | FileDeferred | FileGone | FileArchived
+FileOutcome = (
+    FileCommitted | FileQuarantined | FileEmpty | FileFailed | FileDeferred | FileGone | FileRemoved | FileArchived
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,8 @@ def _waiting(entry: LedgerEntry) -> tuple[str, str] | None:
         )
     if entry.outcome is Outcome.QUARANTINED:
         return f"quarantine#{entry.dataset or NO_DATASET}", changed
+    if entry.outcome is Outcome.REMOVED:
+        return None
     if entry.state is State.DEAD:
         return f"dead#{entry.dataset or NO_DATASET}", changed
     if entry.state is State.ARCHIVED:
@@ -101,6 +103,7 @@ def encode_entry(entry: LedgerEntry) -> dict[str, ItemValue]:
         "next_at": iso(entry.next_at) if entry.next_at else None,
         "batch_id": entry.batch_id,
         "error": entry.error,
+        "restored": entry.restored or None,
         "facts": _encode_facts(entry.facts),
         "rejudged": _encode_facts(entry.rejudged),
     }
@@ -134,6 +137,7 @@ def decode_entry(item: Item) -> LedgerEntry:
         revision=raw["revision"],
         serving=raw["serving"],
         object_removed=raw["object_removed"],
+        restored=raw.get("restored", False),
         duplicates=raw["duplicates"],
         attempts=raw["attempts"],
         next_at=parse_iso(raw["next_at"]) if "next_at" in raw else None,
@@ -173,6 +177,7 @@ def encode_head(head: Head) -> dict[str, ItemValue]:
         "serving_version": head.serving_version,
         "serving_order": head.serving_order,
         "removed_order": head.removed_order,
+        "removals": head.removals or None,
     }
     item.update({name: value for name, value in optional.items() if value is not None})
     return item
@@ -189,6 +194,7 @@ def decode_head(object_id: str, item: Item | None) -> Head:
         serving_order=raw.get("serving_order"),
         removed_order=raw.get("removed_order"),
         rejections=raw["rejections"],
+        removals=raw.get("removals", False),
         revision=raw["revision"],
     )
 

@@ -1,6 +1,7 @@
 """The ledger: the list of work, and the account of every object version ever seen. One front for the rooms behind it.
 
-    registration.py   what happened in the bucket        register, adopt, removed, restored
+    registration.py   what was put into the bucket       register, adopt
+    removals.py       what went from it, or came back    removed, restored
     batches.py        the life of a batch                plan, claim, renew, mark_committing, finish, release
     delimiters.py     what `delimiter: auto` told        pinned_delimiter, pin_delimiter
     sweeps.py         what sweeps leave                  swept_days, last_sweeps …
@@ -43,6 +44,7 @@ from pipelines.accounting.ids import IdFactory
 from pipelines.accounting.outbox import Outbox
 from pipelines.accounting.queries import Queries
 from pipelines.accounting.registration import Registration
+from pipelines.accounting.removals import Removals
 from pipelines.accounting.settlement import Settlement
 from pipelines.accounting.states import Trigger
 from pipelines.accounting.sweeps import LastSweep, SweepRecords, SweptDay
@@ -75,7 +77,8 @@ class Ledger:
         self.new_id = new_id or IdFactory(clock)
         books = Books(store, clock, self.new_id, policy or RetryPolicy(), pause)
         self._batches = Batches(books)
-        self._registration = Registration(books)
+        self._removals = Removals(books)
+        self._registration = Registration(books, self._removals)
         self._settlement = Settlement(books, self._batches)
         self._queries = Queries(books, self._batches, pools)
         self._delimiters = PinnedDelimiters(books)
@@ -85,9 +88,12 @@ class Ledger:
 
     # ---- intake
 
-    def register(self, sightings: Sequence[Sighting]) -> Registered:
-        """Enter new versions and count known ones; only then may the message that told of them be deleted."""
-        return self._registration.register(sightings)
+    def register(self, sightings: Sequence[Sighting], retracting: Collection[str] = ()) -> Registered:
+        """Enter new versions and count known ones; only then may the message that told of them be deleted.
+
+        `retracting` are the datasets that take the rows of a removed object away: one may have been removed before.
+        """
+        return self._registration.register(sightings, retracting)
 
     def adopt(self, sighting: Sighting) -> bool:
         """Give a version that no dataset claimed to the one that does now; False when that has happened already."""
@@ -101,13 +107,13 @@ class Ledger:
         """Remember that unclaimed versions were held against this routing."""
         self._registration.set_routing_mark(mark)
 
-    def removed(self, removal: Removal) -> None:
-        """Record that an object or one version of it was deleted. Repeatable."""
-        self._registration.removed(removal)
+    def removed(self, removal: Removal, retracting: Collection[str] = ()) -> None:
+        """Record that an object or one version of it was deleted; in datasets that retract, its rows are to go. Repeatable."""
+        self._removals.removed(removal, retracting)
 
     def restored(self, ref: VersionRef) -> bool:
         """Make an archived version due again; False when it was not waiting for that."""
-        return self._registration.restored(ref)
+        return self._removals.restored(ref)
 
     def pinned_delimiter(self, dataset: str) -> str | None:
         """The delimiter that was told from the dataset's first accepted file; None while there was none."""
@@ -158,10 +164,17 @@ class Ledger:
         return self._batches.mark_committing(claim)
 
     def settle(
-        self, claim: Claim, outcomes: Sequence[FileOutcome], batch_times: BatchTimes | None = None
+        self,
+        claim: Claim,
+        outcomes: Sequence[FileOutcome],
+        batch_times: BatchTimes | None = None,
+        retracting: Collection[str] = (),
     ) -> SettleReport:
-        """Write down what became of members, and what the batch had spent. Repeatable. Raises ClaimLostError when fenced off."""
-        return self._settlement.settle(claim, outcomes, batch_times)
+        """Write down what became of members, and what the batch had spent. Repeatable. Raises ClaimLostError when fenced off.
+
+        `retracting` names the dataset where it takes the rows of removed objects away: versions may be due for that now.
+        """
+        return self._settlement.settle(claim, outcomes, batch_times, retracting)
 
     def finish(self, claim: Claim, snapshot_id: int | None = None) -> None:
         """Close the batch; members not settled become due again. Repeatable. Raises ClaimLostError when fenced off."""

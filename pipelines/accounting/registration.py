@@ -1,10 +1,10 @@
-"""Taking note of what happened in the landing bucket: versions seen, removed, restored, and adopted by a new dataset.
+"""Taking note of what was put into the landing bucket: versions seen, and adopted by a new dataset.
 
 Registering is one conditional put a version, up to about a hundred in one transaction with their counters. Only when a
 transaction is refused are the versions looked up: those known already are duplicates and are counted as such.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from pipelines.accounting.books import Books
@@ -20,19 +20,18 @@ from pipelines.accounting.entries import (
     HistoryRecord,
     LedgerEntry,
     Registered,
-    Removal,
     Sighting,
     VersionRef,
     order_of,
 )
-from pipelines.accounting.items import FORMAT, decode_head, decode_removal, encode_removal
-from pipelines.accounting.keys import NO_DATASET, entry_key, head_key, removal_key
+from pipelines.accounting.items import FORMAT
+from pipelines.accounting.keys import NO_DATASET, entry_key
 from pipelines.accounting.outbox import encode_change
+from pipelines.accounting.removals import Removals
 from pipelines.accounting.states import Outcome, State, Trigger
-from pipelines.accounting.transitions import KeyWork, made_due, registered
+from pipelines.accounting.transitions import KeyWork, registered
 from pipelines.errors import TransientError
-from pipelines.intake.objects import object_id
-from pipelines.ports import Absent, Change, Equals, ItemKey, Present, Put, Refused, Update, Written
+from pipelines.ports import Change, Equals, ItemKey, Present, Put, Refused, Update, Written
 
 __all__ = ["Registration"]
 
@@ -43,13 +42,17 @@ _ROUTING = ItemKey("routing", "mark")
 class Registration:
     """What intake tells the ledger."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: Books, removals: Removals) -> None:
         """Remembers which datasets it has listed, to list each once a process."""
         self._books = books
+        self._removals = removals
         self._listed: set[str] = set()
 
-    def register(self, sightings: Sequence[Sighting]) -> Registered:
-        """Enter each version that is not known; count each that is. Doing it again changes nothing but that count."""
+    def register(self, sightings: Sequence[Sighting], retracting: Collection[str]) -> Registered:
+        """Enter each version that is not known; count each that is. Doing it again changes nothing but that count.
+
+        Last comes what removals told before: a removal that is recorded meanwhile finds the versions that are entered here.
+        """
         self._list_datasets(sightings)
         write_id = self._books.new_id()
         first: dict[VersionRef, Sighting] = {}
@@ -63,6 +66,7 @@ class Registration:
         again.extend(s for s in first.values() if s.ref not in new)
         if again:
             self._count_duplicates(again)
+        self._removals.apply_where_removed([s.ref.object_id for s in sightings], retracting)
         return Registered(
             new=tuple(ref for ref in first if ref in new),
             duplicates=tuple(s.ref for s in again),
@@ -107,68 +111,6 @@ class Registration:
     def set_routing_mark(self, mark: str) -> None:
         """Remember that unclaimed versions were held against this routing."""
         self._books.write([Put(_ROUTING, {"format": FORMAT, "mark": mark})])
-
-    def restored(self, ref: VersionRef) -> bool:
-        """An archived version can be read now: due again. False when it was not waiting for that."""
-        books = self._books
-        for _ in range(_ROUNDS):
-            entry = books.entries([ref]).get(ref)
-            if entry is None or entry.state is not State.ARCHIVED:
-                return False
-            change = made_due(entry, books.now(), Trigger.EVENT, "restored from the archive")
-            assert change is not None  # noqa: S101 - an archived version is never due already
-            group = Group(ref.object_id)
-            entry_change(group, entry, change[0])
-            add_history(group, change[0], [change[1]], books.new_id())
-            if isinstance(books.write(next(pack([group], books.new_id)).changes), Written):
-                return True
-        raise TransientError(f"version {ref.version_id} changes too often to be restored; try again")
-
-    def removed(self, removal: Removal) -> None:
-        """Record that an object, or one version of it, was deleted; and which versions are removed by all that is recorded.
-
-        A delete marker removes what lies below it until it is itself deleted. What becomes of the rows is decided by
-        `on_delete`, not here. Doing it again changes nothing.
-        """
-        books, oid = self._books, object_id(removal.bucket, removal.key)
-        for _ in range(_ROUNDS):
-            known: dict[str, tuple[Removal, bool]] = {}
-            for item in books.query(f"object#{oid}", "removal#"):
-                earlier, lifted = decode_removal(item)
-                known[removal_key(oid, earlier).sk] = earlier, lifted
-            key = removal_key(oid, removal)
-            stored = known.get(key.sk)
-            if stored is not None and stored[0].marker and not removal.marker:
-                # The version that was deleted is the delete marker itself: the key is visible again.
-                known[key.sk] = stored[0], True
-            elif stored is None:
-                known[key.sk] = removal, False
-            entry_removal, lifted = known[key.sk]
-            put = Put(key, encode_removal(entry_removal, lifted=lifted), () if stored else (Absent(),))
-            raw_head = books.store.get([head_key(oid)]).get(head_key(oid))
-            head = decode_head(oid, raw_head)
-            markers = [r.order for r, is_lifted in known.values() if r.marker and not is_lifted]
-            gone = {r.version_id for r, is_lifted in known.values() if not r.marker and not is_lifted}
-            top = max(markers, default=None)
-            entries = {e.version.version_id: e for e in books.versions(oid)}
-            work = KeyWork(head, entries, books.now(), books.policy)
-            if top != head.removed_order:
-                work.head = replace(head, removed_order=top)
-            for version_id, entry in entries.items():
-                is_removed = version_id in gone or (top is not None and entry.order < top)
-                if is_removed != entry.object_removed:
-                    work.entries[version_id] = replace(
-                        entry, object_removed=is_removed, changed_at=books.now(), revision=entry.revision + 1
-                    )
-                    work.history.append(
-                        HistoryRecord(
-                            books.now(), version_id, entry.state, entry.state, entry.outcome,
-                            reason=(removal.reason or "object removed") if is_removed else "delete marker removed",
-                        )
-                    )  # fmt: skip
-            if isinstance(self._write_key(work, put), Written):
-                return
-        raise TransientError(f"s3://{removal.bucket}/{removal.key} changes too often to record its removal; try again")
 
     # ---- helpers
 

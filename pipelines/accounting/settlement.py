@@ -4,7 +4,8 @@ Settling goes key by key: the head decides which version serves, so entries, hea
 one transaction, and as many keys as fit share it. When one is refused, its keys are read again and written one by one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 from pipelines.accounting.batches import Batches
@@ -15,16 +16,20 @@ from pipelines.accounting.entries import (
     Claim,
     FileCommitted,
     FileOutcome,
+    FileRemoved,
+    Head,
     LedgerEntry,
     MadeDue,
     SettleReport,
     VersionRef,
 )
-from pipelines.accounting.keys import due_partitions
+from pipelines.accounting.items import encode_removal
+from pipelines.accounting.keys import due_partitions, removal_key
+from pipelines.accounting.removals import reconsider, removal_of
 from pipelines.accounting.states import Outcome, State, Trigger
 from pipelines.accounting.transitions import KeyWork, can_be_made_due, made_due
 from pipelines.errors import TransientError
-from pipelines.ports import Refused, Written
+from pipelines.ports import Put, Refused, Written
 
 __all__ = ["Settlement"]
 
@@ -42,7 +47,11 @@ class Settlement:
         self._batches = batches
 
     def settle(
-        self, claim: Claim, outcomes: Sequence[FileOutcome], batch_times: BatchTimes | None = None
+        self,
+        claim: Claim,
+        outcomes: Sequence[FileOutcome],
+        batch_times: BatchTimes | None = None,
+        retracting: Collection[str] = (),
     ) -> SettleReport:
         """Write down what became of members of a claimed batch. Repeatable: what is settled already is skipped.
 
@@ -55,7 +64,7 @@ class Settlement:
         while by_key:
             wave = {key: listed[:_VERSIONS_A_WAVE] for key, listed in by_key.items()}
             by_key = {key: listed[_VERSIONS_A_WAVE:] for key, listed in by_key.items() if listed[_VERSIONS_A_WAVE:]}
-            settled.extend(self._settle_wave(claim, wave, batch_times))
+            settled.extend(self._settle_wave(claim, wave, batch_times, retracting))
         done = set(settled)
         skipped = tuple(o.ref for o in outcomes if o.ref not in done)
         if skipped:
@@ -66,7 +75,11 @@ class Settlement:
         return SettleReport(tuple(settled), skipped)
 
     def _settle_wave(
-        self, claim: Claim, wave: Mapping[str, Sequence[FileOutcome]], batch_times: BatchTimes | None
+        self,
+        claim: Claim,
+        wave: Mapping[str, Sequence[FileOutcome]],
+        batch_times: BatchTimes | None,
+        retracting: Collection[str],
     ) -> Iterator[VersionRef]:
         fence = self._batches.fence(claim)
         left = dict(wave)
@@ -78,6 +91,9 @@ class Settlement:
                 # Highest first: what lies below it is then superseded at once instead of twice changed.
                 for outcome in sorted(mine, key=lambda o: work.entries[o.ref.version_id].order, reverse=True):
                     work.settle(outcome)
+                if mine and _was_removed(work.before_head, mine):
+                    work.head = replace(work.head, removals=True)
+                    reconsider(work, retracting, settled=True)
                 made = self._groups(work)
                 groups.extend(made)
                 written[object_id] = [o.ref for o in mine]
@@ -124,7 +140,9 @@ class Settlement:
         works: dict[str, KeyWork] = {}
         for object_id, head in heads.items():
             known = by_key[object_id]
-            if head.rejections and any(isinstance(o, FileCommitted) for o in wave[object_id]):
+            if _was_removed(head, wave[object_id]):
+                known = {e.version.version_id: e for e in books.versions(object_id)}
+            elif head.rejections and any(isinstance(o, FileCommitted) for o in wave[object_id]):
                 rejected = [e for e in books.versions(object_id) if e.outcome is Outcome.QUARANTINED]
                 known = {**{e.version.version_id: e for e in rejected}, **known}
             works[object_id] = KeyWork(head, known, books.now(), books.policy, claim.owner, batch_times, claim.steps)
@@ -146,7 +164,10 @@ class Settlement:
                     ahead.append(target)
             entry_change(target, before, after)
             add_history(target, after, records, self._books.new_id())
-        if work.before_head != work.head:
+        for entry in work.found_gone:
+            removal = removal_of(entry)
+            group.changes.append(Put(removal_key(object_id, removal), encode_removal(removal, lifted=False)))
+        if work.before_head != work.head or (group and work.head.removals):
             head_change(group, work.before_head, work.head)
         return [*ahead, group] if group else ahead
 
@@ -210,3 +231,8 @@ class Settlement:
                 if entry.landing_day in days:
                     found[entry.ref] = None
         return list(found)
+
+
+def _was_removed(head: Head, outcomes: Iterable[FileOutcome]) -> bool:
+    """Whether anything of a key was ever removed: then every version of it counts for what serves."""
+    return head.removals or any(isinstance(outcome, FileRemoved) for outcome in outcomes)

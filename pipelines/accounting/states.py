@@ -50,12 +50,13 @@ class BatchState(StrEnum):
 
 
 class Trigger(StrEnum):
-    """Why a batch was planned."""
+    """Why a version is due, or a batch was planned. `removal`: its object went, or came back into sight."""
 
     EVENT = "event"
     BACKFILL = "backfill"
     REPLAY = "replay"
     SWEEP = "sweep"
+    REMOVAL = "removal"
 
 
 DUE_STATES = frozenset({State.SEEN, State.RETRY_WAIT})

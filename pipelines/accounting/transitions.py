@@ -7,6 +7,8 @@ One `KeyWork` holds the head of a key and those of its versions that a change ca
   the same in whatever order verdicts come.
 - A rejected, empty or failed version takes nothing away, not even from itself: when the serving version is processed again
   (backfill, new contract) and is rejected, its rows are still in the table. It stays loaded, and `rejudged` says so.
+
+What a removed object does to its versions is `removals.py`.
 """
 
 import hashlib
@@ -25,6 +27,7 @@ from pipelines.accounting.entries import (
     FileGone,
     FileOutcome,
     FileQuarantined,
+    FileRemoved,
     Head,
     HistoryRecord,
     LedgerEntry,
@@ -32,7 +35,16 @@ from pipelines.accounting.entries import (
 )
 from pipelines.accounting.states import DUE_STATES, Outcome, State, Trigger
 
-__all__ = ["KeyWork", "can_be_made_due", "delay_of", "made_due", "planned", "put_back", "registered"]
+__all__ = [
+    "KeyWork",
+    "awaits_retraction",
+    "can_be_made_due",
+    "delay_of",
+    "made_due",
+    "planned",
+    "put_back",
+    "registered",
+]
 
 
 @dataclass(slots=True)
@@ -49,6 +61,8 @@ class KeyWork:
     before_head: Head = field(init=False)
     before: dict[str, LedgerEntry] = field(init=False)
     history: list[HistoryRecord] = field(default_factory=list[HistoryRecord])
+    found_gone: list[LedgerEntry] = field(default_factory=list[LedgerEntry])
+    """Versions that no event told to be removed, and that were not there when they were read."""
 
     def __post_init__(self) -> None:
         """Remember the beginning."""
@@ -72,7 +86,7 @@ class KeyWork:
                 if self.entries[version].serving:
                     self._keep_serving(version, outcome, "empty when processed again; the rows it has stay")
                 else:
-                    self._change(version, outcome, state=State.EMPTY, outcome_=Outcome.EMPTY, facts=outcome.facts)
+                    self.change(version, outcome, state=State.EMPTY, outcome_=Outcome.EMPTY, facts=outcome.facts)
             case FileFailed():
                 self._put_back(version, outcome.error, outcome.milliseconds, burn=True)
             case FileDeferred():
@@ -81,15 +95,22 @@ class KeyWork:
                 if self.entries[version].serving:
                     self._keep_serving(version, outcome, "deleted before it was read again; the rows it has stay")
                 else:
-                    self._change(
+                    self.change(
                         version,
                         outcome,
                         state=State.GONE,
                         outcome_=Outcome.REMOVED,
                         reason="deleted before it was read",
                     )
+            case FileRemoved():
+                self._remove(version, outcome)
+            case FileArchived() if self.entries[version].serving:
+                self._keep_serving(version, outcome, "archived, and not read again; the rows it has stay")
+            case FileArchived() if self.entries[version].restored:
+                self._put_back(version, "restored while it was read", outcome.milliseconds, burn=False)
+                self.entries[version] = replace(self.entries[version], restored=False)
             case FileArchived():
-                self._change(
+                self.change(
                     version,
                     outcome,
                     state=State.ARCHIVED,
@@ -103,8 +124,16 @@ class KeyWork:
 
     def _accept(self, version: str, outcome: FileCommitted) -> None:
         entry, head = self.entries[version], self.head
+        if outcome.left_out:
+            if head.serving_version == version:
+                self.head = replace(head, serving_version=None, serving_order=None)
+            self.change(
+                version, outcome, state=State.COMMITTED, outcome_=Outcome.SUPERSEDED, facts=outcome.facts, serving=False,
+                reason="accepted, and left out: what is above it has rows in the table, or its object was removed",
+            )  # fmt: skip
+            return
         if head.serving_version not in (None, version) and entry.order < (head.serving_order or ""):
-            self._change(
+            self.change(
                 version, outcome, state=State.COMMITTED, outcome_=Outcome.SUPERSEDED, facts=outcome.facts,
                 reason=f"accepted, below the serving version {head.serving_version}",
             )  # fmt: skip
@@ -112,16 +141,16 @@ class KeyWork:
         reason = f"superseded by {version}"
         if head.serving_version not in (None, version):
             # Also when a live batch holds it, processing it again: that settles nothing then.
-            self._change(
+            self.change(
                 head.serving_version or "", None, state=State.COMMITTED, outcome_=Outcome.SUPERSEDED, serving=False,
                 next_at=None, reason=reason,
             )  # fmt: skip
         for other in list(self.entries.values()):
             if other.outcome is Outcome.QUARANTINED and other.order < entry.order:
-                self._change(other.version.version_id, None, outcome_=Outcome.SUPERSEDED, reason=reason)
+                self.change(other.version.version_id, None, outcome_=Outcome.SUPERSEDED, reason=reason)
         left = any(e.outcome is Outcome.QUARANTINED for e in self.entries.values())
         self.head = replace(self.head, serving_version=version, serving_order=entry.order, rejections=left)
-        self._change(
+        self.change(
             version,
             outcome,
             state=State.COMMITTED,
@@ -131,29 +160,43 @@ class KeyWork:
             clear=True,
         )
 
+    def _remove(self, version: str, outcome: FileRemoved) -> None:
+        entry = self.entries[version]
+        if outcome.gone and not entry.object_removed:
+            self.found_gone.append(entry)
+        if self.head.serving_version == version:
+            self.head = replace(self.head, serving_version=None, serving_order=None)
+        self.change(
+            version, outcome, state=State.COMMITTED if entry.serving else State.GONE, outcome_=Outcome.REMOVED,
+            serving=False, object_removed=entry.object_removed or outcome.gone,
+            reason="its object was removed: its rows are out of the table" if entry.serving else "its object was removed before it was loaded",
+        )  # fmt: skip
+
     def _reject(self, version: str, outcome: FileQuarantined) -> None:
         entry = self.entries[version]
         if entry.serving:
             self._keep_serving(version, outcome, "rejected when processed again; the rows it has stay")
         elif self.head.serving_version is not None and entry.order < (self.head.serving_order or ""):
-            self._change(
+            self.change(
                 version, outcome, state=State.QUARANTINED, outcome_=Outcome.SUPERSEDED, facts=outcome.facts,
                 reason=f"rejected, below the serving version {self.head.serving_version}",
             )  # fmt: skip
         else:
             self.head = replace(self.head, rejections=True)
-            self._change(version, outcome, state=State.QUARANTINED, outcome_=Outcome.QUARANTINED, facts=outcome.facts)
+            self.change(version, outcome, state=State.QUARANTINED, outcome_=Outcome.QUARANTINED, facts=outcome.facts)
 
-    def _keep_serving(self, version: str, outcome: FileQuarantined | FileEmpty | FileGone, reason: str) -> None:
-        rejudged = None if isinstance(outcome, FileGone) else outcome.facts
-        self._change(version, outcome, state=State.COMMITTED, outcome_=Outcome.LOADED, rejudged=rejudged, reason=reason)
+    def _keep_serving(
+        self, version: str, outcome: FileQuarantined | FileEmpty | FileGone | FileArchived, reason: str
+    ) -> None:
+        rejudged = None if isinstance(outcome, FileGone | FileArchived) else outcome.facts
+        self.change(version, outcome, state=State.COMMITTED, outcome_=Outcome.LOADED, rejudged=rejudged, reason=reason)
 
     def _put_back(self, version: str, reason: str, milliseconds: int, *, burn: bool) -> None:
         entry, record = put_back(self.entries[version], self.now, self.policy, reason=reason, burn=burn, run=self.run)
         self.entries[version] = entry
         self.history.append(replace(record, milliseconds=milliseconds, batch_times=self.batch_times, steps=self.steps))
 
-    def _change(
+    def change(
         self,
         version: str,
         outcome: FileOutcome | None,
@@ -250,6 +293,8 @@ def delay_of(entry: LedgerEntry, attempts: int, policy: RetryPolicy) -> timedelt
 
 def can_be_made_due(entry: LedgerEntry) -> bool:
     """Whether a version has something to be done again: it serves, or was never accepted and nothing stands above it."""
+    if entry.outcome is Outcome.REMOVED:
+        return False
     if entry.serving or entry.state in DUE_STATES:
         return True
     if entry.state is State.QUARANTINED:
@@ -257,10 +302,18 @@ def can_be_made_due(entry: LedgerEntry) -> bool:
     return entry.state in (State.EMPTY, State.DEAD, State.ARCHIVED)
 
 
+def awaits_retraction(entry: LedgerEntry) -> bool:
+    """Whether it is decided that a serving version's rows leave the table, whatever becomes of its object until they have."""
+    return entry.serving and entry.trigger is Trigger.REMOVAL and entry.state is not State.COMMITTED
+
+
 def made_due(
     entry: LedgerEntry, now: datetime, trigger: Trigger, reason: str
 ) -> tuple[LedgerEntry, HistoryRecord] | None:
-    """A version becomes due on purpose, with all its attempts; None when it is due already."""
+    """A version becomes due on purpose, with all its attempts; None when it is due already.
+
+    One that waits for its rows to be taken out stays one that does: nothing else may become of it before.
+    """
     if entry.state is State.SEEN or (entry.state is State.RETRY_WAIT and entry.next_at and entry.next_at <= now):
         return None
     new = replace(
@@ -269,7 +322,7 @@ def made_due(
         outcome=Outcome.PENDING,
         next_at=now,
         attempts=0,
-        trigger=trigger,
+        trigger=Trigger.REMOVAL if awaits_retraction(entry) else trigger,
         changed_at=now,
         revision=entry.revision + 1,
     )

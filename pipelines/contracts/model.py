@@ -427,7 +427,10 @@ class Dataset(ContractModel):
     on_empty: OnEmpty = Field(
         default=OnEmpty.KEEP, description="`keep`: an empty file never takes rows away. `accept`: it replaces them."
     )
-    on_delete: OnDelete = Field(default=OnDelete.KEEP, description="`keep` or `retract` a removed object's rows.")
+    on_delete: OnDelete = Field(
+        default=OnDelete.KEEP,
+        description="`keep`: the rows of a removed object stay. `retract`: they leave the table, and what lies below it serves again.",
+    )
     expectations: tuple[Expectation, ...] = Field(
         default=(), description="Great Expectations expectations, by their own names."
     )
@@ -439,6 +442,11 @@ class Dataset(ContractModel):
     def key_pattern(self) -> KeyPattern:
         """The parsed `landing.key`."""
         return KeyPattern.parse(self.landing.key)
+
+    @property
+    def retracts(self) -> bool:
+        """Whether the rows of a removed object leave the table."""
+        return self.on_delete is OnDelete.RETRACT
 
     @property
     def table(self) -> str:

@@ -103,8 +103,6 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel], str], ...] = (
     ("freshness", "freshness", Freshness, "When files are expected."),
     ("limits", "limits", LimitOverrides, "This dataset's own limits on untrusted input."),
 )
-# What is in the grammar, and refused at load until it is carried out.
-_LATER = "`on_delete: retract`"
 
 
 def pages() -> Mapping[str, str]:
@@ -132,7 +130,6 @@ def dataset_page() -> str:
             "YAML 1.2: `NO`, `on` and `2013-01-01` are text, only `true` and `false` are booleans. Anchors, aliases, merge keys "
             "and tags are refused, as is a key that stands twice."
         ),
-        f"Not available in this version, and refused at load: {_LATER}.",
         "## An example",
         "`assets/datasets/orders.yaml`:",
         f"```yaml\n{SAMPLE}```",

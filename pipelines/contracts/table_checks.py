@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from pipelines.contracts.faults import KeyPath, Problem, Sound, did_you_mean, show
-from pipelines.contracts.model import MAX_NAME, Column, Dataset, OnBad, OnDelete
+from pipelines.contracts.model import MAX_NAME, Column, Dataset, OnBad
 from pipelines.contracts.nested_types import NESTED
 from pipelines.contracts.rejected import REJECTED_SUFFIX
 from pipelines.contracts.values import ColumnType
@@ -152,17 +152,6 @@ def _policies(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
                 show(dataset.freshness.expected_every),
                 "an ISO 8601 duration",
                 "write P1D (a day), P1W (a week) or PT6H (six hours)",
-            )
-    # What is in the grammar and not carried out yet is refused: a promise that nobody keeps is worse than none.
-    for path, value, later, instead in (
-        (("on_delete",), dataset.on_delete.value, (OnDelete.RETRACT.value,), OnDelete.KEEP.value),
-    ):
-        if value in later and sound(*path):
-            yield Problem(
-                path,
-                f"{value}, which is not available in this version",
-                instead,
-                f"write {path[-1]}: {instead}, or leave it out",
             )
 
 

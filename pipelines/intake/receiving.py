@@ -140,6 +140,7 @@ class _Desk:
         self._queue = queue
         self._ledger = ledger
         self._datasets = datasets
+        self._retracting = frozenset(dataset.name for dataset in datasets if dataset.retracts)
         self._bucket = landing_bucket
         self._clock = clock
         self._report = report
@@ -187,7 +188,7 @@ class _Desk:
                 bad_keys.add(sighting.ref)
         if not sightings:
             return
-        registered = self._ledger.register(sightings)
+        registered = self._ledger.register(sightings, self._retracting)
         new = set(registered.new)
         report.new += len(new)
         report.duplicates += len(registered.duplicates)
@@ -202,7 +203,7 @@ class _Desk:
                 pass
             case EventKind.REMOVED:
                 if event.key.startswith(LANDING_PREFIX):
-                    self._ledger.removed(event.removal)
+                    self._ledger.removed(event.removal, self._retracting)
                     report.removed += 1
                 else:
                     report.outside += 1

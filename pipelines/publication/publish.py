@@ -53,7 +53,8 @@ class KnownVersion:
     itself if it was ever part of another claimed batch (it is processed again, or
     was planned anew after a release): its rows may be in the table under that batch's id. `accepted`: it counts as the
     key's content even if it has no rows. `committing` names the batch it is being committed with, if the ledger does not
-    know yet how that ended: the table is asked. `retracted`: its object was removed and the dataset retracts: its rows go.
+    know yet how that ended: the table is asked. `retracted`: its object was removed and the dataset retracts: its rows go (from a
+    table beside another only once they are gone from that one).
     `own`: it is a member of this batch, which nobody else works on.
     """
 
@@ -70,12 +71,13 @@ class Published:
 
     `commit` is None when nothing was left to change. `found`: the batch was in the table already, and which of its files
     were superseded is the ledger's to say. `superseded` are accepted files whose rows were left out, because a higher
-    version serves; `replaced` are versions whose rows left the table, with their number (a version that is processed
+    version serves; `retracted` those whose object was removed meanwhile; `replaced` are versions whose rows left the table, with their number (a version that is processed
     again is among them). `files` are the data files published, superseded rows taken out.
     """
 
     commit: Committed | None
     superseded: tuple[ObjectVersion, ...] = ()
+    retracted: tuple[ObjectVersion, ...] = ()
     replaced: Mapping[SourceVersion, int] = field(default_factory=dict[SourceVersion, int])
     files: tuple[StagedFile, ...] = ()
     found: bool = False
@@ -84,11 +86,12 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a commit has to do: publish `serves`, leave `superseded` out, take `removes` away."""
+    """What a commit has to do: publish `serves`, leave `superseded` and `retracted` out, take `removes` away."""
 
     serves: tuple[ObjectVersion, ...]
     superseded: tuple[ObjectVersion, ...]
     removes: tuple[SourceVersion, ...]
+    retracted: tuple[ObjectVersion, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -128,8 +131,16 @@ def make_plan(
     below = {
         source_of(k.version) for k in known if (top := above.get(k.version.key)) and order_of(k.version) < order_of(top)
     }
+    # Beside another table, what is retracted keeps its rows until it is out of that one: the commit there can still fail.
+    staying |= retracted & (loaded or {}).keys()
     removes = tuple(s for s in present if s not in staying and (s in own or s in below or s in retracted))
-    return Plan(serves, tuple(v for v in mine if source_of(v) not in served), removes)
+    left_out = [v for v in mine if source_of(v) not in served]
+    return Plan(
+        serves,
+        tuple(v for v in left_out if source_of(v) not in retracted),
+        removes,
+        tuple(v for v in left_out if source_of(v) in retracted),
+    )
 
 
 def _highest(versions: Iterable[ObjectVersion], retracted: Collection[SourceVersion]) -> dict[str, ObjectVersion]:
@@ -183,9 +194,9 @@ def publish(
         loaded = None if authority is None else _rows(tables, tables.current(authority), authority, sources)
         plan = make_plan(accepted, others, present, loaded)
         superseded = tuple(source_of(v) for v in plan.superseded)
-        adds = rewrite_without(staged, superseded)
+        adds = rewrite_without(staged, (*superseded, *map(source_of, plan.retracted)))
         if plan.empty if authority is None else not (adds or plan.removes or fence):
-            return Published(None, plan.superseded, tries=tries)
+            return Published(None, plan.superseded, plan.retracted, tries=tries)
         change = TableCommit(
             batch_id=batch_id,
             adds=adds,
@@ -204,7 +215,7 @@ def publish(
         match outcome:
             case Committed():
                 replaced = {source: present[source] for source in plan.removes}
-                return Published(outcome, plan.superseded, replaced, change.adds, tries=tries)
+                return Published(outcome, plan.superseded, plan.retracted, replaced, change.adds, tries=tries)
             case Conflict():
                 unknown = None
             case _ as never:

@@ -5,7 +5,7 @@ rejected rows of what was superseded go: whoever dies in between leaves rejected
 the batch puts it right, because what serves is always asked of the dataset's own table.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import date
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,7 @@ from typing import Self
 
 import pyarrow as pa
 
-from pipelines.accounting.entries import Claim
+from pipelines.accounting.entries import Claim, VersionRef
 from pipelines.accounting.states import Trigger
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.rejected import LANDING_DAY, rejected_dataset
@@ -121,23 +121,29 @@ class RejectedRows:
         """Delete what was staged."""
         self.staging.__exit__(kind, error, trace)
 
-    def publish(self, accepted: Sequence[AcceptedFile]) -> Published:
-        """Publish the rejected rows of the accepted files, before their good ones; rows of an earlier attempt go."""
+    def publish(self, accepted: Sequence[AcceptedFile], removed: Collection[VersionRef] = ()) -> Published:
+        """Publish the rejected rows of the accepted files, before their good ones; rows of an earlier attempt go.
+
+        `removed` are the members whose rows are to leave the table: they do not count for what serves.
+        """
         # An earlier attempt may still be on its way to this table: its commit must not come after ours.
         interrupted = self._claim.epoch > 1 or any(
             entry.attempts > 0 or (entry.facts is None and entry.trigger is not Trigger.EVENT)
             for entry in self._claim.members
         )
-        return self._publish("", accepted, self.staging.finish(), None, fence=interrupted)
+        return self._publish("", accepted, self.staging.finish(), None, removed, fence=interrupted)
 
     def rows(self, sources: Sequence[SourceVersion]) -> dict[SourceVersion, int]:
         """How many rejected rows these versions have in the table now."""
         base = self._tables.current(self.beside)
         return {found.source: found.rows for found in self._tables.find_sources(base, self.beside, sources)}
 
-    def tidy(self, published: Sequence[ObjectVersion]) -> Published:
-        """Take the rejected rows of every version away that does not serve, now that these are in the dataset's own table."""
-        return self._publish("-tidy", (), (), published)
+    def tidy(self, published: Sequence[ObjectVersion], removed: Collection[VersionRef] = ()) -> Published:
+        """Take the rejected rows of every version away that does not serve, now that these are in the dataset's own table.
+
+        `removed` are the members whose rows left it.
+        """
+        return self._publish("-tidy", (), (), published, removed)
 
     def _publish(
         self,
@@ -145,6 +151,7 @@ class RejectedRows:
         accepted: Sequence[AcceptedFile],
         staged: Sequence[StagedFile],
         published: Sequence[ObjectVersion] | None,
+        removed: Collection[VersionRef],
         *,
         fence: bool = False,
     ) -> Published:
@@ -154,7 +161,14 @@ class RejectedRows:
             f"{self._claim.batch_id}-{self._claim.epoch}{suffix}",
             accepted,
             staged,
-            lambda: known_versions(self._ledger, self._claim, self._claim.members, published),
+            lambda: known_versions(
+                self._ledger,
+                self._claim,
+                self._claim.members,
+                published,
+                removed=removed,
+                retracts=self._dataset.retracts,
+            ),
             properties={"lakegate.run-id": self._claim.owner},
             before_commit=self._before_commit,
             authority=self._dataset,

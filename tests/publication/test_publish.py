@@ -72,7 +72,7 @@ def test_a_version_processed_again_replaces_its_rows() -> None:
 def test_a_retracted_version_goes_and_uncovers_nothing_by_itself() -> None:
     assert make_plan([], [KnownVersion(V2, retracted=True)], rows(V2)) == Plan((), (), (source_of(V2),))
     assert make_plan(accepted(V1), [KnownVersion(V2, retracted=True)], rows(V2)) == Plan((V1,), (), (source_of(V2),))
-    assert make_plan(accepted(V1), [KnownVersion(V1, retracted=True)], {}) == Plan((), (V1,), ())
+    assert make_plan(accepted(V1), [KnownVersion(V1, retracted=True)], {}) == Plan((), (), (), (V1,))
 
 
 @given(st.permutations(range(5)), st.sets(st.integers(0, 4)), st.lists(st.integers(1, 3), min_size=1, max_size=4))
@@ -356,3 +356,9 @@ def test_in_the_end_each_key_has_the_rows_of_its_highest_version(
 
 def test_sources_name_versions_as_tables_do() -> None:
     assert source_of(V1) == source("k", "v1")
+
+
+def test_beside_another_table_retracted_rows_wait_until_they_are_out_of_that_one() -> None:
+    known = [KnownVersion(V2, retracted=True, own=True)]
+    assert make_plan(accepted(V1), known, rows(V2), loaded=rows(V2)) == Plan((V1,), (), ())
+    assert make_plan([], known, rows(V2), loaded={}) == Plan((), (), (source_of(V2),))

@@ -273,7 +273,7 @@ class _Work:
                 self.gate.ledger.settle(self.claim, outcomes, self.timings.of_batch(), retracting)
 
     def _facts(self, read: ReadMember, commit: Committed | None = None) -> Facts:
-        return facts_of(read.report, self.contract, commit)
+        return facts_of(read.report, self.contract, commit, read.entry.verdicts)
 
     def _finish(
         self,

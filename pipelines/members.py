@@ -265,6 +265,7 @@ class MemberReader:
                         rows_bad=rows_bad,
                         read_complete=report.read_complete,
                         likely_causes=report.likely_causes,
+                        tried=entry.verdicts + 1,
                     ),
                 )
         except ObjectGoneError:

@@ -19,9 +19,10 @@ from pipelines.reports import FileEnding, FileReport
 __all__ = ["facts_of", "unpublished_outcome"]
 
 _PARTITIONS_KEPT = 100
+_RULES_KEPT = 5
 
 
-def facts_of(report: FileReport, contract: str, commit: Committed | None) -> Facts:
+def facts_of(report: FileReport, contract: str, commit: Committed | None, verdicts_before: int = 0) -> Facts:
     """The numbers of a file under a contract's fingerprint; of a quarantined file every row read is rejected."""
     rejected = report.outcome is FileEnding.QUARANTINED
     return Facts(
@@ -34,6 +35,8 @@ def facts_of(report: FileReport, contract: str, commit: Committed | None) -> Fac
         report_key=report.report_key,
         partitions=report.partitions[:_PARTITIONS_KEPT],
         snapshot_id=commit.snapshot_id if commit else None,
+        rules=tuple(dict.fromkeys(violation.rule.value for violation in report.violations))[:_RULES_KEPT],
+        verdicts=verdicts_before + 1,
     )
 
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from lakegate.cli import datasets, dlq, files, inference, laptop, operate, query, sweep
+from lakegate.cli import datasets, dlq, failed, files, inference, laptop, operate, quarantine, query, sweep
 from lakegate.cli.output import Exit, errors, safe
 from pipelines.errors import ConfigurationError, LakegateError
 
@@ -27,7 +27,8 @@ sweep.add_to(app)
 inference.add_to(app)
 files.add_to(app)
 app.add_typer(datasets.app, name="datasets")
-app.add_typer(operate.quarantine_app, name="quarantine")
+app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(failed.app, name="failed")
 app.add_typer(dlq.app, name="dlq")
 
 

@@ -1,4 +1,4 @@
-"""The commands of the one who keeps it running: setup, drop, wait, status, trace, quarantine."""
+"""The commands of the one who keeps it running: setup, drop, wait, status, trace."""
 
 import time
 from collections.abc import Mapping
@@ -10,20 +10,19 @@ import typer
 from lakegate.cli.connection import connect
 from lakegate.cli.datasets import named_dataset
 from lakegate.cli.files import landing_keys
-from lakegate.cli.output import Exit, JsonOption, console, counted, print_json, safe, table
+from lakegate.cli.output import Exit, JsonOption, console, print_json, safe, table
 from lakegate.settings import repository_root
 from lakegate.status import Rest, look, outcome_columns, sheet_document
 from pipelines.accounting.entries import LedgerEntry
 from pipelines.accounting.states import Outcome
-from pipelines.errors import ConfigurationError, ObjectGoneError
-from pipelines.publication.quarantine import load_report, quarantine_id, report_lines
+from pipelines.errors import ConfigurationError
+from pipelines.publication.quarantine import quarantine_id
 
-__all__ = ["add_to", "quarantine_app"]
+__all__ = ["add_to"]
 
 _BETWEEN_LOOKS_S = 2.0
 _LOOKS_AT_REST = 2
 """An event needs a moment from the bucket to the queue: a single look right after a drop would find all at rest."""
-quarantine_app = typer.Typer(help="Rejected files: what was wrong, and the way back.", no_args_is_help=True)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -265,87 +264,3 @@ def _entry_document(entry: LedgerEntry) -> dict[str, Any]:
         "contract": facts.contract if facts else None,
         "quarantine_id": quarantine_id(entry.version) if facts and facts.report_key else None,
     }
-
-
-@quarantine_app.command("list")
-def quarantine_list(
-    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only this dataset.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List the files in quarantine that nothing has replaced yet, each with its first fault."""
-    deployment, gate = connect()
-    found = [
-        (entry, _report_of(gate, deployment.quarantine_bucket, entry)) for entry in gate.ledger.quarantined(dataset)
-    ]
-    if as_json:
-        print_json(
-            {
-                "version": 1,
-                "files": [
-                    {
-                        "id": quarantine_id(entry.version),
-                        "dataset": entry.dataset,
-                        "key": entry.version.key,
-                        "version_id": entry.version.version_id,
-                        "landing_day": entry.landing_day.isoformat(),
-                        "violations_total": report.violations_total if report else None,
-                        "first": report.violations[0].model_dump() if report and report.violations else None,
-                    }
-                    for entry, report in found
-                ],
-            }
-        )
-        return
-    shown = table("id", "file", "#faults", "first fault")
-    for entry, report in found:
-        first = report_lines(report)[0] if report else "its report is gone"
-        shown.add_row(
-            quarantine_id(entry.version),
-            safe(entry.version.key),
-            str(report.violations_total if report else ""),
-            safe(first),
-        )
-    console.print(shown if found else "Nothing is in quarantine.")
-
-
-@quarantine_app.command("show")
-def quarantine_show(
-    id_: Annotated[str, typer.Argument(metavar="ID", help="A quarantine id, or its beginning.")],
-    as_json: JsonOption = False,
-) -> None:
-    """Show a quarantined file's report: every fault with file:line:column, and the way back."""
-    deployment, gate = connect()
-    matches = [entry for entry in gate.ledger.quarantined() if quarantine_id(entry.version).startswith(id_)]
-    if len(matches) != 1:
-        raise ConfigurationError(
-            f"no file in quarantine has the id {id_!r}; see `lakegate quarantine list`"
-            if not matches
-            else f"{len(matches)} files in quarantine have an id that begins with {id_!r}: say more of it"
-        )
-    report = _report_of(gate, deployment.quarantine_bucket, matches[0])
-    if report is None:
-        raise ConfigurationError(
-            f"the report of {id_} is no longer in the quarantine bucket: its retention has removed it"
-        )
-    if as_json:
-        print_json(report.model_dump(mode="json"))
-        return
-    console.print(f"[bold]{safe(report.key)}[/bold]  version {safe(report.version_id)}")
-    console.print(
-        f"  dataset {report.dataset}, landed {report.landed_at:%Y-%m-%d %H:%M:%S} UTC, {report.size_bytes:,} bytes, contract {report.contract}"
-    )
-    console.print(
-        f"  {counted(report.rows_read, 'row')} read{'' if report.read_complete else ', not to the end'}; {counted(report.violations_total, 'fault')}"
-    )
-    for line in report_lines(report):
-        console.print(f"  {safe(line)}")
-    console.print(f"  unchanged copy: {safe(gate.store.uri(deployment.quarantine_bucket, report.object_key))}")
-
-
-def _report_of(gate: Any, bucket: str, entry: LedgerEntry) -> Any:
-    if entry.facts is None or entry.facts.report_key is None:
-        return None
-    try:
-        return load_report(gate.store, bucket, entry.facts.report_key)
-    except ObjectGoneError:
-        return None

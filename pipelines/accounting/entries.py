@@ -98,7 +98,10 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What reading a file came to. `rows_accepted` are in the table while the version serves."""
+    """What reading a file came to. `rows_accepted` are in the table while the version serves.
+
+    `rules` are the first rules that it broke, for finding it by them; `verdicts` counts how often one was reached.
+    """
 
     rows_read: int = 0
     rows_accepted: int = 0
@@ -109,6 +112,8 @@ class Facts:
     report_key: str | None = None
     partitions: tuple[str, ...] = ()
     snapshot_id: int | None = None
+    rules: tuple[str, ...] = ()
+    verdicts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +152,12 @@ class LedgerEntry:
     def ref(self) -> VersionRef:
         """The version's name in the ledger."""
         return VersionRef(self.version.object_id, self.version.version_id)
+
+    @property
+    def verdicts(self) -> int:
+        """How often the version was read to a verdict."""
+        last = self.rejudged or self.facts
+        return last.verdicts if last else 0
 
 
 @dataclass(frozen=True, slots=True)

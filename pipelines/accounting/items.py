@@ -157,13 +157,14 @@ def _encode_facts(facts: Facts | None) -> dict[str, ItemValue] | None:
     item = cast("dict[str, ItemValue]", asdict(facts))
     # Only a picture of where rows went; the table itself is the record.
     item["partitions"] = list[ItemValue](facts.partitions[:_PARTITIONS_KEPT])
+    item["rules"] = list[ItemValue](facts.rules)
     return {name: value for name, value in item.items() if value is not None}
 
 
 def _decode_facts(raw: Any) -> Facts | None:
     if raw is None:
         return None
-    kept: dict[str, Any] = {**raw, "partitions": tuple(raw["partitions"])}
+    kept: dict[str, Any] = {**raw, "partitions": tuple(raw["partitions"]), "rules": tuple(raw.get("rules", ()))}
     return Facts(**kept)
 
 

@@ -31,7 +31,7 @@ __all__ = [
 SILENT_LEASES = 2.0
 """How many leases after its last one ran out a started run is taken for dead."""
 UNCLAIMED_S = 900
-"""How long batches that a run planned for itself (backfill, replay) may wait for it before they are given back."""
+"""How long batches that a run planned for itself (backfill) may wait for it before they are given back."""
 
 
 class RunState(StrEnum):
@@ -78,9 +78,12 @@ def plan_batches(
     busy: Collection[date],
     new_id: Callable[[], str],
     limits: BatchLimits | None = None,
-    trigger: Trigger = Trigger.EVENT,
+    trigger: Trigger | None = None,
 ) -> list[Batch]:
-    """One batch for each dataset and day that is not busy, of the versions that failed least and wait longest."""
+    """One batch for each dataset and day that is not busy, of the versions that failed least and wait longest.
+
+    `trigger` says why; without it, that of the versions themselves: a replay, or the sweep, if it was that alone.
+    """
     limits = limits or BatchLimits()
     days: dict[tuple[str, date], list[LedgerEntry]] = {}
     for entry in due:
@@ -89,9 +92,17 @@ def plan_batches(
     batches: list[Batch] = []
     for (dataset, day), waiting in sorted(days.items()):
         batch_id = new_id()
-        members = tuple(Member(entry.ref, entry.revision) for entry in _taken(waiting, limits))
-        batches.append(Batch(batch_id, dataset, day, batch_id, trigger, members))
+        taken = _taken(waiting, limits)
+        members = tuple(Member(entry.ref, entry.revision) for entry in taken)
+        batches.append(Batch(batch_id, dataset, day, batch_id, trigger or _trigger_of(taken), members))
     return batches
+
+
+def _trigger_of(entries: Iterable[LedgerEntry]) -> Trigger:
+    triggers = {entry.trigger for entry in entries}
+    only = triggers.pop() if len(triggers) == 1 else Trigger.EVENT
+    # What a backfill left behind is due as any other: nobody waits for it any more.
+    return Trigger.EVENT if only is Trigger.BACKFILL else only
 
 
 def _taken(waiting: Sequence[LedgerEntry], limits: BatchLimits) -> list[LedgerEntry]:
@@ -199,7 +210,7 @@ def decide(
 def _without_run(batch: BatchRecord, now: datetime, lease_s: float, *, lease_holds: bool) -> Decision:
     if lease_holds:
         return Leave()
-    if batch.trigger in (Trigger.EVENT, Trigger.SWEEP):
+    if batch.trigger is not Trigger.BACKFILL:
         return Offer()
     # Planned by a run for itself: it is not ours to launch. Whoever claims keeps its lease; who never does is gone.
     since = batch.lease_until or batch.created_at

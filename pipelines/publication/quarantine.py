@@ -66,7 +66,10 @@ class ReportedViolation(_Model):
 
 
 class QuarantineReport(_Model):
-    """Why one object version is in quarantine, and the way back. Times are aware UTC; `rows_read` ends at the fault."""
+    """Why one object version is in quarantine, and the way back. Times are aware UTC; `rows_read` ends at the fault.
+
+    `tried` counts the verdicts on it: a file that is processed again and rejected again has its report renewed.
+    """
 
     version: Literal[1] = 1
     id: str
@@ -90,6 +93,7 @@ class QuarantineReport(_Model):
     likely_causes: tuple[str, ...] = ()
     how_to_act: str = HOW_TO_ACT
     object_key: str
+    tried: int = 1
 
 
 class Quarantined(_Model):
@@ -127,6 +131,7 @@ def make_report(
     rows_bad: int = 0,
     read_complete: bool = False,
     likely_causes: Sequence[str] = (),
+    tried: int = 1,
 ) -> QuarantineReport:
     """The report of a rejected file, as it is written and shown.
 
@@ -154,6 +159,7 @@ def make_report(
         likely_cause=causes[0],
         likely_causes=causes,
         object_key=f"{quarantine_folder(dataset.name, landing_day, version)}/object",
+        tried=tried,
     )
 
 

@@ -1,0 +1,151 @@
+"""Versions made due again because a person asks for it: failed ones, quarantined ones, those read under an older contract.
+
+Nothing is processed here: what is due is planned and run as any other, by the landing sensor. Who asked, and why, stays in the
+history of each version. Each selection reads one index of the ledger, page by page; none looks at every entry.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from pipelines.accounting.entries import LedgerEntry, VersionRef
+from pipelines.accounting.ledger import Ledger
+from pipelines.accounting.states import Trigger
+from pipelines.errors import ConfigurationError, ObjectGoneError
+from pipelines.gate import Gate
+from pipelines.printable import printable
+from pipelines.publication.quarantine import load_report, quarantine_id
+
+__all__ = [
+    "Asked",
+    "Replayed",
+    "failed_for",
+    "failure_reason",
+    "find_quarantined",
+    "quarantined_for",
+    "replay_quarantined",
+    "retry_failed",
+    "rules_of",
+]
+
+_AT_ONCE = 500
+_LONGEST_WORDS = 300
+_SHORTEST_ID = 4
+_CHANGING = re.compile(r"\w+://\S*[^\s:;,.]|'[^']*'|\"[^\"]*\"|\b[0-9a-fA-F]{8,}\b|\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks for versions to be processed again, and why: kept in the history of each."""
+
+    by: str
+    why: str = ""
+
+    def words(self, what: str) -> str:
+        """One line, of at most 300 characters: `replayed by ann: the contract allows it now`."""
+        said = f"{what} by {printable(self.by)}" + (f": {printable(self.why)}" if self.why else "")
+        return said[:_LONGEST_WORDS]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """`due` wait for the landing sensor now; `held` are with a live run; `left` had been settled otherwise meanwhile."""
+
+    due: int = 0
+    held: int = 0
+    left: int = 0
+
+
+# ---- failed
+
+
+def failure_reason(error: str | None) -> str:
+    """What failures have in common: the error without what differs from file to file (names, numbers, ids)."""
+    return printable(_CHANGING.sub("…", error or "unknown"))
+
+
+def failed_for(ledger: Ledger, dataset: str | None = None, text: str | None = None) -> Iterator[LedgerEntry]:
+    """Versions whose attempts are used up, in whose error `text` stands (any case), oldest first in each dataset."""
+    wanted = (text or "").casefold()
+    return (entry for entry in ledger.dead(dataset) if wanted in (entry.error or "unknown").casefold())
+
+
+def retry_failed(ledger: Ledger, asked: Asked, *, dataset: str | None = None, text: str | None = None) -> Replayed:
+    """Make failed versions due again, with all their attempts."""
+    refs = (entry.ref for entry in failed_for(ledger, dataset, text))
+    return _made_due(ledger, refs, asked.words("retried"))
+
+
+# ---- quarantined
+
+
+def rules_of(gate: Gate, entry: LedgerEntry) -> tuple[str, ...]:
+    """The first rules that a quarantined version broke: from the ledger, or where it has none, from the report."""
+    if entry.facts is None or entry.facts.rules or entry.facts.report_key is None:
+        return entry.facts.rules if entry.facts else ()
+    try:
+        report = load_report(gate.store, gate.quarantine_bucket, entry.facts.report_key)
+    except ObjectGoneError:
+        return ()
+    return tuple(dict.fromkeys(violation.rule for violation in report.violations))
+
+
+def quarantined_for(gate: Gate, dataset: str | None = None, rule: str | None = None) -> Iterator[LedgerEntry]:
+    """Versions in quarantine that nothing has superseded and that broke `rule` among the first, oldest first in each dataset."""
+    return (e for e in gate.ledger.quarantined(dataset) if rule is None or rule in rules_of(gate, e))
+
+
+def find_quarantined(gate: Gate, ids: Collection[str], dataset: str | None = None) -> list[LedgerEntry]:
+    """The quarantined versions with these ids, or beginnings of ids that say which.
+
+    Raises ConfigurationError when an id says none, or more than one.
+    """
+    short = [id_ for id_ in ids if len(id_) < _SHORTEST_ID]
+    if short:
+        raise ConfigurationError(
+            f"{short[0]!r} is too short for the beginning of an id: give {_SHORTEST_ID} characters or more"
+        )
+    found: dict[str, list[LedgerEntry]] = {id_: [] for id_ in ids}
+    for entry in gate.ledger.quarantined(dataset):
+        name = quarantine_id(entry.version)
+        for id_, entries in found.items():
+            if name.startswith(id_):
+                entries.append(entry)
+    for id_, entries in found.items():
+        if not entries:
+            raise ConfigurationError(f"no file in quarantine has the id {id_!r}; see `lakegate quarantine list`")
+        if len(entries) > 1:
+            raise ConfigurationError(
+                f"{len(entries)} files in quarantine have an id that begins with {id_!r}: say more of it"
+            )
+    return list({entry.ref: entry for entries in found.values() for entry in entries}.values())
+
+
+def replay_quarantined(
+    gate: Gate, asked: Asked, *, dataset: str | None = None, rule: str | None = None, ids: Sequence[str] = ()
+) -> Replayed:
+    """Make quarantined versions due again: those with these ids, else those of a dataset, of a rule.
+
+    Raises ConfigurationError when an id says none or more than one (nothing was made due), or when nothing says which.
+    """
+    if ids:
+        chosen: Iterable[LedgerEntry] = find_quarantined(gate, ids, dataset)
+        chosen = [entry for entry in chosen if rule is None or rule in rules_of(gate, entry)]
+    elif dataset is not None:
+        chosen = quarantined_for(gate, dataset, rule)
+    else:
+        raise ConfigurationError("say which files: ids, or a dataset (see `lakegate quarantine list`)")
+    return _made_due(gate.ledger, (entry.ref for entry in chosen), asked.words("replayed"))
+
+
+# ---- both
+
+
+def _made_due(ledger: Ledger, refs: Iterable[VersionRef], reason: str) -> Replayed:
+    due = held = left = 0
+    waiting = iter(refs)
+    while some := list(islice(waiting, _AT_ONCE)):
+        made = ledger.make_due(some, Trigger.REPLAY, reason)
+        due, held, left = due + len(made.due), held + len(made.held), left + len(made.left)
+    return Replayed(due, held, left)

@@ -47,7 +47,7 @@ conformance: install ## what others test their readers with, and every feed, as 
 
 .PHONY: fuzz
 fuzz: install ## nearly right files against the slow reference, a hundred thousand of each kind
-	@LAKEGATE_FUZZ=$${LAKEGATE_FUZZ:-100000} $(BIN)/python -m pytest -n 2 --timeout 0 tests/reading/test_against_reference.py $(PYTEST_ARGS)
+	@LAKEGATE_FUZZ=$${LAKEGATE_FUZZ:-100000} $(BIN)/python -m pytest -n 2 --timeout 0 --hypothesis-profile=proof tests/reading/test_against_reference.py $(PYTEST_ARGS)
 
 .PHONY: check
 check: install ## lint, format, types, layering

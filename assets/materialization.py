@@ -64,7 +64,7 @@ def materialize(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.Mater
                 context.log.info(file.sentence())
             context.log.info(outcome.sentence())
             reports.append(outcome)
-    rows_in_table = {c.landing_day: c.rows_in_table for c in gate.ledger.counts(dataset.name)}
+    rows_in_table = {c.landing_day: c.rows_in_table for c in gate.ledger.counts(dataset.name, since=min(days))}
     schema = _table_schema(gate, dataset)
     _tell(context, gate, dataset, days, reports, rows_in_table, schema)
     if faults:

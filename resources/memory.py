@@ -4,7 +4,7 @@ They keep to AWS's limits and answers wherever the core could come to rely on th
 """
 
 import threading
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -45,13 +45,17 @@ _SEPARATOR = "\x1f"
 
 
 class MemoryItemStore:
-    """Items in a dictionary. One lock makes each write one step; items given out are copies."""
+    """Items in a dictionary. One lock makes each write one step; items given out are copies.
+
+    Sort keys are kept in order, so that a query costs what it returns and not what its partition holds.
+    """
 
     def __init__(self) -> None:
         """Begins empty."""
         self._lock = threading.RLock()
         self._partitions: dict[str, dict[str, dict[str, ItemValue]]] = {}
-        self._due: dict[str, set[ItemKey]] = {}
+        self._sorted: dict[str, list[str]] = {}
+        self._due: dict[str, list[tuple[str, ItemKey]]] = {}
 
     def get(self, keys: Sequence[ItemKey]) -> Mapping[ItemKey, Item]:
         """The items that exist, by key."""
@@ -70,32 +74,33 @@ class MemoryItemStore:
     ) -> Page:
         """Items of one partition in sort-key order: those whose sort key has the prefix and is at most `upto`."""
         with self._lock:
-            partition = self._partitions.get(pk, {})
-            names = sorted(sk for sk in partition if sk.startswith(prefix) and (upto is None or sk <= upto))
-            if descending:
-                names.reverse()
-            if start is not None:
-                names = [sk for sk in names if (sk < start if descending else sk > start)]
-            taken = names[:limit]
-            return Page(
-                tuple(_copy(partition[sk]) for sk in taken), taken[-1] if taken and len(names) > limit else None
+            partition, names = self._partitions.get(pk, {}), self._sorted.get(pk, [])
+            first = bisect_left(names, prefix)
+            last = bisect_left(names, True, key=lambda sk: sk > prefix and not sk.startswith(prefix))
+            if upto is not None:
+                last = min(last, bisect_right(names, upto))
+            if start is not None and descending:
+                last = min(last, bisect_left(names, start))
+            elif start is not None:
+                first = max(first, bisect_right(names, start))
+            rest = last - first - limit
+            taken = (
+                names[max(first, last - limit) : last][::-1] if descending else names[first : min(last, first + limit)]
             )
+            return Page(tuple(_copy(partition[sk]) for sk in taken), taken[-1] if taken and rest > 0 else None)
 
     def query_due(self, due_pk: str, *, upto: str | None = None, limit: int = 1000, start: str | None = None) -> Page:
         """Items whose `due_pk` equals this, in `due_sk` order up to `upto`."""
         with self._lock:
-            listed: list[tuple[str, ItemKey]] = []
-            for key in self._due.get(due_pk, ()):
-                due_sk = str((self._find(key) or {})["due_sk"])
-                if upto is None or due_sk <= upto:
-                    listed.append((due_sk, key))
-            listed.sort()
+            listed = self._due.get(due_pk, [])
+            first = 0
+            last = len(listed) if upto is None else bisect_right(listed, upto, key=lambda place: place[0])
             if start is not None:
                 due_sk, pk, sk = start.split(_SEPARATOR)
-                listed = listed[bisect_right(listed, (due_sk, ItemKey(pk, sk))) :]
-            taken = listed[:limit]
-            last = _SEPARATOR.join((taken[-1][0], taken[-1][1].pk, taken[-1][1].sk)) if taken else None
-            return Page(tuple(_copy(self._find(key) or {}) for _, key in taken), last if len(listed) > limit else None)
+                first = bisect_right(listed, (due_sk, ItemKey(pk, sk)))
+            taken = listed[first : min(last, first + limit)]
+            end = _SEPARATOR.join((taken[-1][0], taken[-1][1].pk, taken[-1][1].sk)) if taken else None
+            return Page(tuple(_copy(self._find(key) or {}) for _, key in taken), end if last - first > limit else None)
 
     def write(self, changes: Sequence[Change]) -> Written | Refused:
         """Make all changes or none."""
@@ -129,7 +134,7 @@ class MemoryItemStore:
     def _after(self, change: Put | Update | Delete) -> dict[str, ItemValue] | None:
         match change:
             case Put():
-                item = dict(deepcopy(dict(change.item)))
+                item = _copy(change.item)
             case Delete():
                 return None
             case Update():
@@ -151,14 +156,20 @@ class MemoryItemStore:
 
     def _store(self, key: ItemKey, item: dict[str, ItemValue] | None) -> None:
         before = self._find(key)
-        if before is not None and "due_pk" in before:
-            self._due[str(before["due_pk"])].discard(key)
+        if before is not None and "due_pk" in before and "due_sk" in before:
+            listed = self._due[str(before["due_pk"])]
+            del listed[bisect_left(listed, (str(before["due_sk"]), key))]
         if item is None:
-            self._partitions.get(key.pk, {}).pop(key.sk, None)
+            if before is not None:
+                del self._partitions[key.pk][key.sk]
+                names = self._sorted[key.pk]
+                del names[bisect_left(names, key.sk)]
             return
+        if before is None:
+            insort(self._sorted.setdefault(key.pk, []), key.sk)
         self._partitions.setdefault(key.pk, {})[key.sk] = item
         if "due_pk" in item and "due_sk" in item:
-            self._due.setdefault(str(item["due_pk"]), set()).add(key)
+            insort(self._due.setdefault(str(item["due_pk"]), []), (str(item["due_sk"]), key))
 
 
 def _copy(item: Mapping[str, ItemValue]) -> dict[str, ItemValue]:

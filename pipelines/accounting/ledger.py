@@ -257,9 +257,11 @@ class Ledger:
         """Versions that wait for a restore."""
         return self._queries.archived(dataset)
 
-    def counts(self, dataset: str | None = None, since: date | None = None) -> list[DayCounts]:
-        """The counters, a line a dataset and day; None for all datasets and what none claims."""
-        return self._queries.counts(dataset, since)
+    def counts(
+        self, dataset: str | None = None, since: date | None = None, month: date | None = None
+    ) -> list[DayCounts]:
+        """The counters, a line a dataset and day, from a day on or of a month; None for all datasets and what none claims."""
+        return self._queries.counts(dataset, since, month)
 
     # ---- sweeps
 

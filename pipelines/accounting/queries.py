@@ -173,13 +173,16 @@ class Queries:
         """Versions that wait for a restore."""
         return self._waiting("archived", dataset)
 
-    def counts(self, dataset: str | None = None, since: date | None = None) -> list[DayCounts]:
-        """The counters of a dataset (None: of all, and of what no dataset claims), a line a day, from `since` on."""
+    def counts(
+        self, dataset: str | None = None, since: date | None = None, month: date | None = None
+    ) -> list[DayCounts]:
+        """The counters of a dataset (None: of all, and of what no dataset claims), a line a day, from `since` on, or of a month."""
         names = [dataset] if dataset else [*self.datasets(), NO_DATASET]
+        prefix = f"{month:%Y-%m}-" if month else ""
         out: list[DayCounts] = []
         for name in names:
             days: dict[date, dict[str, int]] = {}
-            for item in self._books.query(f"counts#{name}", descending=True):
+            for item in self._books.query(f"counts#{name}", prefix, descending=True):
                 day = date.fromisoformat(str(item["landing_day"]))
                 if since is not None and day < since:
                     break

@@ -9,6 +9,7 @@ from pipelines.contracts.faults import KeyPath, Problem, Sound, did_you_mean, sh
 from pipelines.contracts.key_pattern import KeyPattern, KeyPatternError
 from pipelines.contracts.model import CsvFormat, Dataset
 from pipelines.contracts.names import plain_name
+from pipelines.contracts.system_tables import SYSTEM_TABLES
 from pipelines.contracts.values import ColumnType, strptime_directives
 from pipelines.intake.routing import LANDING_PREFIX
 
@@ -87,6 +88,13 @@ def _identity(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
         if name in RESERVED_NAMES:
             yield Problem(
                 ("name",), f"{show(name)}, a reserved word", "another name", f"call it {name}_files, for example"
+            )
+        if name in SYSTEM_TABLES:
+            yield Problem(
+                ("name",),
+                f"{show(name)}, a table of Lakegate itself",
+                "another name",
+                f"call it {name}_files, for example",
             )
         if name.endswith("__rejected"):
             yield Problem(

@@ -13,6 +13,7 @@ from itertools import takewhile
 from pipelines.contracts.key_pattern import KeyPattern, KeyPatternError
 from pipelines.contracts.landing_checks import RESERVED_NAMES
 from pipelines.contracts.names import plain_name
+from pipelines.contracts.system_tables import SYSTEM_TABLES
 from pipelines.errors import ConfigurationError
 from pipelines.intake.routing import LANDING_PREFIX
 
@@ -84,7 +85,8 @@ def dataset_name(paths: Sequence[Sequence[str]]) -> str:
     folders = [plain_name(part) for part in reversed(shared)]
     candidates = [stem or _shared_words(paths), *folders]
     name = next((c for c in candidates if c not in _GENERIC and len(c) > 1), "dataset")[:80].rstrip("_")
-    return f"{name}_files" if name in RESERVED_NAMES or name.endswith("__rejected") else name
+    taken = name in RESERVED_NAMES or name in SYSTEM_TABLES or name.endswith("__rejected")
+    return f"{name}_files" if taken else name
 
 
 def _shared_words(paths: Sequence[Sequence[str]]) -> str:

@@ -6,11 +6,13 @@ from pathlib import Path
 import dagster as dg
 
 from assets.dead_letters import build_dead_letters
+from assets.history import build_history_job
 from assets.tables import DatasetAssets, broken_asset, build_assets
 from lakegate.settings import datasets_folder
 from pipelines.contracts.loading import DatasetCatalog, load_datasets
 from resources.gate import GateResource
 from sensors.dead_letters import build_dead_letter_sensor
+from sensors.history import build_history_schedule
 from sensors.landing import build_landing_sensor
 
 __all__ = ["build_defs", "defs"]
@@ -21,6 +23,7 @@ def build_defs(catalog: DatasetCatalog, gate: dg.ConfigurableResource) -> dg.Def
     built: list[DatasetAssets] = [build_assets(dataset) for dataset in catalog.datasets]
     jobs = [b.job for b in built]
     dead_letters, no_dead_letters = build_dead_letters()
+    history = build_history_job()
     return dg.Definitions(
         assets=[
             *(b.table for b in built),
@@ -29,7 +32,8 @@ def build_defs(catalog: DatasetCatalog, gate: dg.ConfigurableResource) -> dg.Def
             dead_letters,
         ],
         asset_checks=[no_dead_letters],
-        jobs=jobs,
+        jobs=[*jobs, history],
+        schedules=[build_history_schedule(history)],
         sensors=[*([build_landing_sensor(catalog.datasets, jobs)] if jobs else []), build_dead_letter_sensor()],
         resources={"gate": gate},
         # One process for a run: each further one would import everything again (DAGSTER.md, "What a run costs").

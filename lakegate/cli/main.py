@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from lakegate.cli import datasets, dlq, failed, files, inference, laptop, operate, quarantine, query, sweep
+from lakegate.cli import datasets, dlq, failed, files, history, inference, laptop, operate, quarantine, query, sweep
 from lakegate.cli.output import Exit, errors, safe
 from pipelines.errors import ConfigurationError, LakegateError
 
@@ -29,6 +29,7 @@ files.add_to(app)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(failed.app, name="failed")
+app.add_typer(history.history_app, name="history")
 app.add_typer(dlq.app, name="dlq")
 
 

@@ -34,6 +34,7 @@ from pipelines.contracts.model import (
     SchemaPolicy,
 )
 from pipelines.contracts.rule_pages import GENERATED, markdown_table, quarantine_page, rules_page
+from pipelines.contracts.system_pages import system_tables_page
 
 __all__ = ["SAMPLE", "dataset_page", "pages"]
 
@@ -111,6 +112,7 @@ def pages() -> Mapping[str, str]:
         "reference/dataset.md": dataset_page(),
         "reference/dataset.schema.json": json.dumps(dataset_json_schema(), indent=2, ensure_ascii=False) + "\n",
         "reference/rules.md": rules_page(),
+        "reference/system-tables.md": system_tables_page(),
         "what-is-quarantined.md": quarantine_page(),
     }
 

@@ -124,7 +124,7 @@ class _DaysOf:
             elif before[day] != after[day]:
                 self._report.under_way += 1
             else:
-                counts = f"the ledger counts {after[day]:,} objects, but holds {found.versions:,} entries"
+                counts = f"the ledger counts {after[day]:,} objects, but holds {found.versions:,} {'entry' if found.versions == 1 else 'entries'}"
                 self._report.differ(self._dataset, f"{self._dataset or 'no dataset'}, {day.isoformat()}: {counts}")
         return proved
 

@@ -5,18 +5,17 @@ run published. It reads the rows of the run's batches (in their partitions, wher
 of the table looked into: of the run's partitions only, where the partition column is part of the key. The statements are
 Athena's SQL, made of validated names and quoted literals; what did not get an answer is `NotLooked`, never "all is well".
 """
-# ruff: noqa: S608 - every name passes `_name`, every value `_text`: nothing else becomes part of a statement
+# ruff: noqa: S608 - every name passes `sql_name`, every value `sql_text`: nothing else becomes part of a statement
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.asking import NotLooked, ask, sql_name, sql_text
 from pipelines.contracts.columns import Reference
-from pipelines.contracts.model import NAME_PATTERN, Dataset
+from pipelines.contracts.model import Dataset
 from pipelines.contracts.schema import BATCH_ID, SOURCE_FILE, SOURCE_LINE, SOURCE_VERSION
 from pipelines.contracts.values import ColumnType
-from pipelines.errors import LakegateError
 from pipelines.ports import QueryEngine
 from pipelines.publication.partitioning import parse_segment
 
@@ -95,16 +94,9 @@ class MissingValues:
     samples: tuple[MissingValue, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NotLooked:
-    """There is no answer, and why."""
-
-    reason: str
-
-
 def find_repeated_keys(queries: QueryEngine | None, dataset: Dataset, published: Published) -> RepeatedKeys | NotLooked:
     """The primary keys just published that the table also has from another file, or another version of the file."""
-    rows = _ask(queries, repeated_keys_sql(dataset, published))
+    rows = ask(queries, repeated_keys_sql(dataset, published))
     if isinstance(rows, NotLooked):
         return rows
     samples = tuple(
@@ -123,7 +115,7 @@ def find_missing_values(
     queries: QueryEngine | None, dataset: Dataset, references: Mapping[str, Reference], published: Published
 ) -> MissingValues | NotLooked:
     """The values just published, of these columns, that stand nowhere in the columns they refer to."""
-    rows = _ask(queries, missing_values_sql(dataset, references, published))
+    rows = ask(queries, missing_values_sql(dataset, references, published))
     if isinstance(rows, NotLooked):
         return rows
     return MissingValues(
@@ -140,21 +132,21 @@ def repeated_keys_sql(dataset: Dataset, published: Published) -> str:
     smallest of a group are whole sources: a published one, and one that is not, if there is one.
     """
     key = dataset.primary_key
-    columns = ", ".join(_name(name) for name in key)
+    columns = ", ".join(sql_name(name) for name in key)
     within = _within(dataset, published)
     # A partition column that is part of the key has the same value in both rows: the rest of the table need not be read.
     shared = [condition for name, condition in within.items() if name in key]
     theirs = "".join(f" AND o.{condition}" for condition in shared)
-    joined = " AND ".join(f"o.{_name(name)} = p.{_name(name)}" for name in key)
+    joined = " AND ".join(f"o.{sql_name(name)} = p.{sql_name(name)}" for name in key)
     return (
-        f"WITH p AS (SELECT DISTINCT {columns} FROM {_name(dataset.table)} WHERE {_of_run(published, within)}), "
-        f"m AS (SELECT {', '.join(f'o.{_name(name)}' for name in key)}, o.{_name(SOURCE_FILE)}, o.{_name(SOURCE_VERSION)}, "
+        f"WITH p AS (SELECT DISTINCT {columns} FROM {sql_name(dataset.table)} WHERE {_of_run(published, within)}), "
+        f"m AS (SELECT {', '.join(f'o.{sql_name(name)}' for name in key)}, o.{sql_name(SOURCE_FILE)}, o.{sql_name(SOURCE_VERSION)}, "
         f"CONCAT(CASE WHEN o.{_batches(published)} THEN '1 ' ELSE '0 ' END, {_source('o')}) AS \"_source\" "
-        f"FROM {_name(dataset.table)} AS o INNER JOIN p ON {joined}{theirs}) "
+        f"FROM {sql_name(dataset.table)} AS o INNER JOIN p ON {joined}{theirs}) "
         f'SELECT {columns}, COUNT(*) AS "_rows", MAX("_source") AS "_published", MIN("_source") AS "_other", '
         f'COUNT(*) OVER () AS "_total" FROM m GROUP BY {columns} '
-        f"HAVING MIN({_name(SOURCE_FILE)}) <> MAX({_name(SOURCE_FILE)}) "
-        f"OR MIN({_name(SOURCE_VERSION)}) <> MAX({_name(SOURCE_VERSION)}) "
+        f"HAVING MIN({sql_name(SOURCE_FILE)}) <> MAX({sql_name(SOURCE_FILE)}) "
+        f"OR MIN({sql_name(SOURCE_VERSION)}) <> MAX({sql_name(SOURCE_VERSION)}) "
         f"ORDER BY {columns} LIMIT {MAX_SAMPLES}"
     )
 
@@ -166,13 +158,13 @@ def missing_values_sql(dataset: Dataset, references: Mapping[str, Reference], pu
 
 
 def _missing_values(dataset: Dataset, name: str, reference: Reference, published: Published) -> str:
-    column = _name(name)
+    column = sql_name(name)
     return (
-        f'SELECT {_text(name)} AS "_column", CAST(p.{column} AS VARCHAR) AS "_value", COUNT(*) AS "_rows", '
+        f'SELECT {sql_text(name)} AS "_column", CAST(p.{column} AS VARCHAR) AS "_value", COUNT(*) AS "_rows", '
         f"MIN(CONCAT('1 ', {_source('p')})) AS \"_first\", "
         f'COUNT(*) OVER () AS "_values", CAST(SUM(COUNT(*)) OVER () AS BIGINT) AS "_all_rows" '
-        f'FROM {_name(dataset.table)} AS p LEFT JOIN (SELECT DISTINCT {_name(reference.column)} AS "_there" '
-        f'FROM {_name(reference.dataset)}) AS o ON p.{column} = o."_there" '
+        f'FROM {sql_name(dataset.table)} AS p LEFT JOIN (SELECT DISTINCT {sql_name(reference.column)} AS "_there" '
+        f'FROM {sql_name(reference.dataset)}) AS o ON p.{column} = o."_there" '
         f"WHERE p.{_of_run(published, _within(dataset, published), ' AND p.')} AND p.{column} IS NOT NULL "
         f'AND o."_there" IS NULL GROUP BY p.{column} ORDER BY p.{column} LIMIT {MAX_SAMPLES}'
     )
@@ -183,13 +175,13 @@ def _of_run(published: Published, within: Mapping[str, str], join: str = " AND "
 
 
 def _batches(published: Published) -> str:
-    return f"{_name(BATCH_ID)} IN ({', '.join(_text(batch) for batch in published.batch_ids)})"
+    return f"{sql_name(BATCH_ID)} IN ({', '.join(sql_text(batch) for batch in published.batch_ids)})"
 
 
 def _source(table: str) -> str:
     """Line, version and key of a row in one text; only the key may have a space."""
-    line = f"LPAD(CAST({table}.{_name(SOURCE_LINE)} AS VARCHAR), 19, '0')"
-    return f"{line}, ' ', {table}.{_name(SOURCE_VERSION)}, ' ', {table}.{_name(SOURCE_FILE)}"
+    line = f"LPAD(CAST({table}.{sql_name(SOURCE_LINE)} AS VARCHAR), 19, '0')"
+    return f"{line}, ' ', {table}.{sql_name(SOURCE_VERSION)}, ' ', {table}.{sql_name(SOURCE_FILE)}"
 
 
 def _place(source: str) -> Place:
@@ -209,7 +201,9 @@ def _within(dataset: Dataset, published: Published) -> dict[str, str]:
             elif name in found:
                 found[name].add(literal)
     listed = {name: ", ".join(sorted(literals)) for name, literals in found.items() if literals}
-    return {name: f"{_name(name)} IN ({values})" for name, values in listed.items() if len(values) <= _MAX_CHARACTERS}
+    return {
+        name: f"{sql_name(name)} IN ({values})" for name, values in listed.items() if len(values) <= _MAX_CHARACTERS
+    }
 
 
 def _literals(dataset: Dataset, segments: Sequence[str]) -> Iterable[tuple[str, str | None]]:
@@ -224,30 +218,10 @@ def _literals(dataset: Dataset, segments: Sequence[str]) -> Iterable[tuple[str, 
             continue
         match dataset.columns[field.column].kind:
             case ColumnType.STRING:
-                yield field.column, _text(text)
+                yield field.column, sql_text(text)
             case ColumnType.DATE:
-                yield field.column, f"DATE {_text(text)}"
+                yield field.column, f"DATE {sql_text(text)}"
             case ColumnType.INT | ColumnType.BIGINT:
                 yield field.column, str(int(text))
             case _:
                 yield field.column, None
-
-
-def _name(name: str) -> str:
-    """A name as SQL. Raises ValueError for one that no dataset can have: nothing else becomes part of a statement."""
-    if not re.fullmatch(rf"_?{NAME_PATTERN}", name):
-        raise ValueError(f"{name!r} is no name of a table or column")
-    return f'"{name}"'
-
-
-def _text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _ask(queries: QueryEngine | None, sql: str) -> list[dict[str, Any]] | NotLooked:
-    if queries is None:
-        return NotLooked("this deployment has no query engine")
-    try:
-        return queries.query(sql).table.to_pylist()
-    except LakegateError as error:
-        return NotLooked(" ".join(str(error).split()))

@@ -145,7 +145,9 @@ class World:
             quarantine_bucket=QUARANTINE,
             queue=ports.queue,
             dead_letters=self.dead_letters,
-            queries=MemoryQueries(self.tables, self.datasets) if isinstance(self.tables, MemoryTables) else None,
+            queries=MemoryQueries(self.tables, [t for d in self.datasets for t in tables_of(d)])
+            if isinstance(self.tables, MemoryTables)
+            else None,
         )
 
     # ---- the producer

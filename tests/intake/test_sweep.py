@@ -221,7 +221,7 @@ def test_a_counter_that_was_changed_is_named(bucket: LandingBucket) -> None:
     [shard] = [key for key in bucket.world.items.items() if key.pk == "counts#orders"]
     bucket.world.items.write([Update(shard, add={"objects": 1, "pending": 1})])
     report = swept(bucket)
-    assert report.problems == ("orders, 2026-02-01: the ledger counts 2 objects, but holds 1 entries",)
+    assert report.problems == ("orders, 2026-02-01: the ledger counts 2 objects, but holds 1 entry",)
     assert report.sentence().endswith("; 1 difference between bucket and ledger")
     assert bucket.world.gate().ledger.last_sweeps()["orders"].problems == report.problems
 

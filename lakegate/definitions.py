@@ -7,33 +7,40 @@ import dagster as dg
 
 from assets.dead_letters import build_dead_letters
 from assets.history import build_history_job
+from assets.operations import build_operations
 from assets.tables import DatasetAssets, broken_asset, build_assets
-from lakegate.settings import datasets_folder
+from lakegate.settings import SweepSettings, datasets_folder, sweep_settings
 from pipelines.contracts.loading import DatasetCatalog, load_datasets
 from resources.gate import GateResource
 from sensors.dead_letters import build_dead_letter_sensor
 from sensors.history import build_history_schedule
 from sensors.landing import build_landing_sensor
+from sensors.sweep import build_sweep_schedule
 
 __all__ = ["build_defs", "defs"]
 
 
-def build_defs(catalog: DatasetCatalog, gate: dg.ConfigurableResource) -> dg.Definitions:
+def build_defs(
+    catalog: DatasetCatalog, gate: dg.ConfigurableResource, sweeps: SweepSettings | None = None
+) -> dg.Definitions:
     """Compose the definitions of these datasets; a broken dataset becomes one node that says why."""
+    sweeps = sweeps or sweep_settings({})
     built: list[DatasetAssets] = [build_assets(dataset) for dataset in catalog.datasets]
     jobs = [b.job for b in built]
     dead_letters, no_dead_letters = build_dead_letters()
     history = build_history_job()
+    operations = build_operations(sweeps.grace)
     return dg.Definitions(
         assets=[
             *(b.table for b in built),
             *(spec for b in built for spec in b.neighbours),
             *(broken_asset(broken) for broken in catalog.broken),
             dead_letters,
+            *operations.assets,
         ],
         asset_checks=[no_dead_letters],
-        jobs=[*jobs, history],
-        schedules=[build_history_schedule(history)],
+        jobs=[*jobs, history, operations.job],
+        schedules=[build_history_schedule(history), build_sweep_schedule(operations.job, sweeps.cron)],
         sensors=[*([build_landing_sensor(catalog.datasets, jobs)] if jobs else []), build_dead_letter_sensor()],
         resources={"gate": gate},
         # One process for a run: each further one would import everything again (DAGSTER.md, "What a run costs").
@@ -45,4 +52,4 @@ def build_defs(catalog: DatasetCatalog, gate: dg.ConfigurableResource) -> dg.Def
 def defs() -> dg.Definitions:
     """What the workspace loads: every dataset file in the folder, read now."""
     folder = datasets_folder(os.environ, Path.cwd())
-    return build_defs(load_datasets(folder), GateResource(datasets_folder=str(folder)))
+    return build_defs(load_datasets(folder), GateResource(datasets_folder=str(folder)), sweep_settings(os.environ))

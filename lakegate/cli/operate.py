@@ -11,6 +11,7 @@ from lakegate.cli.connection import connect
 from lakegate.cli.datasets import named_dataset
 from lakegate.cli.files import landing_keys
 from lakegate.cli.output import Exit, JsonOption, console, print_json, safe, table
+from lakegate.cli.proof import print_proof, proof_document, prove_books
 from lakegate.settings import repository_root
 from lakegate.status import Rest, look, outcome_columns, sheet_document
 from pipelines.accounting.entries import LedgerEntry
@@ -152,16 +153,22 @@ def _rest_document(rest: Rest) -> dict[str, Any]:
 
 def status(
     days: Annotated[bool, typer.Option("--days", help="A line for each landing day.")] = False,
+    prove: Annotated[
+        bool, typer.Option("--prove", help="Compare with the bucket and the tables too: lists one, queries the others.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """The balance sheet: each object version in exactly one outcome. Exit code 1 when it does not add up."""
     deployment, gate = connect()
     rest = look(gate, deployment)
+    proof = prove_books(gate) if prove else None
     if as_json:
-        print_json(_rest_document(rest))
+        print_json(_rest_document(rest) | ({"proof": proof_document(proof)} if proof else {}))
     else:
         print_sheet(rest, by_day=days)
-    if rest.sheet.problems:
+        if proof:
+            print_proof(proof)
+    if rest.sheet.problems or (proof and proof.problems):
         raise typer.Exit(Exit.BAD_DATA)
 
 

@@ -133,6 +133,15 @@ def test_status_in_json_adds_up(story: Story) -> None:
     assert isinstance(document["dead_letters"], int)
 
 
+def test_status_is_proved_against_bucket_and_tables_when_asked(story: Story) -> None:
+    told = lakegate("status", "--prove", "--json").json["proof"]
+    assert told["tables"] == [{"table": story.name, "files": 2, "rows": 3, "rows_in_ledger": 3}]
+    assert [problem for problem in told["problems"] if story.name in problem] == []
+    answer = lakegate("status", "--prove")
+    assert any(re.split(r" {2,}", line.strip()) == [story.name, "2", "3", "3"] for line in answer.out.splitlines())
+    assert answer.out.splitlines()[-1].startswith("Proved against the bucket and the tables: ")
+
+
 def test_wait_returns_when_all_is_at_rest_and_gives_up_when_time_is(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -244,11 +244,11 @@ def _format(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
         path = ("format", "delimiter")
         if form.type == "csv" and form.sniffs_delimiter:
             pass
-        elif not form.delimiter.isascii() or form.delimiter in '"\r\n\0':
+        elif not form.delimiter.isascii() or form.delimiter in '"\r\n\0' or form.delimiter.isalnum():
             yield Problem(
                 path,
                 show(form.delimiter),
-                "one ASCII character other than a quote or a line end",
+                "one ASCII character other than a quote, a line end, a letter or a digit",
                 'write ",", ";", "|" or "\\t"',
             )
         elif form.type == "tsv" and form.delimiter != "\t":

@@ -6,7 +6,20 @@ import sys
 
 import typer
 
-from lakegate.cli import datasets, dlq, failed, files, history, inference, laptop, operate, quarantine, query, sweep
+from lakegate.cli import (
+    datasets,
+    dlq,
+    failed,
+    files,
+    history,
+    impact,
+    inference,
+    laptop,
+    operate,
+    quarantine,
+    query,
+    sweep,
+)
 from lakegate.cli.output import Exit, errors, safe
 from pipelines.errors import ConfigurationError, LakegateError
 
@@ -26,6 +39,7 @@ query.add_to(app)
 sweep.add_to(app)
 inference.add_to(app)
 files.add_to(app)
+impact.add_to(datasets.app)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(failed.app, name="failed")

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from pipelines.accounting.entries import DayCounts
+from pipelines.accounting.day_counts import DayCounts
 from pipelines.accounting.states import Outcome
 
 __all__ = ["BalanceLine", "BalanceSheet", "balance"]

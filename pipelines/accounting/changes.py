@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from pipelines.accounting.day_counts import contract_counters
 from pipelines.accounting.entries import Head, HistoryRecord, LedgerEntry
 from pipelines.accounting.items import FORMAT, encode_entry, encode_head, encode_history
 from pipelines.accounting.keys import (
@@ -79,7 +80,7 @@ def counts_for(entry: LedgerEntry) -> dict[str, int]:
         counts["rows_rejected"] = entry.facts.rows_rejected
     if entry.outcome is Outcome.QUARANTINED and entry.facts:
         counts["quarantined_rows_read"] = entry.facts.rows_read
-    return counts
+    return counts | contract_counters(entry)
 
 
 def new_entry(group: Group, entry: LedgerEntry) -> None:

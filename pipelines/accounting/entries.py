@@ -3,7 +3,6 @@
 How they are laid out in the item store is `items.py`; what may become of them is `transitions.py`.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -18,7 +17,6 @@ __all__ = [
     "BatchTimes",
     "Claim",
     "ClaimResult",
-    "DayCounts",
     "Facts",
     "FileArchived",
     "FileCommitted",
@@ -411,23 +409,6 @@ class RetryPolicy:
     max_attempts: int = 5
     first_delay_s: int = 15
     longest_delay_s: int = 1800
-
-
-@dataclass(frozen=True, slots=True)
-class DayCounts:
-    """One dataset and day in numbers, kept in step with the entries by the transactions that change them."""
-
-    dataset: str | None
-    landing_day: date
-    objects: int
-    outcomes: Mapping[Outcome, int]
-    duplicates: int = 0
-    bytes: int = 0
-    serving_files: int = 0
-    rows_read: int = 0
-    rows_in_table: int = 0
-    rows_rejected: int = 0
-    quarantined_rows_read: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from datetime import date
 
 from pipelines.accounting.batches import Batches
 from pipelines.accounting.books import Books
+from pipelines.accounting.day_counts import DayCounts
 from pipelines.accounting.delimiters import PinnedDelimiters
 from pipelines.accounting.entries import (
     Batch,
@@ -26,7 +27,6 @@ from pipelines.accounting.entries import (
     BatchTimes,
     Claim,
     ClaimResult,
-    DayCounts,
     FileOutcome,
     Head,
     HistoryRecord,

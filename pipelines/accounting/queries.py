@@ -7,7 +7,15 @@ from datetime import UTC, date, datetime
 
 from pipelines.accounting.batches import Batches
 from pipelines.accounting.books import Books
-from pipelines.accounting.entries import BatchRecord, DayCounts, Head, HistoryRecord, LedgerEntry, Removal, VersionRef
+from pipelines.accounting.day_counts import DayCounts, contract_counts
+from pipelines.accounting.entries import (
+    BatchRecord,
+    Head,
+    HistoryRecord,
+    LedgerEntry,
+    Removal,
+    VersionRef,
+)
 from pipelines.accounting.items import decode_head, decode_history, decode_removal
 from pipelines.accounting.keys import NO_DATASET, due_partitions, head_key, parse_iso, version_removal_key
 from pipelines.accounting.states import BatchState, Outcome, State
@@ -211,6 +219,7 @@ def _day_counts(dataset: str | None, day: date, numbers: dict[str, int]) -> DayC
         rows_in_table=numbers.get("rows_in_table", 0),
         rows_rejected=numbers.get("rows_rejected", 0),
         quarantined_rows_read=numbers.get("quarantined_rows_read", 0),
+        contracts=contract_counts(numbers),
     )
 
 

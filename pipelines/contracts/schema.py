@@ -5,7 +5,7 @@ import json
 
 import pyarrow as pa
 
-from pipelines.contracts.model import Column, ColumnType, Dataset
+from pipelines.contracts.model import Column, ColumnType, Dataset, Severity
 from pipelines.contracts.nested_types import ArrayType, DataType, MapType, ScalarType, StructType
 from pipelines.contracts.values import decimal_digits
 
@@ -88,9 +88,28 @@ def table_schema(dataset: Dataset) -> pa.Schema:
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """Sixteen hexadecimal digits that change when the contract does; they go with every output and ledger entry."""
-    words_for_people = {"description", "owner", "group", "freshness"}
-    said = dataset.model_dump(mode="json", by_alias=True, exclude=words_for_people)
+    """Sixteen hexadecimal digits that change when files would be read or judged otherwise; they go with every ledger entry.
+
+    Words for people do not count, nor what only decides what is looked at or done afterwards (warnings, checks after the
+    commit, removals), nor a default written out: what was read stays read.
+    """
+    apart = {
+        "description",
+        "owner",
+        "group",
+        "freshness",
+        "on_delete",
+        "primary_key_across_files",
+        "expectations",
+        "rules",
+    }
+    said = dataset.model_dump(mode="json", by_alias=True, exclude=apart, exclude_defaults=True)
     for column in said["columns"].values():
-        del column["description"]
+        column.pop("description", None)
+        column.pop("references", None)
+    said["expectations"] = [e.model_dump(mode="json") for e in dataset.expectations if e.severity in _JUDGES]
+    said["rules"] = [(r.rule, r.severity.value) for r in dataset.rules if r.severity in _JUDGES]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+_JUDGES = frozenset({Severity.QUARANTINE_ROWS, Severity.QUARANTINE_FILE})

@@ -23,6 +23,7 @@ __all__ = [
     "failed_for",
     "failure_reason",
     "find_quarantined",
+    "make_due_in_parts",
     "quarantined_for",
     "replay_quarantined",
     "retry_failed",
@@ -74,7 +75,7 @@ def failed_for(ledger: Ledger, dataset: str | None = None, text: str | None = No
 def retry_failed(ledger: Ledger, asked: Asked, *, dataset: str | None = None, text: str | None = None) -> Replayed:
     """Make failed versions due again, with all their attempts."""
     refs = (entry.ref for entry in failed_for(ledger, dataset, text))
-    return _made_due(ledger, refs, asked.words("retried"))
+    return make_due_in_parts(ledger, refs, asked.words("retried"))
 
 
 # ---- quarantined
@@ -136,13 +137,14 @@ def replay_quarantined(
         chosen = quarantined_for(gate, dataset, rule)
     else:
         raise ConfigurationError("say which files: ids, or a dataset (see `lakegate quarantine list`)")
-    return _made_due(gate.ledger, (entry.ref for entry in chosen), asked.words("replayed"))
+    return make_due_in_parts(gate.ledger, (entry.ref for entry in chosen), asked.words("replayed"))
 
 
 # ---- both
 
 
-def _made_due(ledger: Ledger, refs: Iterable[VersionRef], reason: str) -> Replayed:
+def make_due_in_parts(ledger: Ledger, refs: Iterable[VersionRef], reason: str) -> Replayed:
+    """Make versions due again, some hundreds at a time: memory does not grow with their number."""
     due = held = left = 0
     waiting = iter(refs)
     while some := list(islice(waiting, _AT_ONCE)):

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.accounting.balance import BalanceLine, balance
-from pipelines.accounting.entries import DayCounts
+from pipelines.accounting.day_counts import DayCounts
 from pipelines.accounting.outbox import FileChange, OutboxPage
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.schema import BATCH_ID, INGESTED_AT, SOURCE_FILE, SOURCE_LINE, SOURCE_VERSION

@@ -229,6 +229,38 @@ def test_the_fingerprint_follows_the_contract_and_not_the_words_around_it() -> N
     assert fingerprint(parse(with_column("{type: bigint, min: 1}"))) != before
 
 
+@pytest.mark.parametrize(
+    ("more", "changes"),
+    [
+        ("on_empty: keep\n", False),
+        ("on_empty: accept\n", True),
+        ("on_delete: retract\n", False),
+        ("rows: {on_bad: quarantine_file}\n", False),
+        ("rows: {on_bad: quarantine_rows, max_bad: 1%}\n", True),
+        ("limits: {cell_bytes: 10}\n", True),
+        ("rules: [{rule: order_id > 0, severity: warn}]\n", False),
+        ("rules: [{rule: order_id > 0, severity: block}]\n", False),
+        ("rules: [order_id > 0]\n", True),
+        ("expectations: [{expect_column_values_to_be_between: {column: order_id, min_value: 1}, severity: warn}]\n", False),
+        ("expectations: [{expect_column_values_to_be_between: {column: order_id, min_value: 1}, severity: quarantine_rows}]\n", True),
+        ("freshness: {expected_every: P1D}\n", False),
+    ],
+)  # fmt: skip
+def test_the_fingerprint_follows_what_decides_about_files_and_rows(more: str, changes: bool) -> None:
+    assert (fingerprint(parse(ORDERS + more)) != fingerprint(parse(ORDERS))) is changes
+
+
+def test_where_else_a_key_is_looked_for_changes_no_fingerprint() -> None:
+    keyed = ORDERS + "primary_key: [order_id]\n"
+    assert fingerprint(parse(keyed + "primary_key_across_files: block\n")) == fingerprint(parse(keyed))
+    assert fingerprint(parse(keyed)) != fingerprint(parse(ORDERS))
+
+
+def test_a_reference_to_another_dataset_is_looked_up_after_the_commit_and_changes_no_fingerprint() -> None:
+    referring = with_column("{type: bigint, references: orders.id}")
+    assert fingerprint(parse(referring)) == fingerprint(parse(with_column("{type: bigint}")))
+
+
 def test_a_dataset_survives_its_own_dump() -> None:
     dataset = parse(SAMPLE, "flights")
     assert Dataset.model_validate(dataset.model_dump(by_alias=True)) == dataset

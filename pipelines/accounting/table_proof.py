@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TypeVar
 
-from pipelines.accounting.entries import DayCounts, LedgerEntry, VersionRef
+from pipelines.accounting.day_counts import DayCounts
+from pipelines.accounting.entries import LedgerEntry, VersionRef
 from pipelines.accounting.states import State
 from pipelines.asking import NotLooked, ask, sql_name, sql_text
 from pipelines.contracts.model import Dataset

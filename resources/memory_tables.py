@@ -5,7 +5,7 @@ Held to the same behaviour suite as Iceberg's tables, as far as a suite can see 
 
 import itertools
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -129,12 +129,23 @@ class MemoryTables:
 
     def commit(self, dataset: Dataset, change: TableCommit) -> Committed | Conflict:
         """Publish, if the table is at `change.base`."""
+        return self.uploaded(dataset, change)()
+
+    def uploaded(self, dataset: Dataset, change: TableCommit) -> Callable[[], Committed | Conflict]:
+        """Take the staged files in; what is returned publishes them, whenever it is called."""
         table = self._table(dataset)
         added = [self._staged(table, file.path) for file in change.adds]
+        return lambda: self._publish(table, change, added)
+
+    def _is_at(self, state: TableSnapshot, base: TableSnapshot) -> bool:
+        """Whether a commit planned on `base` may be made on this state."""
+        return state.snapshot_id == base.snapshot_id
+
+    def _publish(self, table: "_Table", change: TableCommit, added: "Sequence[_File]") -> Committed | Conflict:
         removes = frozenset(change.removes)
         with self._lock:
             state = table.states[-1]
-            if state.snapshot_id != change.base.snapshot_id:
+            if not self._is_at(TableSnapshot(change.base.table, state.snapshot_id), change.base):
                 return Conflict()
             kept = [{s: rows for s, rows in file.items() if s not in removes} for file in state.files]
             committed = Committed(

@@ -18,6 +18,7 @@ from lakegate.cli import (
     operate,
     quarantine,
     query,
+    simulate,
     sweep,
 )
 from lakegate.cli.output import Exit, errors, safe
@@ -39,6 +40,7 @@ query.add_to(app)
 sweep.add_to(app)
 inference.add_to(app)
 files.add_to(app)
+simulate.add_to(app)
 impact.add_to(datasets.app)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(quarantine.app, name="quarantine")

@@ -24,7 +24,7 @@ class Heartbeat:
         self._lease_s = lease_s or ledger.lease_s
         self._left = threading.Event()
         self._fault: LakegateError | None = None
-        self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{claim.batch_id}", daemon=True)
+        self._thread = threading.Thread(target=self._beat_on, name=f"heartbeat-{claim.batch_id}", daemon=True)
 
     def check(self) -> None:
         """Raise ClaimLostError when another worker has the batch: the caller writes nothing more."""
@@ -36,15 +36,20 @@ class Heartbeat:
         self.check()
         self._ledger.renew(self._claim, self._lease_s)
 
-    def _beat(self) -> None:
-        while not self._left.wait(self._lease_s / 3):
-            try:
-                self._ledger.renew(self._claim, self._lease_s)
-            except TransientError:
-                continue
-            except LakegateError as error:
-                self._fault = error
-                return
+    def beat(self) -> bool:
+        """Renew once; whether there is anything left to keep alive."""
+        try:
+            self._ledger.renew(self._claim, self._lease_s)
+        except TransientError:
+            return True
+        except LakegateError as error:
+            self._fault = error
+            return False
+        return True
+
+    def _beat_on(self) -> None:
+        while not self._left.wait(self._lease_s / 3) and self.beat():
+            pass
 
     def __enter__(self) -> Self:
         """Start beating."""

@@ -10,6 +10,7 @@ from lakegate.simulate.schedule import (
     Disturbance,
     Launching,
     Place,
+    Rates,
     Schedule,
     draw,
     draw_disturbance,
@@ -32,9 +33,11 @@ class Ended:
     story: tuple[str, ...] = field(default=())
 
 
-def run_number(seed: int, number: int, without: Collection[Guard] = (), *, telling: bool = False) -> Ended:
-    """Draw and run the schedule of this number."""
-    schedule, rng = draw(seed, number)
+def run_number(
+    seed: int, number: int, without: Collection[Guard] = (), *, rough: Rates | None = None, telling: bool = False
+) -> Ended:
+    """Draw and run the schedule of this number; `rough` sets how often things go wrong, else that is drawn too."""
+    schedule, rng = draw(seed, number, rough)
     return _run(schedule, rng, without, telling=telling)
 
 

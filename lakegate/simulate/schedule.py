@@ -167,8 +167,8 @@ class Schedule:
     disturbances: Mapping[Place, Disturbance] = field(default_factory=dict[Place, Disturbance])
 
 
-def draw(seed: int, number: int) -> tuple[Schedule, random.Random]:
-    """The schedule of this number, without its disturbances, and the source to draw those from."""
+def draw(seed: int, number: int, rough: Rates | None = None) -> tuple[Schedule, random.Random]:
+    """The schedule of this number, without its disturbances, and the source to draw those from; `rough` sets their rates."""
     rng = random.Random(f"{seed}/{number}")  # noqa: S311 - a simulation, no secret
     setting = Setting(
         by_rows=rng.random() < 0.4,
@@ -177,7 +177,7 @@ def draw(seed: int, number: int) -> tuple[Schedule, random.Random]:
         days_per_run=rng.choice((1, 31)),
         tick_s=rng.choice((20.0, 60.0)),
     )
-    rates = Rates(
+    rates = rough or Rates(
         switch=rng.choice((0.02, 0.1, 0.3)),
         crash=rng.choice((0.0, 0.004, 0.02)),
         fail=rng.choice((0.0, 0.01, 0.04)),

@@ -1,0 +1,87 @@
+"""The promise under simulated schedules; and that the simulator bites: without any one of the guards it finds a violation."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from lakegate.simulate.guards import Guard
+from lakegate.simulate.running import Ended, run_again, run_number
+from lakegate.simulate.schedule import Rates
+from lakegate.simulate.shrinking import shortest
+
+SEED = 20260301
+SCHEDULES = 200
+ROUGH: dict[Guard, Rates] = {
+    Guard.REGISTRATION: Rates(switch=0.1, crash=0.01, fail=0.01, sleep=0.0, launching=0.0),
+    Guard.VERSIONED_READ: Rates(switch=0.1, crash=0.01, fail=0.0, sleep=0.01, launching=0.0),
+    Guard.EPOCH: Rates(switch=0.05, crash=0.0, fail=0.05, sleep=0.08, launching=0.3),
+    Guard.COMPARE_AND_SET: Rates(switch=0.3, crash=0.0, fail=0.0, sleep=0.02, launching=0.2),
+    Guard.LOOKUP: Rates(switch=0.02, crash=0.0, fail=0.15, sleep=0.0, launching=0.0),
+}
+"""The faults that each guard is there for, made frequent."""
+MOST = 1500
+
+
+def test_every_row_is_there_once_whatever_goes_wrong() -> None:
+    for number in range(SCHEDULES):
+        ended = run_number(SEED, number)
+        assert ended.violated is None, "\n".join(shortest(ended).story)
+
+
+def without(guard: Guard) -> Ended:
+    """The first schedule that breaks without this guard."""
+    for number in range(MOST):
+        ended = run_number(SEED, number, [guard], rough=ROUGH[guard])
+        if ended.violated is not None:
+            return ended
+    raise AssertionError(f"{MOST} schedules, and nobody missed the guard {guard}")
+
+
+@pytest.mark.parametrize("guard", Guard)
+def test_without_one_guard_the_promise_breaks(guard: Guard) -> None:
+    ended = without(guard)
+    assert ended.violated is not None
+    assert ended.violated.kind != "unexpected error", ended.violated
+
+
+def test_a_violation_is_told_as_its_shortest_history() -> None:
+    ended = without(Guard.COMPARE_AND_SET)
+    found = shortest(ended, [Guard.COMPARE_AND_SET])
+    assert found.violated is not None
+    assert ended.violated is not None
+    assert found.violated.kind == ended.violated.kind
+    assert len(found.schedule.disturbances) <= 6
+    assert len(found.schedule.actions) <= len(ended.schedule.actions)
+    assert found.story[-1].lstrip().startswith("VIOLATED")
+    assert run_again(found.schedule, [Guard.COMPARE_AND_SET], telling=True).story == found.story
+
+
+def test_a_schedule_run_again_with_what_was_drawn_is_the_same() -> None:
+    for number in range(10):
+        drawn = run_number(SEED, number, telling=True)
+        assert run_again(drawn.schedule, telling=True).story == drawn.story
+
+
+PRINT_STORIES = """
+from lakegate.simulate.running import run_number
+for number in range(12):
+    print("\\n".join(run_number({seed}, number, telling=True).story))
+"""
+
+
+def test_a_seed_gives_the_same_history_in_every_process_byte_for_byte() -> None:
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", PRINT_STORIES.format(seed=SEED)],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    ]
+    assert told[0] == told[1]
+    assert told[0].count(b"At rest") == 12

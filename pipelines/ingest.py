@@ -32,17 +32,19 @@ from pipelines.accounting.entries import (
     FileOutcome,
     FileRemoved,
     HeldByOther,
+    LedgerEntry,
     UnknownBatch,
 )
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.rejected import bad_row_limit
 from pipelines.contracts.schema import fingerprint
 from pipelines.gate import Gate
+from pipelines.intake.objects import ObjectVersion
 from pipelines.members import MemberReader, ReadMember, Timings
 from pipelines.ports import Committed, SourceVersion
 from pipelines.publication.growing import GrowingTable
 from pipelines.publication.known import known_versions
-from pipelines.publication.publish import AcceptedFile, Published, publish, source_of
+from pipelines.publication.publish import AcceptedFile, KnownVersion, Published, publish, source_of
 from pipelines.publication.rejected import RejectedRows
 from pipelines.publication.staged import StagedFile
 from pipelines.reading.summary import FileReader
@@ -115,9 +117,9 @@ class _Work:
             found = self._find_commit()
             if found is not None:
                 return self._recognise(found, members)
-            reads = members.read_all()
+            reads, published = self._published_before(members.read_all())
             self._settle_unpublished(reads)
-            return self._publish(reads, table)
+            return self._publish(reads, table, published)
 
     def _beside(self, scratch: Path) -> AbstractContextManager[RejectedRows | None]:
         if bad_row_limit(self.dataset) is None:
@@ -131,7 +133,10 @@ class _Work:
         outcomes = (unpublished_outcome(r.entry.ref, r.report, self._facts(r), r.milliseconds) for r in reads)
         self._settle([outcome for outcome in outcomes if outcome is not None])
 
-    def _publish(self, reads: Sequence[ReadMember], table: GrowingTable) -> BatchReport:
+    def _publish(
+        self, reads: Sequence[ReadMember], table: GrowingTable, published_before: Sequence[ReadMember]
+    ) -> BatchReport:
+        told = [read.report for read in published_before]
         accepted = [read for read in reads if read.report.outcome is FileEnding.LOADED]
         removed = [read for read in reads if read.report.outcome is FileEnding.REMOVED]
         going = frozenset(read.entry.ref for read in removed)
@@ -139,7 +144,7 @@ class _Work:
         if not accepted and not removed:
             if self.rejected is not None:
                 self.rejected.publish(files)
-            return self._finish([read.report for read in reads], None, grown=table)
+            return self._finish([*(read.report for read in reads), *told], None, recognised=bool(told), grown=table)
         with self.timings.of(Stage.STAGE):
             staged = table.finish()
         with self.timings.of(Stage.COMMIT):
@@ -161,6 +166,7 @@ class _Work:
                 ),
                 properties={"lakegate.run-id": self.claim.owner, "lakegate.contract": self.contract},
                 before_commit=self.heartbeat.renew,
+                fence=any(self._was_given_up(read.entry) for read in removed),
                 pause=self.gate.pause,
             )
             endings = self._endings(published, reads)
@@ -183,7 +189,7 @@ class _Work:
             _ended(read.report, ending, published.replaced.get(source_of(read.entry.version), 0))
             for read, ending in zip(reads, endings, strict=True)
         ]
-        return self._finish(reports, published.commit, published.files, grown=table)
+        return self._finish([*reports, *told], published.commit, published.files, recognised=bool(told), grown=table)
 
     def _endings(self, published: Published, reads: Sequence[ReadMember]) -> list[FileEnding]:
         """What became of each file in the table.
@@ -237,32 +243,90 @@ class _Work:
     def _recognise(self, commit: Committed, members: MemberReader) -> BatchReport:
         """Settle from the table what that commit published, and read only the rest.
 
-        What reads well now but was not in that commit (the contract changed meanwhile) is left to the next batch.
+        What reads well now but has no rows is left to the next batch. What is gone was there when it was published.
         """
-        now = self.gate.tables.current(self.dataset)
-        sources = [source_of(entry.version) for entry in self.claim.members]
-        rows = {found.source: found.rows for found in self.gate.tables.find_sources(now, self.dataset, sources)}
+        rows = self._rows([entry.version for entry in self.claim.members])
         published = [entry for entry in self.claim.members if source_of(entry.version) in rows]
         reads = members.read([entry for entry in self.claim.members if entry not in published])
-        reads = [read for read in reads if read.report.outcome is not FileEnding.LOADED and read.asks is None]
-        self._settle_unpublished(reads)
-        removed = [read for read in reads if read.report.outcome is FileEnding.REMOVED]
-        rejected: dict[SourceVersion, int] = {}
+        published += [read.entry for read in reads if read.report.outcome is FileEnding.GONE]
+        left = [
+            read
+            for read in reads
+            if read.report.outcome not in (FileEnding.LOADED, FileEnding.GONE) and read.asks is None
+        ]
+        self._settle_unpublished(left)
+        removed = [read for read in left if read.report.outcome is FileEnding.REMOVED]
         if self.rejected is not None:
             self.rejected.tidy([entry.version for entry in published], frozenset(read.entry.ref for read in removed))
-            rejected = self.rejected.rows(sources)
-        for entry in published:
+        found = self._as_loaded(published)
+        self._settle([FileRemoved(read.entry.ref, gone=read.found_gone) for read in removed])
+        self._settle([FileCommitted(read.entry.ref, self._facts(read, commit)) for read in found])
+        return self._finish([read.report for read in (*left, *found)], commit, recognised=True)
+
+    def _published_before(self, reads: Sequence[ReadMember]) -> tuple[list[ReadMember], list[ReadMember]]:
+        """The members without those that a released batch had published, and those, settled as loaded.
+
+        Read now, such a file may be gone, or the contract may have changed; but its rows are in the table, and what it replaced is
+        not. A commit of ours comes first, so that no worker of a released batch can still bring them.
+        """
+        published_or_due = (FileEnding.LOADED, FileEnding.REMOVED, FileEnding.RETRY, FileEnding.DEFERRED)
+        others = [read.entry for read in reads if read.report.outcome not in published_or_due]
+        given_up = [entry for entry in others if self._was_given_up(entry) and not entry.serving]
+        if not given_up:
+            return list(reads), []
+        self._fence()
+        rows = self._rows([entry.version for entry in given_up])
+        batches = {batch for entry in given_up for batch in (*entry.given_up, self.claim.batch_id)}
+        commits = {batch: self.gate.tables.find_batch(self.dataset, batch) for batch in sorted(batches)}
+        published = [
+            entry
+            for entry in given_up
+            if source_of(entry.version) in rows
+            or any(commits[batch] is not None for batch in (*entry.given_up, self.claim.batch_id))
+        ]
+        found = self._as_loaded(published)
+        self._settle([FileCommitted(read.entry.ref, self._facts(read)) for read in found])
+        return [read for read in reads if read.entry not in published], found
+
+    def _was_given_up(self, entry: LedgerEntry) -> bool:
+        """Whether another worker had the file in hand, and may still be on its way to the table."""
+        return bool(entry.given_up) or self.claim.epoch > 1
+
+    def _fence(self) -> None:
+        """Commit nothing, so that the table has moved on for whoever planned a commit before."""
+        with self.timings.of(Stage.COMMIT):
+            publish(
+                self.gate.tables,
+                self.dataset,
+                f"{self.claim.batch_id}-{self.claim.epoch}-fence",
+                (),
+                (),
+                list[KnownVersion],
+                before_commit=self.heartbeat.renew,
+                fence=True,
+                pause=self.gate.pause,
+            )
+
+    def _rows(self, versions: Sequence[ObjectVersion]) -> dict[SourceVersion, int]:
+        """The rows that these versions have in the table now."""
+        now = self.gate.tables.current(self.dataset)
+        found = self.gate.tables.find_sources(now, self.dataset, [source_of(version) for version in versions])
+        return {one.source: one.rows for one in found}
+
+    def _as_loaded(self, entries: Sequence[LedgerEntry]) -> list[ReadMember]:
+        """Members as the tables show them."""
+        versions = [entry.version for entry in entries]
+        rows = self._rows(versions)
+        rejected = self.rejected.rows([source_of(v) for v in versions]) if self.rejected is not None else {}
+        reads: list[ReadMember] = []
+        for entry in entries:
             version = entry.version
-            count, bad = rows[source_of(version)], rejected.get(source_of(version), 0)
+            count, bad = rows.get(source_of(version), 0), rejected.get(source_of(version), 0)
             report = FileReport(
                 version.key, version.version_id, version.size_bytes, FileEnding.LOADED, count + bad, count
             )
             reads.append(ReadMember(entry, replace(report, rows_rejected=bad)))
-        self._settle([FileRemoved(read.entry.ref, gone=read.found_gone) for read in removed])
-        self._settle(
-            [FileCommitted(r.entry.ref, self._facts(r, commit)) for r in reads if r.report.outcome is FileEnding.LOADED]
-        )
-        return self._finish([read.report for read in reads], commit, recognised=True)
+        return reads
 
     # ---- the books
 

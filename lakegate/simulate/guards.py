@@ -3,8 +3,9 @@
 A guard is taken out of the world, never out of the product: the product asks for it as ever, and the adapter does not keep to it.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from enum import StrEnum
 
 from pipelines.contracts.model import Dataset
@@ -78,9 +79,9 @@ def _is_epoch(condition: Condition) -> bool:
 class GuardedObjects(MemoryObjectStore):
     """Buckets in memory; without versioned reads, if that is left out."""
 
-    def __init__(self, without: Collection[Guard]) -> None:
+    def __init__(self, clock: Callable[[], datetime], without: Collection[Guard]) -> None:
         """Begins empty."""
-        super().__init__()
+        super().__init__(clock)
         self._versioned = Guard.VERSIONED_READ not in without
         self._latest: dict[str, ObjectVersion] = {}
 

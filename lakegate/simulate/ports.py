@@ -17,6 +17,7 @@ from pipelines.ports import (
     Item,
     ItemKey,
     ItemStore,
+    ListedVersion,
     ObjectStore,
     Page,
     QueueMessage,
@@ -94,6 +95,20 @@ class SteppedQueue:
             self._actor, lambda: "receive messages", lambda: self._inner.receive(wait_s, limit), quiet=True
         )
 
+    def send(self, body: str) -> None:
+        """Put a message in."""
+        self._engine.call(self._actor, lambda: "send a message", lambda: self._inner.send(body))
+
+    def put_back(self, receipts: Sequence[str]) -> None:
+        """Let messages be received again."""
+        self._engine.call(
+            self._actor, lambda: f"put {len(receipts)} messages back", lambda: self._inner.put_back(receipts)
+        )
+
+    def depth(self) -> int:
+        """How many messages there are."""
+        return self._inner.depth()
+
     def delete(self, receipts: Sequence[str]) -> None:
         """Delete messages."""
         self._engine.call(self._actor, lambda: f"delete {len(receipts)} messages", lambda: self._inner.delete(receipts))
@@ -140,6 +155,14 @@ class SteppedObjects:
         """Keys."""
         yield from self._engine.call(
             self._actor, lambda: "list keys", lambda: list(self._inner.list_keys(bucket, prefix)), quiet=True
+        )
+
+    def list_versions(self, bucket: str, prefix: str, start_after: str | None = None) -> Iterator[ListedVersion]:
+        """Versions and delete markers."""
+        yield from self._engine.call(
+            self._actor,
+            lambda: "list the bucket",
+            lambda: list(self._inner.list_versions(bucket, prefix, start_after)),
         )
 
     def delete(self, bucket: str, keys: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 __all__ = [
+    "LAST_SWEEP_S",
     "Action",
     "Backfill",
     "Crash",
@@ -19,6 +20,7 @@ __all__ = [
     "Put",
     "Rates",
     "Remove",
+    "Restore",
     "Schedule",
     "Setting",
     "Sleep",
@@ -33,6 +35,8 @@ Place = tuple[str, int]
 """An actor's name and the number of its call."""
 CALM_AT_S = 400.0
 """From then on nothing is disturbed, and everything has to come to rest."""
+LAST_SWEEP_S = 620.0
+"""The bucket is swept once more: by then all that was put is older than a sweep's grace."""
 _LAST_ACTION_S = 300.0
 
 
@@ -55,6 +59,16 @@ class Remove:
     at: float
     key: str
     marker: bool
+    deliveries: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Somebody deletes the newest delete marker of a key: what it hid is there again."""
+
+    number: int
+    at: float
+    key: str
     deliveries: tuple[float, ...]
 
 
@@ -83,7 +97,7 @@ class Backfill:
     at: float
 
 
-Action = Put | Remove | Noise | Sweep | Backfill
+Action = Put | Remove | Restore | Noise | Sweep | Backfill
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +210,11 @@ def _draw_action(rng: random.Random, number: int, at: float, keys: str, contents
     kind = rng.random()
     if kind < 0.72 or number == 1:
         return Put(number, at, rng.choice(keys), _draw_content(rng, number, contents), _draw_deliveries(rng))
-    if kind < 0.84:
+    if kind < 0.83:
         return Remove(number, at, rng.choice(keys), rng.random() < 0.5, _draw_deliveries(rng))
-    if kind < 0.89:
+    if kind < 0.86:
+        return Restore(number, at, rng.choice(keys), _draw_deliveries(rng))
+    if kind < 0.9:
         return Sweep(number, at)
     if kind < 0.97:
         return Backfill(number, at)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from lakegate.simulate.guards import Guard
 from lakegate.simulate.running import Ended, run_again
-from lakegate.simulate.schedule import Action, Place, Put, Remove, Schedule, Setting
+from lakegate.simulate.schedule import Action, Place, Put, Remove, Restore, Schedule, Setting
 
 __all__ = ["shortest"]
 
@@ -66,7 +66,7 @@ def _without_pieces(schedule: Schedule, breaks: Breaks) -> Schedule:
 
 def _with_fewer_messages(schedule: Schedule, breaks: Breaks) -> Schedule:
     for position, action in enumerate(schedule.actions):
-        if isinstance(action, Put | Remove) and action.deliveries != (1.0,):
+        if isinstance(action, Put | Remove | Restore) and action.deliveries != (1.0,):
             for deliveries in ((1.0,), action.deliveries[:1]):
                 changed = replace(action, deliveries=deliveries)
                 candidate = replace(

@@ -21,12 +21,14 @@ from lakegate.simulate.ports import SteppedItems, SteppedObjects, SteppedQueue, 
 from lakegate.simulate.reading import WordReader
 from lakegate.simulate.schedule import (
     CALM_AT_S,
+    LAST_SWEEP_S,
     Action,
     Backfill,
     Launching,
     Noise,
     Put,
     Remove,
+    Restore,
     Schedule,
     Setting,
     Sleep,
@@ -49,8 +51,9 @@ from pipelines.ingest import ingest_batch
 from pipelines.intake.backfill import take_days
 from pipelines.intake.dispatching import Launch, RunState, dispatch
 from pipelines.intake.objects import ObjectVersion, Sequencer
-from pipelines.intake.receiving import receive, sighting_of
+from pipelines.intake.receiving import receive_from
 from pipelines.intake.routing import event_day
+from pipelines.intake.sweep import sweep
 from pipelines.ports import Committed, Conflict, TableCommit
 from pipelines.reports import BatchReport
 from resources.memory import MemoryEventQueue
@@ -113,7 +116,7 @@ class World:
         self.setting: Setting = schedule.setting
         self.dataset = _dataset(schedule.setting.by_rows, schedule.setting.accept_empty)
         self.items = GuardedItems(without)
-        self.objects = GuardedObjects(without)
+        self.objects = GuardedObjects(engine.clock, without)
         self.tables = _CheckedTables(self, without)
         self.dead_letters = MemoryEventQueue(self._seconds)
         self.queue = MemoryEventQueue(self._seconds, dead_letters=self.dead_letters)
@@ -121,6 +124,7 @@ class World:
         self._started_s: dict[str, float] = {}
         self.names = Names()
         self.landed: list[_Landed] = []
+        self._markers: list[ObjectVersion] = []
         self.truth = Truth(self)
         self.ledger = self._ledger_of(Actor("the simulator"), self.items)
         self._ids = random.Random(f"{schedule.seed}/{schedule.number}/ids")  # noqa: S311 - a simulation, no secret
@@ -130,7 +134,7 @@ class World:
         for action in schedule.actions:
             engine.at(action.at, partial(self._act, action))
         engine.at(0.0, self._tick, idle=True)
-        engine.at(CALM_AT_S + 1, partial(self._act, Sweep(0, CALM_AT_S + 1)))
+        engine.at(LAST_SWEEP_S, partial(self._act, Sweep(0, LAST_SWEEP_S)))
 
     def _seconds(self) -> float:
         return self.engine.now_s
@@ -175,6 +179,8 @@ class World:
                 self._put(action)
             case Remove():
                 self._remove(action)
+            case Restore():
+                self._restore(action)
             case Noise():
                 self.engine.tell("queue", f"({action.number}) a message that is none of ours")
                 self.queue.send(action.body)
@@ -208,6 +214,8 @@ class World:
             marker = ObjectVersion(
                 BUCKET, key, f"{remove.key}{remove.number}-marker", self._sequencer(), 0, "", self.engine.clock()
             )
+            self.objects.put_marker(marker)
+            self._markers.append(marker)
             told = f"({remove.number}) deletes {remove.key} (a delete marker)"
             self._announce(told, marker, "ObjectRemoved:DeleteMarkerCreated", remove.deliveries)
         elif newest is not None:
@@ -216,6 +224,15 @@ class World:
             self.truth.gone(newest.version)
             told = f"({remove.number}) deletes the version {newest.version.version_id} for good"
             self._announce(told, newest.version, "ObjectRemoved:Delete", remove.deliveries)
+
+    def _restore(self, restore: Restore) -> None:
+        key = f"landing/files/{restore.key}.csv"
+        marker = next((marker for marker in reversed(self._markers) if marker.key == key), None)
+        if marker is not None:
+            self._markers.remove(marker)
+            self.objects.remove_version(marker)
+            told = f"({restore.number}) deletes the delete marker of {restore.key}"
+            self._announce(told, marker, "ObjectRemoved:Delete", restore.deliveries)
 
     def _sequencer(self) -> Sequencer:
         # As S3's: epoch seconds above 32 bits of their own.
@@ -267,7 +284,16 @@ class World:
     def _look(self, actor: Actor) -> None:
         gate = self._gate(actor)
         try:
-            receive(gate, wait_s=0, budget_s=20)
+            receive_from(
+                SteppedQueue(self.engine, actor, self.queue),
+                gate.ledger,
+                (self.dataset,),
+                BUCKET,
+                gate.clock,
+                wait_s=0,
+                budget_s=20,
+                monotonic=self._seconds,
+            )
             looked = dispatch(
                 gate,
                 lambda keys: {key: self._state(key) for key in keys if key in self.runs},
@@ -369,31 +395,10 @@ class World:
             self.runs[run_key] = RunState.SUCCEEDED
 
     def _sweep(self, actor: Actor) -> None:
-        gate = self._gate(actor)
         try:
-            listed = self.engine.call(actor, lambda: "list the bucket", self._listing)
-            today = event_day(self.engine.clock())
-            sightings = [sighting_of(version, (self.dataset,), today, source="sweep") for version in listed]
-            if sightings:
-                gate.ledger.register([sighting for sighting in sightings if sighting is not None])
+            sweep(self._gate(actor), pause=lambda _: self.engine.pause(actor, _PAUSE_S))
         except LakegateError as error:
             self.engine.tell(actor.name, f"stops: {type(error).__name__}")
-
-    def _listing(self) -> list[ObjectVersion]:
-        """What a listing tells of each version that is there: no sequencer, and whole seconds."""
-        return [
-            ObjectVersion(
-                bucket=BUCKET,
-                key=it.version.key,
-                version_id=it.version.version_id,
-                sequencer=None,
-                size_bytes=it.version.size_bytes,
-                etag=it.version.etag,
-                landed_at=it.version.landed_at.replace(microsecond=0),
-            )
-            for it in self.landed
-            if not it.gone
-        ]
 
 
 class _CheckedTables(GuardedTables):

@@ -315,6 +315,9 @@ class Batches:
                 if entry.state is not State.PLANNED or entry.batch_id != record.batch_id:
                     continue
                 after, told = put_back(entry, books.now(), books.policy, reason=reason, burn=burn, run=record.owner)
+                if claim is None and record.owner is not None:
+                    # Its worker may still be on its way to the table, or have died right after it.
+                    after = replace(after, given_up=(*after.given_up, record.batch_id))
                 group = Group(f"{ref.object_id}#{ref.version_id}")
                 entry_change(group, entry, after)
                 # The number of the version among the members keeps apart the records of two versions of one key.

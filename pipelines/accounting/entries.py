@@ -121,6 +121,7 @@ class LedgerEntry:
     `revision` grows with each change and is what each change is conditional on. `object_removed` is what events told of the
     object; `restored` that it came back from an archive while a batch had it in hand. `facts` are those of the outcome;
     `rejudged` are those of a later verdict that could not take the version's rows away (see `transitions.py`).
+    `given_up` are batches that were released while a worker had this version in hand: what they committed may be in the table.
     """
 
     version: ObjectVersion
@@ -141,6 +142,7 @@ class LedgerEntry:
     batch_id: str | None = None
     epoch: int = 0
     error: str | None = None
+    given_up: tuple[str, ...] = ()
     facts: Facts | None = None
     rejudged: Facts | None = None
     trigger: Trigger = Trigger.EVENT

@@ -106,6 +106,7 @@ def encode_entry(entry: LedgerEntry) -> dict[str, ItemValue]:
         "restored": entry.restored or None,
         "facts": _encode_facts(entry.facts),
         "rejudged": _encode_facts(entry.rejudged),
+        "given_up": list[ItemValue](entry.given_up) or None,
     }
     item.update({name: value for name, value in optional.items() if value is not None})
     if waiting := _waiting(entry):
@@ -146,6 +147,7 @@ def decode_entry(item: Item) -> LedgerEntry:
         error=raw.get("error"),
         facts=_decode_facts(raw.get("facts")),
         rejudged=_decode_facts(raw.get("rejudged")),
+        given_up=tuple(raw.get("given_up", ())),
         trigger=Trigger(raw["trigger"]),
         registered_by=raw["registered_by"],
     )

@@ -167,7 +167,8 @@ class Settlement:
         for entry in work.found_gone:
             removal = removal_of(entry)
             group.changes.append(Put(removal_key(object_id, removal), encode_removal(removal, lifted=False)))
-        if work.before_head != work.head or (group and work.head.removals):
+        # One more rejected or removed version leaves such a head as it is: who settles another of the key must find out all the same.
+        if work.before_head != work.head or (group and (work.head.removals or work.head.rejections)):
             head_change(group, work.before_head, work.head)
         return [*ahead, group] if group else ahead
 

@@ -212,7 +212,7 @@ class KeyWork:
         if fields["facts"] is None:
             fields["facts"] = old.facts
         if settled:
-            fields.update(next_at=None, error=None)
+            fields.update(next_at=None, error=None, given_up=())
         if clear:
             fields.update(rejudged=None)
         new = replace(

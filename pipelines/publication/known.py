@@ -44,7 +44,8 @@ def known_versions(
             elif published is not None:
                 known[entry.ref] = KnownVersion(entry.version, entry.version in published, own=True)
             elif claim.epoch > 1 or not _is_first_time(entry):
-                known[entry.ref] = KnownVersion(entry.version, own=True)
+                # Settled already by this claim: an earlier attempt had published it.
+                known[entry.ref] = KnownVersion(entry.version, entry.state is State.COMMITTED, own=True)
     return list(known.values())
 
 

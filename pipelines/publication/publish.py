@@ -171,7 +171,7 @@ def publish(
 ) -> Published:
     """Publish the batch's accepted files in one commit; doing it again finds it done.
 
-    With `authority`, `dataset` is a table beside that one, which says what serves; it is committed to only when rows come or
+    With `authority`, `dataset` is a table beside that one, which says what serves. It is committed to only when rows come or
     go, or when `fence` asks for it: a commit of an earlier attempt that is still under way can then no longer succeed.
 
     `known` reads the ledger, consistently, each time it is called. `before_commit` may raise to stop a worker that has
@@ -195,7 +195,7 @@ def publish(
         plan = make_plan(accepted, others, present, loaded)
         superseded = tuple(source_of(v) for v in plan.superseded)
         adds = rewrite_without(staged, (*superseded, *map(source_of, plan.retracted)))
-        if plan.empty if authority is None else not (adds or plan.removes or fence):
+        if not fence and (plan.empty if authority is None else not (adds or plan.removes)):
             return Published(None, plan.superseded, plan.retracted, tries=tries)
         change = TableCommit(
             batch_id=batch_id,

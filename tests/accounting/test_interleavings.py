@@ -72,6 +72,18 @@ class World:
         ledger.register([sighting(B, 1, day=NEXT + timedelta(days=1))])
         return self
 
+    def build_below(self) -> "World":
+        """v0 of a is in quarantine; v1 is claimed on one day and v2 on the next."""
+        ledger = ledger_on(self.store, self.clock)
+        ledger.register([sighting(A, 0)])
+        self._claimed(ledger, "v0", DAY)
+        ledger.settle(self.claims["v0"], [bad(sighting(A, 0).ref)])
+        ledger.finish(self.claims["v0"])
+        ledger.register([sighting(A, 1), sighting(A, 2, day=NEXT)])
+        self._claimed(ledger, "v1", DAY)
+        self._claimed(ledger, "v2", NEXT)
+        return self
+
     def _claimed(self, ledger: Ledger, name: str, day: date) -> None:
         claim = ledger.claim(plan_due(ledger, day=day).batch_id, f"run-{name}", 30)
         assert isinstance(claim, Claim)
@@ -222,3 +234,22 @@ def test_a_lease_renewed_at_the_last_moment_is_not_taken_over() -> None:
     outcome = ledger_on(InterruptedStore(world.store, 1, renew), world.clock).claim(claim.batch_id, "thief", 30)
     assert isinstance(outcome, HeldByOther)
     assert outcome.owner == "run-v1"
+
+
+def test_a_version_rejected_while_a_higher_one_is_accepted_is_superseded_whichever_is_written_first() -> None:
+    """Also where the key has rejections already, so that one more leaves its head as it is."""
+    for first, second in (("v1", "v2"), ("v2", "v1")):
+        for at in range(20):
+            world = World().build_below()
+            other = ledger_on(world.store, world.clock)
+
+            def settle(ledger: Ledger, name: str, world: World = world) -> None:
+                claim = world.claims[name]
+                ledger.settle(claim, [(bad if name == "v1" else good)(m.ref) for m in claim.members])
+
+            store = InterruptedStore(world.store, at, lambda other=other, second=second: settle(other, second))
+            settle(ledger_on(store, world.clock), first)
+            if store.interrupt_at >= 0:
+                settle(other, second)
+            outcomes = {e.version.version_id: e.outcome for e in other.entries(BUCKET, A)}
+            assert outcomes == {"v0": Outcome.SUPERSEDED, "v1": Outcome.SUPERSEDED, "v2": Outcome.LOADED}, (first, at)

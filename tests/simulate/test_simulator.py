@@ -20,7 +20,7 @@ ROUGH: dict[Guard, Rates] = {
     Guard.VERSIONED_READ: Rates(switch=0.1, crash=0.01, fail=0.0, sleep=0.01, launching=0.0),
     Guard.EPOCH: Rates(switch=0.05, crash=0.0, fail=0.05, sleep=0.08, launching=0.3),
     Guard.COMPARE_AND_SET: Rates(switch=0.3, crash=0.0, fail=0.0, sleep=0.02, launching=0.2),
-    Guard.LOOKUP: Rates(switch=0.02, crash=0.0, fail=0.15, sleep=0.0, launching=0.0),
+    Guard.LOOKUP: Rates(switch=0.0, crash=0.0, fail=0.03, sleep=0.0, launching=0.0),
 }
 """The faults that each guard is there for, made frequent."""
 MOST = 1500

@@ -20,6 +20,7 @@ from lakegate.cli import (
     query,
     simulate,
     sweep,
+    trace,
 )
 from lakegate.cli.output import Exit, errors, safe
 from pipelines.errors import ConfigurationError, LakegateError
@@ -37,6 +38,7 @@ app = typer.Typer(
 laptop.add_to(app)
 operate.add_to(app)
 query.add_to(app)
+trace.add_to(app)
 sweep.add_to(app)
 inference.add_to(app)
 files.add_to(app)

@@ -1,4 +1,4 @@
-"""The commands of the one who keeps it running: setup, drop, wait, status, trace."""
+"""The commands of the one who keeps it running: setup, drop, wait, status."""
 
 import time
 from collections.abc import Mapping
@@ -14,10 +14,8 @@ from lakegate.cli.output import Exit, JsonOption, console, print_json, safe, tab
 from lakegate.cli.proof import print_proof, proof_document, prove_books
 from lakegate.settings import repository_root
 from lakegate.status import Rest, look, outcome_columns, sheet_document
-from pipelines.accounting.entries import LedgerEntry
 from pipelines.accounting.states import Outcome
 from pipelines.errors import ConfigurationError
-from pipelines.publication.quarantine import quarantine_id
 
 __all__ = ["add_to"]
 
@@ -33,7 +31,6 @@ def add_to(app: typer.Typer) -> None:
         ("drop", drop),
         ("wait", wait),
         ("status", status),
-        ("trace", trace),
     ):
         app.command(name)(command)
 
@@ -182,92 +179,3 @@ def print_sheet(rest: Rest, *, by_day: bool = False) -> None:
     console.print(rest.sentence())
     for problem in rest.sheet.problems:
         console.print(f"[red]does not add up:[/red] {safe(problem)}")
-
-
-def trace(
-    key: Annotated[str, typer.Argument(help="An object key, or an s3:// address of the landing bucket.")],
-    as_json: JsonOption = False,
-) -> None:
-    """The story of a file: every version of its key, what became of it, when, and why."""
-    deployment, gate = connect()
-    prefix = f"s3://{deployment.landing_bucket}/"
-    name = key.removeprefix(prefix)
-    entries = gate.ledger.entries(deployment.landing_bucket, name)
-    history = gate.ledger.history(deployment.landing_bucket, name)
-    head = gate.ledger.head(deployment.landing_bucket, name)
-    if as_json:
-        print_json(
-            {
-                "version": 1,
-                "key": name,
-                "serving_version": head.serving_version,
-                "versions": [_entry_document(entry) for entry in entries],
-                "history": [
-                    {
-                        "at": h.at.isoformat(),
-                        "version_id": h.version_id,
-                        "from": h.from_state,
-                        "to": h.to_state,
-                        "outcome": h.outcome,
-                        "batch": h.batch_id,
-                        "run": h.run,
-                        "reason": h.reason,
-                        "rows": h.rows,
-                        "milliseconds": h.milliseconds,
-                    }
-                    for h in history
-                ],
-            }
-        )
-    elif entries:
-        console.print(f"[bold]{safe(name)}[/bold]")
-        versions = table(
-            "version", "landed (UTC)", "outcome", "state", "#rows", "#faults", "duplicates", "quarantine id"
-        )
-        for entry in entries:
-            facts = entry.facts
-            versions.add_row(
-                safe(entry.version.version_id)
-                + (" [green]serving[/green]" if entry.version.version_id == head.serving_version else ""),
-                f"{entry.version.landed_at:%Y-%m-%d %H:%M:%S}",
-                entry.outcome.value,
-                entry.state.value,
-                f"{facts.rows_accepted:,}" if facts else "",
-                f"{facts.violations_total:,}" if facts else "",
-                str(entry.duplicates or ""),
-                quarantine_id(entry.version) if facts and facts.report_key else "",
-            )
-        console.print(versions)
-        steps = table("when (UTC)", "version", "from", "to", "reason", "#rows", "#ms", "run", title="History")
-        for h in history:
-            steps.add_row(
-                f"{h.at:%Y-%m-%d %H:%M:%S}", safe(h.version_id[:12]), h.from_state or "", h.to_state.value, safe(h.reason),
-                "" if h.rows is None else f"{h.rows:,}", "" if h.milliseconds is None else str(h.milliseconds), safe((h.run or "")[:8]),
-            )  # fmt: skip
-        console.print(steps)
-    if not entries:
-        if not as_json:
-            console.print(f"The ledger knows no version of the key {safe(name)}.")
-        raise typer.Exit(Exit.BAD_DATA)
-
-
-def _entry_document(entry: LedgerEntry) -> dict[str, Any]:
-    facts = entry.facts
-    return {
-        "version_id": entry.version.version_id,
-        "size_bytes": entry.version.size_bytes,
-        "landed_at": entry.version.landed_at.isoformat(),
-        "dataset": entry.dataset,
-        "landing_day": entry.landing_day.isoformat(),
-        "state": entry.state,
-        "outcome": entry.outcome,
-        "duplicates": entry.duplicates,
-        "attempts": entry.attempts,
-        "error": entry.error,
-        "batch": entry.batch_id,
-        "rows_read": facts.rows_read if facts else None,
-        "rows_accepted": facts.rows_accepted if facts else None,
-        "violations_total": facts.violations_total if facts else None,
-        "contract": facts.contract if facts else None,
-        "quarantine_id": quarantine_id(entry.version) if facts and facts.report_key else None,
-    }

@@ -59,6 +59,7 @@ class FileChange:
     rows_accepted: int | None = None
     rows_rejected: int | None = None
     violations_total: int | None = None
+    rules: str | None = None
     read_ms: int | None = None
     batch_stage_ms: int | None = None
     batch_commit_ms: int | None = None
@@ -91,6 +92,7 @@ def encode_change(entry: LedgerEntry, record: HistoryRecord, counted_before: dat
         "rows_accepted": facts.rows_accepted if facts else None,
         "rows_rejected": facts.rows_rejected if facts else None,
         "violations": facts.violations_total if facts else None,
+        "rules": ",".join(facts.rules) if facts else None,
         "read_ms": record.milliseconds,
         "batch_ms": [times.stage, times.commit, times.books] if times else None,
         "contract": facts.contract if facts else None,
@@ -146,6 +148,7 @@ def _decode(item_id: str, number: int, line: str) -> Iterator[FileChange]:
         rows_accepted=raw.get("rows_accepted"),
         rows_rejected=raw.get("rows_rejected"),
         violations_total=raw.get("violations"),
+        rules=raw.get("rules"),
         read_ms=raw.get("read_ms"),
         batch_stage_ms=stage,
         batch_commit_ms=commit,

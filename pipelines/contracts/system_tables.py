@@ -61,6 +61,7 @@ def file_history() -> Dataset:
             "rows_accepted": ("bigint", "Rows that are in the table while the version serves."),
             "rows_rejected": ("bigint", "Rows that are not."),
             "violations_total": ("bigint", "Faults found in the file."),
+            "rules": ("string", "The codes of the first rules it broke, parted by commas."),
             "read_ms": ("bigint", "Milliseconds this file was read."),
             "batch_stage_ms": ("bigint", "Milliseconds its whole batch had spent on Parquet: the same on each of its files."),
             "batch_commit_ms": ("bigint", "Milliseconds its whole batch had spent on the table commit."),

@@ -41,12 +41,12 @@ class Story:
         return f"landing/{self.name}/{day}.csv"
 
 
-def settle(gate: Gate, keys: list[str]) -> None:
+def settle(gate: Gate, keys: list[str], versions: int = 1) -> None:
     """The sensor and its runs, until every version of these keys has an outcome."""
     runs: dict[str, RunState] = {}
     reader = InProcessReader()
     deadline = time.monotonic() + LIMIT_S
-    while not _settled(gate.ledger, gate.landing_bucket, keys):
+    while not _settled(gate.ledger, gate.landing_bucket, keys, versions):
         assert time.monotonic() < deadline, "the files never came to rest"
         receive(gate, wait_s=1, budget_s=10)
         for launch in dispatch(gate, lambda asked: {k: runs[k] for k in asked if k in runs}).launches:
@@ -58,9 +58,9 @@ def settle(gate: Gate, keys: list[str]) -> None:
             runs[launch.run_key] = RunState.SUCCEEDED
 
 
-def _settled(ledger: Ledger, bucket: str, keys: list[str]) -> bool:
+def _settled(ledger: Ledger, bucket: str, keys: list[str], versions: int) -> bool:
     found = [ledger.entries(bucket, key) for key in keys]
-    return all(entries and all(e.outcome != "pending" for e in entries) for entries in found)
+    return all(len(entries) >= versions and all(e.outcome != "pending" for e in entries) for entries in found)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ def test_trace_tells_the_story_of_a_key(story: Story) -> None:
         assert answer.code == 0
         assert answer.out.splitlines()[0] == key
         assert [
-            word for word in ("superseded", "serving", "registered", "claimed", "committing") if word not in answer.out
+            word for word in ("superseded", "serving", "seen for the first time", "claimed", "is being published") if word not in answer.out
         ] == []
     document = lakegate("trace", key, "--json").json
     first, second = document["versions"]

@@ -120,7 +120,7 @@ def test_the_history_of_a_replaced_file_is_a_chain_without_a_gap(kind: str, tmp_
         loaded[name] is not None for name in ("read_ms", "batch_stage_ms", "batch_commit_ms", "batch_books_ms")
     } == {True}
     bad = next(r for r in history(world) if r["outcome"] == "quarantined")
-    assert (bad["version"], bad["violations_total"], bad["rows_accepted"]) == ("v3", 1, 0)
+    assert (bad["version"], bad["violations_total"], bad["rules"], bad["rows_accepted"]) == ("v3", 1, "type", 0)
     assert bad["report_key"].endswith("report.json")
     assert told(history(world)) == WANTED
     assert_sheet_is_the_ledgers(world)

@@ -167,7 +167,9 @@ def test_trace_tells_the_story_of_a_key(story: Story) -> None:
         assert answer.code == 0
         assert answer.out.splitlines()[0] == key
         assert [
-            word for word in ("superseded", "serving", "seen for the first time", "claimed", "is being published") if word not in answer.out
+            word
+            for word in ("superseded", "serving", "seen for the first time", "claimed", "is being published")
+            if word not in answer.out
         ] == []
     document = lakegate("trace", key, "--json").json
     first, second = document["versions"]

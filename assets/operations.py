@@ -1,4 +1,4 @@
-"""The assets of the one who keeps it running: the sweep, and the balance sheet with the check that it adds up.
+"""The assets of the one who keeps it running: the sweep, the balance sheet with the check that it adds up, orphans.
 
 What they find is decided in the core; here it is told: numbers that plot over time, tables, sentences. Names and keys come from
 strangers and are escaped for Markdown. Dagster resolves annotations at decoration: none from the future.
@@ -18,9 +18,11 @@ from pipelines.gate import Gate
 from pipelines.intake.sweep import sweep
 from pipelines.intake.sweep_report import SweepReport
 from pipelines.printable import markdown
+from pipelines.publication.orphans import OrphanReport, find_orphans
 
-__all__ = ["BALANCE_SHEET", "LANDING_SWEEP", "Operations", "build_operations"]
+__all__ = ["BALANCE_SHEET", "LANDING_SWEEP", "ORPHANS", "Operations", "OrphanConfig", "build_operations"]
 
+ORPHANS = dg.AssetKey(["operations", "orphans"])
 LANDING_SWEEP = dg.AssetKey(["operations", "landing_sweep"])
 BALANCE_SHEET = dg.AssetKey(["operations", "balance_sheet"])
 ADDS_UP = "balance_sheet_adds_up"
@@ -37,8 +39,17 @@ class Operations:
     job: Any
 
 
-def build_operations(grace: timedelta) -> Operations:
-    """Make the assets and the job that a schedule runs. `grace`: younger versions in the bucket are left to their events."""
+class OrphanConfig(dg.Config):
+    """Whether orphans are removed, or only reported; without it, what the deployment says (`LAKEGATE_REMOVE_ORPHANS`)."""
+
+    remove: bool | None = None
+
+
+def build_operations(grace: timedelta, orphan_grace: timedelta, *, removes_orphans: bool) -> Operations:
+    """Make the assets and the job that a schedule runs.
+
+    `grace`: younger versions in the bucket are left to their events. `orphan_grace`: younger files may still be committed.
+    """
 
     @dg.asset(
         key=LANDING_SWEEP,
@@ -88,13 +99,31 @@ def build_operations(grace: timedelta) -> Operations:
             context.log.error(problem)
         return dg.MaterializeResult(metadata=_sheet_metadata(proof), check_results=[_adds_up(proof)])
 
+    @dg.asset(
+        key=ORPHANS,
+        group_name="operations",
+        kinds={"s3"},
+        required_resource_keys={"gate"},
+        description="Files that attempts which died left behind: data files that no snapshot of their table refers to, and copies in "
+        "quarantine that no verdict names. They are invisible to queries and cost storage only. An orphan is older than "
+        f"{orphan_grace.total_seconds() / 3600:g} hours, and no batch at work owns it.\n\nThey are "
+        f"{'removed' if removes_orphans else 'reported, and left where they are'} (`LAKEGATE_REMOVE_ORPHANS`); a run with the config "
+        "`remove: true` removes them. Iceberg's metadata files are never touched.",
+    )
+    def orphans(context: dg.AssetExecutionContext, config: OrphanConfig) -> dg.MaterializeResult:
+        gate: Gate = context.resources.gate.open()
+        remove = removes_orphans if config.remove is None else config.remove
+        report = find_orphans(gate, grace=orphan_grace, remove=remove, tell=context.log.info)
+        context.log.info(report.sentence())
+        return dg.MaterializeResult(metadata=_orphan_metadata(report))
+
     return Operations(
-        assets=(landing_sweep, balance_sheet),
+        assets=(landing_sweep, balance_sheet, orphans),
         job=dg.define_asset_job(
             "sweep",
-            selection=dg.AssetSelection.assets(LANDING_SWEEP, BALANCE_SHEET),
-            description="Compares the landing bucket with the ledger, registers what no event told of, and proves the balance sheet. Safe at "
-            "any time; `sweep_schedule` runs it daily.",
+            selection=dg.AssetSelection.assets(LANDING_SWEEP, BALANCE_SHEET, ORPHANS),
+            description="Compares the landing bucket with the ledger, registers what no event told of, proves the balance sheet, and "
+            "looks for files that dead attempts left behind. Safe at any time; `sweep_schedule` runs it daily.",
         ),
     )
 
@@ -186,6 +215,25 @@ def _sheet(proof: Proof) -> str:
         told = " | ".join("" if cell is None else f"{cell:,}" for cell in cells)
         lines.append(f"| {_name(dataset)} | {told} | {f'{at:%Y-%m-%d %H:%M}' if at else 'never'} |")
     return "\n".join(lines)
+
+
+def _orphan_metadata(report: OrphanReport) -> dict[str, dg.MetadataValue]:
+    metadata: dict[str, dg.MetadataValue] = {
+        "files looked at": dg.MetadataValue.int(report.files),
+        "orphans": dg.MetadataValue.int(report.orphans),
+        "orphan bytes": dg.MetadataValue.int(report.orphan_bytes),
+        "removed": dg.MetadataValue.int(report.removed),
+        "of batches at work": dg.MetadataValue.int(report.owned),
+        "too young": dg.MetadataValue.int(report.young),
+        "of other programs": dg.MetadataValue.int(report.foreign),
+        "sentence": dg.MetadataValue.text(report.sentence()),
+    }
+    named = [orphan.sentence() for orphan in report.named]
+    left = [f"left alone: {orphan.sentence()}" for orphan in report.named_foreign]
+    if told := [*report.notes, *named, *left]:
+        metadata["found"] = dg.MetadataValue.md(_bullets(told))
+    metadata["read more"] = dg.MetadataValue.text(_PAGE)
+    return metadata
 
 
 def _name(dataset: str | None) -> str:

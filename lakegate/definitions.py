@@ -29,7 +29,7 @@ def build_defs(
     jobs = [b.job for b in built]
     dead_letters, no_dead_letters = build_dead_letters()
     history = build_history_job()
-    operations = build_operations(sweeps.grace)
+    operations = build_operations(sweeps.grace, sweeps.orphan_grace, removes_orphans=sweeps.removes_orphans)
     return dg.Definitions(
         assets=[
             *(b.table for b in built),

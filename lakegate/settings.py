@@ -7,16 +7,22 @@ from pathlib import Path
 
 from pipelines.errors import ConfigurationError
 from pipelines.intake.sweep import SWEEP_GRACE
+from pipelines.publication.orphans import ORPHAN_GRACE
 
 __all__ = ["SweepSettings", "datasets_folder", "home_folder", "repository_root", "sweep_settings"]
 
 
 @dataclass(frozen=True, slots=True)
 class SweepSettings:
-    """When the sweep runs by itself (a cron line, UTC), and how old a version must be before it acts on it."""
+    """When the sweep runs by itself (a cron line, UTC), and how old a version must be before it acts on it.
+
+    `orphan_grace`: how old a file must be to be an orphan; `removes_orphans`: whether the schedule removes them.
+    """
 
     cron: str
     grace: timedelta
+    orphan_grace: timedelta
+    removes_orphans: bool
 
 
 def repository_root() -> Path:
@@ -40,11 +46,23 @@ def home_folder(environment: Mapping[str, str], here: Path) -> Path:
 def sweep_settings(environment: Mapping[str, str]) -> SweepSettings:
     """`LAKEGATE_SWEEP_CRON`, else half past three at night; `LAKEGATE_SWEEP_GRACE_MINUTES`, else five.
 
-    Raises ConfigurationError when a number is none, or below zero.
+    `LAKEGATE_ORPHAN_GRACE_HOURS`, else 24, and never less than one: a run must end before its files can be orphans.
+    `LAKEGATE_REMOVE_ORPHANS=1`, else orphans are reported only. Raises ConfigurationError for what is none of these.
     """
+    orphan_grace = _duration(environment, "LAKEGATE_ORPHAN_GRACE_HOURS", timedelta(hours=1), ORPHAN_GRACE)
+    if orphan_grace < timedelta(hours=1):
+        raise ConfigurationError(
+            "LAKEGATE_ORPHAN_GRACE_HOURS must be 1 or more, and longer than any run takes: files of a run that has not "
+            "committed yet look like orphans"
+        )
+    removes = environment.get("LAKEGATE_REMOVE_ORPHANS") or "0"
+    if removes not in ("0", "1"):
+        raise ConfigurationError(f"LAKEGATE_REMOVE_ORPHANS is {removes!r}: it must be 0 or 1")
     return SweepSettings(
         cron=environment.get("LAKEGATE_SWEEP_CRON") or "30 3 * * *",
         grace=_duration(environment, "LAKEGATE_SWEEP_GRACE_MINUTES", timedelta(minutes=1), SWEEP_GRACE),
+        orphan_grace=orphan_grace,
+        removes_orphans=removes == "1",
     )
 
 

@@ -419,6 +419,13 @@ class Tables(Protocol):
         """Bucket and key prefix under which the table's data files are written."""
         ...
 
+    def data_files(self, dataset: Dataset) -> Iterator[str]:
+        """The address of every data file that any snapshot kept of the table refers to, as `ObjectStore.uri` writes it; streamed.
+
+        Read from the table's newest state when the first is asked for. A file may come more than once.
+        """
+        ...
+
     def commit(self, dataset: Dataset, change: TableCommit) -> Committed | Conflict:
         """Publish: all of it or nothing. Raises TransientError when the outcome is unknown (then: `find_batch`)."""
         ...

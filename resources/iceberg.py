@@ -9,7 +9,7 @@ import hashlib
 import json
 import tempfile
 import uuid
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from pipelines.ports import Committed, Conflict, ObjectStore, SourceInTable, Sou
 from pipelines.publication.parquet_writer import file_schema
 from pipelines.publication.rewriting import copy_without, open_parquet
 from resources.iceberg_columns import change_columns, open_transaction
-from resources.iceberg_files import DataFileFactory, HeldFile, SourceIndex, partition_record
+from resources.iceberg_files import DataFileFactory, HeldFile, SourceIndex, partition_record, referenced_files
 from resources.iceberg_schema import arrow_schema, field_ids, partition_spec, schema, table_properties
 
 if TYPE_CHECKING:
@@ -144,6 +144,12 @@ class IcebergTables:
         """Bucket and key prefix under which the table's data files are written."""
         bucket, folder = self._place(dataset)
         return bucket, f"{folder}/data"
+
+    def data_files(self, dataset: Dataset) -> Iterator[str]:
+        """The address of every file that a snapshot kept of the table refers to, manifest by manifest."""
+        table = self.load(dataset)
+        with self._mapped(f"listing the files of {self._name(dataset)}"):
+            yield from referenced_files(table)
 
     def commit(self, dataset: Dataset, change: TableCommit) -> Committed | Conflict:
         """Upload the staged files, take the removed versions' rows out of `change.base`, publish all in one snapshot.

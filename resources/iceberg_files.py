@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pyiceberg.typedef import Record
     from pyiceberg.types import IcebergType
 
-__all__ = ["DataFileFactory", "HeldFile", "SourceIndex", "partition_record"]
+__all__ = ["DataFileFactory", "HeldFile", "SourceIndex", "partition_record", "referenced_files"]
 
 _PARALLEL_READS = 8
 _CACHED_FILES = 4096
@@ -225,6 +225,17 @@ class SourceIndex:
                 self._manifests.update(zip(paths, executor.map(read, unread), strict=True))
         for manifest in manifests:
             yield from self._manifests[manifest.manifest_path]
+
+
+def referenced_files(table: "Table") -> Iterator[str]:
+    """The path of every data or delete file in a manifest of any snapshot the table keeps; each manifest is read once."""
+    seen: set[str] = set()
+    for snapshot in table.snapshots():
+        for manifest in snapshot.manifests(table.io):
+            if manifest.manifest_path not in seen:
+                seen.add(manifest.manifest_path)
+                for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
+                    yield entry.data_file.file_path
 
 
 def _read_sources(table: "Table", path: str) -> Mapping[SourceVersion, int]:

@@ -5,7 +5,7 @@ Held to the same behaviour suite as Iceberg's tables, as far as a suite can see 
 
 import itertools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +41,7 @@ class _Table:
     next_id: int
     states: list[_State] = field(default_factory=lambda: [_State()])
     batches: dict[str, Committed] = field(default_factory=dict[str, Committed])
+    names: list[str] = field(default_factory=list[str])
 
 
 class MemoryTables:
@@ -123,6 +124,11 @@ class MemoryTables:
         main = main_table(dataset.table)
         return "memory", f"processed/{dataset.table}/data" if main is None else f"rejected/{main}/data"
 
+    def data_files(self, dataset: Dataset) -> Iterator[str]:
+        """The address of every file that was ever committed: no snapshot goes."""
+        bucket, prefix = self.data_location(dataset)
+        yield from (f"memory://{bucket}/{prefix}/{name}" for name in list(self._table(dataset).names))
+
     def file_schema(self, dataset: Dataset) -> pa.Schema:
         """The schema to stage the dataset's files in: with the field ids the table has."""
         return file_schema(dataset, field_ids(self.columns(dataset)))
@@ -157,6 +163,7 @@ class MemoryTables:
             )
             table.states.append(_State(committed.snapshot_id, (*(file for file in kept if file), *added)))
             table.batches[change.batch_id] = committed
+            table.names += [file.relative_key for file in change.adds]
             return committed
 
     def rows(self, dataset: Dataset) -> pa.Table:

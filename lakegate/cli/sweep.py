@@ -1,4 +1,4 @@
-"""`lakegate sweep`: the landing bucket against the ledger."""
+"""`lakegate sweep`: the landing bucket against the ledger, and what dead attempts left behind."""
 
 import os
 from typing import Annotated, Any
@@ -10,8 +10,10 @@ from lakegate.cli.datasets import named_dataset
 from lakegate.cli.output import Exit, JsonOption, console, print_json, safe, table
 from lakegate.settings import sweep_settings
 from lakegate.status import UNCLAIMED
+from pipelines.errors import ConfigurationError
 from pipelines.intake.sweep import sweep
 from pipelines.intake.sweep_report import SweepReport
+from pipelines.publication.orphans import OrphanReport, find_orphans
 
 __all__ = ["add_to"]
 
@@ -31,17 +33,33 @@ def add_to(app: typer.Typer) -> None:
 def sweep_command(
     dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only this dataset.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only look: change nothing.")] = False,
+    orphans: Annotated[
+        bool, typer.Option("--orphans", help="Look for files that dead attempts left behind, too; they stay.")
+    ] = False,
+    remove_orphans: Annotated[
+        bool,
+        typer.Option(
+            "--remove-orphans", help="The same, and remove those that are older than a day and that nobody owns."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the landing bucket with the ledger, and put right what events did not tell. Exit code 1 when they do not agree."""
     settings = sweep_settings(os.environ)
+    if dataset and (orphans or remove_orphans):
+        raise ConfigurationError("orphans are looked for in all tables at once: leave --dataset out")
+    if dry_run and remove_orphans:
+        raise ConfigurationError("--dry-run changes nothing: use --orphans with it")
     of = named_dataset(dataset) if dataset else None
     _, gate = connect()
     report = sweep(gate, of, grace=settings.grace, correct=not dry_run)
+    left = find_orphans(gate, grace=settings.orphan_grace, remove=remove_orphans) if orphans or remove_orphans else None
     if as_json:
-        print_json({"version": 1, **report_document(report)})
+        print_json({"version": 1, **report_document(report), **({"orphans": orphan_document(left)} if left else {})})
     else:
         print_report(report)
+        if left:
+            print_orphans(left)
     if report.problems:
         raise typer.Exit(Exit.BAD_DATA)
 
@@ -79,6 +97,40 @@ def report_document(report: SweepReport) -> dict[str, Any]:
         "problems": list(report.problems),
         "days": report.days,
         "days_under_way": report.under_way,
+        "sentence": report.sentence(),
+    }
+
+
+def print_orphans(report: OrphanReport) -> None:
+    """Each orphan by name, and why it is one."""
+    for orphan in report.named:
+        console.print(f"[yellow]orphan:[/yellow] {safe(orphan.sentence())}")
+    if more := report.orphans - len(report.named):
+        console.print(f"  … and {more:,} more")
+    for orphan in report.named_foreign:
+        console.print(f"[dim]left alone: {safe(orphan.sentence())}[/dim]")
+    for note in report.notes:
+        console.print(f"[dim]{safe(note)}[/dim]")
+    sentence = report.sentence()
+    console.print(f"{sentence[0].upper()}{sentence[1:]}.")
+
+
+def orphan_document(report: OrphanReport) -> dict[str, Any]:
+    """The same for `--json`."""
+    numbers = ("files", "orphans", "orphan_bytes", "removed", "owned", "young", "foreign")
+    return {
+        **{name: getattr(report, name) for name in numbers},
+        "named": [
+            {
+                "bucket": o.bucket,
+                "key": o.key,
+                "size_bytes": o.size_bytes,
+                "written_at": o.written_at.isoformat(),
+                "why": o.why,
+            }
+            for o in report.named
+        ],
+        "notes": report.notes,
         "sentence": report.sentence(),
     }
 

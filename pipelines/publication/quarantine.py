@@ -30,6 +30,7 @@ __all__ = [
     "quarantine_folder",
     "quarantine_id",
     "report_lines",
+    "version_segment",
 ]
 
 HOW_TO_ACT = "Correct the file and send it again under the same key."
@@ -111,10 +112,16 @@ def quarantine_id(version: ObjectVersion) -> str:
 
 def quarantine_folder(dataset_name: str, landing_day: date, version: ObjectVersion) -> str:
     """The key prefix of the copy and its report: `quarantine/<dataset>/<day>/<object id>/<version id>`."""
-    safe = version.version_id
-    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}", safe):
-        safe = hashlib.sha256(safe.encode()).hexdigest()[:40]
-    return f"quarantine/{dataset_name}/{landing_day.isoformat()}/{version.object_id}/{safe}"
+    return (
+        f"quarantine/{dataset_name}/{landing_day.isoformat()}/{version.object_id}/{version_segment(version.version_id)}"
+    )
+
+
+def version_segment(version_id: str) -> str:
+    """The version id as it stands in a quarantine key."""
+    if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}", version_id):
+        return version_id
+    return hashlib.sha256(version_id.encode()).hexdigest()[:40]
 
 
 def make_report(

@@ -8,12 +8,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets.operations import BALANCE_SHEET, LANDING_SWEEP
+from assets.operations import BALANCE_SHEET, LANDING_SWEEP, ORPHANS
 from lakegate.settings import sweep_settings
 from pipelines.intake.objects import ObjectVersion
 from pipelines.ports import SourceVersion, TableCommit, Update
 from tests.assets.stage import BAD, Stage, departures, key
-from tests.ingest.world import BUCKET
+from tests.ingest.world import BUCKET, QUARANTINE
 
 
 def run(stage: Stage, *, raises: bool = True) -> dg.ExecuteInProcessResult:
@@ -105,6 +105,24 @@ def test_a_sheet_without_any_sweep_does_not_claim_to_be_proved(at_rest: Stage) -
     result = job.execute_in_process(instance=at_rest.instance, asset_selection=[BALANCE_SHEET], raise_on_error=False)
     assert not result.success
     assert "never compared with the bucket: run `lakegate sweep`" in (check(result).description or "")
+
+
+def test_what_a_dead_attempt_left_in_quarantine_is_reported_and_removed_when_asked(at_rest: Stage) -> None:
+    world = at_rest.world
+    good = next(v for v in world.versions if v.version_id == "v1")
+    left = f"quarantine/departures/2024-03-01/{good.object_id}/v1/object"
+    world.store._clock = world.clock
+    world.store.put_bytes(QUARANTINE, left, b"1234", "text/csv")
+    world.clock.turn(2 * 86_400)
+    assert run(at_rest).success
+    found = told(at_rest, ORPHANS)
+    assert (found["orphans"], found["orphan bytes"], found["removed"]) == (1, 4, 0)
+    assert "the ledger has no verdict on its file that names it" in found["found"]
+    job = at_rest.repository.get_job("sweep")
+    config = {"ops": {"operations__orphans": {"config": {"remove": True}}}}
+    job.execute_in_process(instance=at_rest.instance, run_config=config)
+    assert told(at_rest, ORPHANS)["removed"] == 1
+    assert left not in set(world.store.list_keys(QUARANTINE, ""))
 
 
 def test_the_schedule_is_on_daily_and_its_cron_is_a_setting(stage: Stage) -> None:

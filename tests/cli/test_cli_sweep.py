@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +50,30 @@ def test_a_sweep_registers_records_and_then_finds_nothing(
     assert (again["removed"], again["missing"], again["gone"], again["problems"]) == (0, 0, 1, [])
 
 
-def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LAKEGATE_SWEEP_GRACE_MINUTES", "soon")
-    with pytest.raises(ConfigurationError, match="LAKEGATE_SWEEP_GRACE_MINUTES is 'soon'"):
-        sweep_settings(os.environ)
+@pytest.mark.aws
+def test_orphans_are_looked_for_when_asked(name: str) -> None:
+    answer = lakegate("sweep", "--orphans", "--json")
+    told = answer.json["orphans"]
+    assert (told["orphans"], told["removed"]) == (0, 0)
+    assert told["sentence"].startswith("looked at ")
+    assert "Looked at " in lakegate("sweep", "--remove-orphans").out
+
+
+@pytest.mark.parametrize("options", [("--orphans", "-d", "orders"), ("--remove-orphans", "--dry-run")])
+def test_options_that_exclude_each_other_are_misuse(options: tuple[str, ...]) -> None:
+    assert lakegate("sweep", *options).code == 2
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("LAKEGATE_SWEEP_GRACE_MINUTES", "soon"),
+        ("LAKEGATE_SWEEP_GRACE_MINUTES", "-1"),
+        ("LAKEGATE_SWEEP_GRACE_MINUTES", "nan"),
+        ("LAKEGATE_ORPHAN_GRACE_HOURS", "0.5"),
+        ("LAKEGATE_REMOVE_ORPHANS", "yes"),
+    ],
+)
+def test_a_wrong_setting_is_named(variable: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=variable):
+        sweep_settings({variable: value})

@@ -19,6 +19,7 @@ import pytest
 from pipelines.errors import PermanentError, TableMismatchError
 from pipelines.ports import Committed, Conflict, SourceInTable, TableSnapshot
 from resources.folder import FolderObjectStore, folder_tables
+from resources.memory_tables import MemoryTables
 from tests.publication.samples import COLUMNS, dataset, row, source
 from tests.resources.table_world import World
 
@@ -338,3 +339,20 @@ def test_a_folder_keeps_its_tables_where_people_look(tmp_path: Path) -> None:
     assert list(FolderObjectStore(tmp_path).list_keys(".", "processed/flights/data/")) == [
         path.relative_to(tmp_path).as_posix()
     ]
+
+
+def test_the_files_of_every_snapshot_are_listed_by_their_addresses(world: World) -> None:
+    assert list(world.tables.data_files(world.of)) == []
+    first, second = source("a", "1"), source("a", "2")
+    names: set[str] = set()
+    for batch, held, removes in (("b1", first, ()), ("b2", second, (first,))):
+        change = world.change(batch, {held: [row(1)]}, removes)
+        names |= {file.relative_key for file in change.adds}
+        world.tables.commit(world.of, change)
+    bucket, prefix = world.tables.data_location(world.of)
+    listed = set(world.tables.data_files(world.of))
+    assert {address.partition(f"{prefix}/")[2] for address in listed} == names
+    if not isinstance(world.tables, MemoryTables):
+        store = world.iceberg._store
+        there = {store.uri(bucket, key) for key in store.list_keys(bucket, f"{prefix}/")}
+        assert listed == there

@@ -1,6 +1,6 @@
 """The asset checks of a dataset: a handful, declared with the asset and answered from numbers the run already has.
 
-Those that ask the tables after the commit are in `lookups.py`.
+Those that ask the tables after the commit are in `lookups.py`; those that ask the ledger, in no run, in `standing.py`.
 
 | check               | fails when                                              | severity          |
 |---------------------|---------------------------------------------------------|-------------------|

@@ -13,6 +13,7 @@ from assets.checks import check_specs
 from assets.columns import column_schema
 from assets.keys import landing_key, quarantine_key, table_key
 from assets.materialization import materialize
+from assets.standing import build_standing_checks, standing_keys
 from pipelines.contracts.loading import BrokenDataset
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.schema import provenance_fields
@@ -28,6 +29,7 @@ class DatasetAssets:
     """Everything Dagster is told about one dataset."""
 
     table: dg.AssetsDefinition
+    checks: dg.AssetChecksDefinition
     neighbours: tuple[dg.AssetSpec, ...]
     job: Any
     """What `dg.define_asset_job` makes; Dagster does not export its type."""
@@ -92,10 +94,11 @@ def build_assets(dataset: Dataset) -> DatasetAssets:
 
     return DatasetAssets(
         table=table,
+        checks=build_standing_checks(dataset),
         neighbours=(landing, quarantine),
         job=dg.define_asset_job(
             f"ingest_{dataset.name}",
-            selection=dg.AssetSelection.assets(table_key(dataset)),
+            selection=dg.AssetSelection.assets(table_key(dataset)) - dg.AssetSelection.checks(*standing_keys(dataset)),
             description=f"Reads, checks and publishes the files of `{dataset.name}` that have landed.",
             tags=tags,
         ),

@@ -1,10 +1,13 @@
 """Dagster's door: composes fresh definitions from the dataset files. Importing it reads nothing and needs no AWS."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
+from assets.again import build_again_jobs
 from assets.dead_letters import build_dead_letters
 from assets.history import build_history_job
 from assets.operations import build_operations
@@ -12,6 +15,7 @@ from assets.tables import DatasetAssets, broken_asset, build_assets
 from lakegate.settings import SweepSettings, datasets_folder, sweep_settings
 from pipelines.contracts.loading import DatasetCatalog, load_datasets
 from resources.gate import GateResource
+from sensors.attention import build_attention_sensor
 from sensors.dead_letters import build_dead_letter_sensor
 from sensors.history import build_history_schedule
 from sensors.landing import build_landing_sensor
@@ -38,14 +42,18 @@ def build_defs(
             dead_letters,
             *operations.assets,
         ],
-        asset_checks=[no_dead_letters],
-        jobs=[*jobs, history, operations.job],
+        asset_checks=[no_dead_letters, *(b.checks for b in built)],
+        jobs=[*jobs, history, operations.job, *(build_again_jobs(catalog) if jobs else ())],
         schedules=[build_history_schedule(history), build_sweep_schedule(operations.job, sweeps.cron)],
-        sensors=[*([build_landing_sensor(catalog.datasets, jobs)] if jobs else []), build_dead_letter_sensor()],
+        sensors=[*(_sensors_of(catalog, jobs) if jobs else ()), build_dead_letter_sensor()],
         resources={"gate": gate},
         # One process for a run: each further one would import everything again (DAGSTER.md, "What a run costs").
         executor=dg.in_process_executor,
     )
+
+
+def _sensors_of(catalog: DatasetCatalog, jobs: Sequence[Any]) -> tuple[dg.SensorDefinition, ...]:
+    return build_landing_sensor(catalog.datasets, jobs), build_attention_sensor(catalog.datasets)
 
 
 @dg.definitions

@@ -1,0 +1,66 @@
+"""The attention sensor: tells between runs what waits for a person, on two checks of each table. It starts nothing.
+
+A file may fail when the landing sensor gives up on a run, a contract may change without any file: no run tells of either. The
+cursor holds a mark a dataset, so that a check is answered anew only when its answer has changed. Dagster resolves annotations
+here: none from the future.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+
+from assets.standing import Standing, contract_standing, failed_standing
+from pipelines.accounting.ledger import Ledger
+from pipelines.contracts.model import Dataset
+from pipelines.contracts.schema import fingerprint
+from pipelines.gate import Gate
+
+__all__ = ["build_attention_sensor"]
+
+Marks = dict[str, str]
+"""By check."""
+
+
+def build_attention_sensor(datasets: Sequence[Dataset]) -> dg.SensorDefinition:
+    """Make the sensor that answers `no_failed_files` and `contract_is_current` for these datasets."""
+
+    @dg.sensor(
+        name="attention_sensor",
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        required_resource_keys={"gate"},
+        description="Looks once a minute for files that failed and for contracts that changed, and shows them on the checks "
+        "`no_failed_files` and `contract_is_current` of each table. It starts nothing.",
+    )
+    def attention_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        gate: Gate = context.resources.gate.open()
+        before = _marks(context.cursor)
+        marks: dict[str, Marks] = {}
+        events: list[dg.AssetCheckEvaluation] = []
+        for dataset in datasets:
+            known = before.get(dataset.name, {})
+            answers = _look(gate.ledger, dataset, known)
+            marks[dataset.name] = known | {answer.check: answer.mark for answer in answers}
+            events.extend(a.evaluation() for a in answers if known.get(a.check) != a.mark)
+        if not events:
+            return dg.SkipReason("nothing has changed that waits for a person")
+        return dg.SensorResult(asset_events=events, cursor=json.dumps(marks, sort_keys=True))
+
+    return attention_sensor
+
+
+def _look(ledger: Ledger, dataset: Dataset, known: Mapping[str, str]) -> list[Standing]:
+    answers = [failed_standing(ledger, dataset)]
+    # What was current stays so until the contract changes: the counters of all days are not read each minute.
+    if f"{fingerprint(dataset)}:current" not in known.values():
+        answers.append(contract_standing(dataset, ledger.counts(dataset.name)))
+    return answers
+
+
+def _marks(cursor: str | None) -> Mapping[str, Marks]:
+    try:
+        found = json.loads(cursor or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

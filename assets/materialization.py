@@ -212,6 +212,12 @@ def _day_metadata(reports: Sequence[BatchReport], rows_in_table: int) -> dict[st
             for n, c in rescued.most_common(_FILES_SHOWN)
         ]
         metadata["values rescued by column"] = dg.MetadataValue.table(columns)
+    changes: Counter[str] = Counter()
+    for report in reports:
+        changes.update(report.changes)
+    for what, number in changes.items():
+        name = "replaced files not compared" if what == "not compared" else f"rows of replaced files {what}"
+        metadata[name] = dg.MetadataValue.int(number)
     snapshots = [str(r.committed.snapshot_id) for r in reports if r.committed]
     if snapshots:
         metadata["snapshot id"] = dg.MetadataValue.text(snapshots[-1])
@@ -228,6 +234,8 @@ def _file_record(file: FileReport) -> dg.TableRecord:
             "rows read": file.rows_read,
             "rows loaded": file.rows_loaded,
             "rows rejected": file.rows_rejected,
+            "rows removed": file.rows_removed,
+            "changes": printable(file.changes.sentence()) if file.changes else "",
             "faults": file.violations_total,
             "bytes": file.size_bytes,
             "milliseconds": round(file.seconds * 1000),

@@ -46,6 +46,7 @@ from pipelines.publication.growing import GrowingTable
 from pipelines.publication.known import known_versions
 from pipelines.publication.publish import AcceptedFile, KnownVersion, Published, publish, source_of
 from pipelines.publication.rejected import RejectedRows
+from pipelines.publication.row_changes import compare_replaced
 from pipelines.publication.staged import StagedFile
 from pipelines.reading.summary import FileReader
 from pipelines.reports import BatchNotRun, BatchReport, FileEnding, FileReport, Stage
@@ -183,6 +184,17 @@ class _Work:
                 )
         if self.inspect is not None and published.commit is not None and accepted:
             self.inspect(published.files)
+        serving = {
+            source_of(read.entry.version): read.report.rows_loaded
+            for read, ending in zip(reads, endings, strict=True)
+            if ending is FileEnding.LOADED
+        }
+        with self.timings.of(Stage.COMPARE):
+            changes = compare_replaced(self.gate.tables, table.dataset, published, serving)
+        reads = [
+            replace(read, report=replace(read.report, changes=changes.get(source_of(read.entry.version))))
+            for read in reads
+        ]
         outcomes = (self._published(read, ending, published) for read, ending in zip(reads, endings, strict=True))
         self._settle([outcome for outcome in outcomes if outcome is not None])
         reports = [
@@ -226,7 +238,8 @@ class _Work:
                 return FileRemoved(ref, milliseconds=read.milliseconds)
             case FileEnding.LOADED:
                 facts = self._facts(read, published.commit)
-                return FileCommitted(ref, facts, read.milliseconds, left_out=ending is FileEnding.SUPERSEDED)
+                note = read.report.changes.sentence() if read.report.changes else ""
+                return FileCommitted(ref, facts, read.milliseconds, ending is FileEnding.SUPERSEDED, note)
             case FileEnding.REMOVED if ending is FileEnding.REMOVED:
                 return FileRemoved(ref, gone=read.found_gone)
             case FileEnding.REMOVED:

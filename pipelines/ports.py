@@ -5,7 +5,7 @@ of the product (`convert` and the simulator run on it). An adapter raises Transi
 PermanentError (or one of its children) for what will not; it never lets a library's own exception through.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -399,6 +399,15 @@ class Tables(Protocol):
         self, base: TableSnapshot, dataset: Dataset, sources: Sequence[SourceVersion]
     ) -> Sequence[SourceInTable]:
         """Which of these versions have rows in that state of the table."""
+        ...
+
+    def read_rows(
+        self, base: TableSnapshot, dataset: Dataset, sources: Collection[SourceVersion]
+    ) -> Iterator[tuple[SourceVersion, pa.Table]]:
+        """The rows of these versions in that state of the table, streamed in pieces of bounded size, under `columns`.
+
+        Reads every data file that holds one of them whole.
+        """
         ...
 
     def columns(self, dataset: Dataset) -> pa.Schema:

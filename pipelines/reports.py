@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from pipelines.ports import Committed
 from pipelines.printable import printable
+from pipelines.publication.row_changes import RowChanges
 from pipelines.reading.summary import ReadSummary
 from pipelines.reading.violations import Violation
 
@@ -34,6 +35,7 @@ class Stage(StrEnum):
     READ = "read"
     STAGE = "stage"
     COMMIT = "commit"
+    COMPARE = "compare"
     BOOKS = "books"
 
 
@@ -42,7 +44,7 @@ class FileReport:
     """One file's story in one batch. Rows are counts; `seconds` is reading time; `error` is set for RETRY and DEFERRED alone.
 
     `rows_rejected` of a loaded file went to the table beside the dataset's own; its `violations` say why. `rows_removed` left the
-    table with a removed object.
+    table with a removed object. `changes` is what a loaded file changed that took the place of older rows of its key.
     `rescued` counts the values that went to `_rescued`, by the column's name in the file. `new_columns` (the file's name to the
     table's) and `wider_types` (by column) are what the table lacked to hold the file.
     """
@@ -55,6 +57,7 @@ class FileReport:
     rows_loaded: int = 0
     rows_rejected: int = 0
     rows_removed: int = 0
+    changes: RowChanges | None = None
     read_complete: bool = True
     violations: tuple[Violation, ...] = ()
     violations_total: int = 0
@@ -93,9 +96,8 @@ class FileReport:
                 count = sum(self.rescued.values())
                 rescued = f", {count:,} {'value' if count == 1 else 'values'} rescued" if count else ""
                 rejected = f", rejected {self.rows_rejected:,}" if self.rows_rejected else ""
-                return (
-                    f"{self.key!r}: loaded {self.rows_loaded:,} rows{rejected} in {self.seconds * 1000:.0f} ms{rescued}"
-                )
+                changes = f"; {printable(self.changes.sentence())}" if self.changes else ""
+                return f"{self.key!r}: loaded {self.rows_loaded:,} rows{rejected} in {self.seconds * 1000:.0f} ms{rescued}{changes}"
             case FileEnding.QUARANTINED:
                 first = self.violations[0] if self.violations else None
                 where = f", first at line {first.line}" if first is not None and first.line is not None else ""
@@ -152,6 +154,22 @@ class BatchReport:
         return sum(f.rows_loaded for f in self.files)
 
     @property
+    def changes(self) -> Mapping[str, int]:
+        """Rows added, removed, changed and as before, over the files that replaced older rows; `not compared` counts files."""
+        counts: Counter[str] = Counter()
+        for change in (file.changes for file in self.files if file.changes is not None):
+            told = {
+                "added": change.added,
+                "removed": change.removed,
+                "changed": change.changed,
+                "as before": change.unchanged,
+            }
+            counts.update({name: number for name, number in told.items() if number is not None})
+            if change.added is None:
+                counts["not compared"] += 1
+        return counts
+
+    @property
     def rows_rejected(self) -> int:
         """Rows of loaded files that went to the table beside the dataset's own."""
         return sum(f.rows_rejected for f in self.files)
@@ -185,6 +203,8 @@ class BatchReport:
             if self.committed and self.committed.rows_removed
             else ""
         )
+        if changes := self.changes:
+            removed += f" ({', '.join(f'{number:,} {what}' for what, number in changes.items())})"
         grown = [f"column {name} added" for name in self.columns_added]
         grown += [f"column {name} widened from {old} to {new}" for name, (old, new) in self.types_widened.items()]
         return (

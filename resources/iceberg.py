@@ -9,7 +9,7 @@ import hashlib
 import json
 import tempfile
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from pipelines.contracts.schema import fingerprint
 from pipelines.errors import LakegateError, PermanentError, TableMismatchError, TransientError
 from pipelines.ports import Committed, Conflict, ObjectStore, SourceInTable, SourceVersion, TableCommit, TableSnapshot
 from pipelines.publication.parquet_writer import file_schema
-from pipelines.publication.rewriting import copy_without, open_parquet
+from pipelines.publication.rewriting import copy_without, open_parquet, rows_of
 from resources.iceberg_columns import change_columns, open_transaction
 from resources.iceberg_files import DataFileFactory, HeldFile, SourceIndex, partition_record, referenced_files
 from resources.iceberg_schema import arrow_schema, field_ids, partition_spec, schema, table_properties
@@ -139,6 +139,21 @@ class IcebergTables:
             held = self._index.find(table, base.snapshot_id, frozenset(sources))
         rows = {source: sum(file.sources.get(source, 0) for file in held) for source in dict.fromkeys(sources)}
         return tuple(SourceInTable(source, count) for source, count in rows.items() if count)
+
+    def read_rows(
+        self, base: TableSnapshot, dataset: Dataset, sources: Collection[SourceVersion]
+    ) -> Iterator[tuple[SourceVersion, pa.Table]]:
+        """The rows of these versions in that state of the table, streamed, under its columns."""
+        if base.snapshot_id is None or not sources:
+            return
+        table = self._at(dataset, base.snapshot_id)
+        columns = self.columns(dataset)
+        wanted = frozenset(sources)
+        with self._mapped(f"reading rows of {base.table}"):
+            for held in self._index.find(table, base.snapshot_id, wanted):
+                path = held.data_file.file_path
+                with table.io.new_input(path).open() as source, open_parquet(source) as parquet:  # pyright: ignore[reportArgumentType]  # pyiceberg opens Arrow files
+                    yield from rows_of(parquet, wanted, columns)
 
     def data_location(self, dataset: Dataset) -> tuple[str, str]:
         """Bucket and key prefix under which the table's data files are written."""

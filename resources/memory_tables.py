@@ -5,7 +5,7 @@ Held to the same behaviour suite as Iceberg's tables, as far as a suite can see 
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,6 +118,16 @@ class MemoryTables:
             for source in dict.fromkeys(sources)
         }
         return tuple(SourceInTable(source, rows) for source, rows in counts.items() if rows)
+
+    def read_rows(
+        self, base: TableSnapshot, dataset: Dataset, sources: Collection[SourceVersion]
+    ) -> Iterator[tuple[SourceVersion, pa.Table]]:
+        """The rows of these versions in that state of the table, under its columns."""
+        table = self._table(dataset)
+        state = next(s for s in table.states if s.snapshot_id == base.snapshot_id)
+        for file in state.files:
+            for source in (source for source in dict.fromkeys(sources) if source in file):
+                yield source, pa.table(as_schema(file[source], table.schema), schema=table.schema)
 
     def data_location(self, dataset: Dataset) -> tuple[str, str]:
         """A bucket and prefix that nothing is written under."""

@@ -315,6 +315,8 @@ class FileCommitted:
     facts: Facts
     milliseconds: int = 0
     left_out: bool = False
+    note: str = ""
+    """What the history says of it beside its numbers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,7 @@ class KeyWork:
             serving=True,
             facts=outcome.facts,
             clear=True,
+            reason=outcome.note,
         )
 
     def _remove(self, version: str, outcome: FileRemoved) -> None:

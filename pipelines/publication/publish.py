@@ -72,7 +72,7 @@ class Published:
     `commit` is None when nothing was left to change. `found`: the batch was in the table already, and which of its files
     were superseded is the ledger's to say. `superseded` are accepted files whose rows were left out, because a higher
     version serves; `retracted` those whose object was removed meanwhile; `replaced` are versions whose rows left the table, with their number (a version that is processed
-    again is among them). `files` are the data files published, superseded rows taken out.
+    again is among them), and `base` the state they left. `files` are the data files published, superseded rows taken out.
     """
 
     commit: Committed | None
@@ -80,6 +80,7 @@ class Published:
     retracted: tuple[ObjectVersion, ...] = ()
     replaced: Mapping[SourceVersion, int] = field(default_factory=dict[SourceVersion, int])
     files: tuple[StagedFile, ...] = ()
+    base: TableSnapshot | None = None
     found: bool = False
     tries: int = 1
 
@@ -215,7 +216,7 @@ def publish(
         match outcome:
             case Committed():
                 replaced = {source: present[source] for source in plan.removes}
-                return Published(outcome, plan.superseded, plan.retracted, replaced, change.adds, tries=tries)
+                return Published(outcome, plan.superseded, plan.retracted, replaced, change.adds, base, tries=tries)
             case Conflict():
                 unknown = None
             case _ as never:

@@ -25,7 +25,7 @@ from pipelines.publication.parquet_writer import (
 )
 from pipelines.publication.staged import StagedFile
 
-__all__ = ["CopiedFile", "copy_without", "count_sources", "open_parquet", "rewrite_without"]
+__all__ = ["CopiedFile", "copy_without", "count_sources", "open_parquet", "rewrite_without", "rows_of"]
 
 _READ_ROWS = 1 << 16
 _GROUP_BYTES = 32 << 20
@@ -86,6 +86,17 @@ def copy_without(
     if writer is None:
         return CopiedFile(0, removed, 0, {})
     return CopiedFile(writer.rows, removed, writer.close(), dict(counts))
+
+
+def rows_of(
+    parquet: pq.ParquetFile, sources: Collection[SourceVersion], schema: pa.Schema
+) -> Iterator[tuple[SourceVersion, pa.Table]]:
+    """The rows of some versions in the file, streamed, under `schema` as `copy_without` has them; a version in pieces."""
+    columns = _columns_by_id(parquet.schema_arrow, schema)
+    for batch in parquet.iter_batches(batch_size=_READ_ROWS):
+        for source, start, end in _runs(batch):
+            if source in sources:
+                yield source, _project(pa.Table.from_batches([batch.slice(start, end - start)]), columns, schema)
 
 
 def rewrite_without(staged: Sequence[StagedFile], versions: Collection[SourceVersion]) -> tuple[StagedFile, ...]:

@@ -15,15 +15,14 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.reading.csv_blocks import Positions
+from pipelines.row_hashes import Hashes, mixed, words_of
 
 __all__ = ["RUN_ROWS", "SPOOL_BYTES", "KeyIndex", "Repeat", "Repeats", "shown_key"]
 
-_Hashes = npt.NDArray[np.uint64]
 RUN_ROWS = 2 << 20
 SPOOL_BYTES = 16 << 20
 _MAX_SUSPECTS = 4 << 20
@@ -32,8 +31,6 @@ _MAX_FIRST = 10
 _SLICE_ROWS = 1 << 20
 _RANGES = 4_096
 _BOUNDS = np.arange(1, _RANGES, dtype=np.uint64) * np.uint64((1 << 64) // _RANGES)
-_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_S27, _S30, _S31 = np.uint64(27), np.uint64(30), np.uint64(31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,7 @@ class KeyIndex:
         """Hold at most `run_rows` hashes and `spool_bytes` of keys in memory."""
         self._names = [str(i) for i in range(len(names))]
         self._run_rows = run_rows
-        self._fresh: list[_Hashes] = []
+        self._fresh: list[Hashes] = []
         self._fresh_rows = 0
         self._runs: list[Positions] = []  # of each run written, where each range of hashes begins and the last one ends
         self._rows = self._left_out = 0
@@ -117,7 +114,7 @@ class KeyIndex:
         if self._writer is None:
             return Repeats(0, ())
         self._writer.close()
-        count, kept, suspects = 0, 0, list[_Hashes]()
+        count, kept, suspects = 0, 0, list[Hashes]()
         for hashes in self._sorted_slices():
             same = hashes[1:] == hashes[:-1]
             here = int(np.count_nonzero(same))
@@ -130,16 +127,16 @@ class KeyIndex:
             return Repeats(0, ())
         return self._compared(count + self._left_out, *self._candidates(np.concatenate(suspects)))
 
-    def _batches(self) -> Iterator[tuple[pa.RecordBatch, _Hashes]]:
+    def _batches(self) -> Iterator[tuple[pa.RecordBatch, Hashes]]:
         self._keys.seek(0)
         with pa.ipc.open_stream(self._keys) as reader:
             for batch in reader:
                 yield batch, self._hash(batch)
 
-    def _candidates(self, suspects: _Hashes) -> tuple[_Hashes, int]:
+    def _candidates(self, suspects: Hashes) -> tuple[Hashes, int]:
         """The hashes of the first rows whose hash an earlier row has, and how many batches hold these rows."""
         seen = np.zeros(len(suspects), np.bool_)
-        found: list[_Hashes] = []
+        found: list[Hashes] = []
         batches = left = 0
         for _, hashes in self._batches():
             batches += 1
@@ -155,7 +152,7 @@ class KeyIndex:
                 break
         return np.unique(np.concatenate(found)), batches
 
-    def _compared(self, count: int, candidates: _Hashes, batches: int) -> Repeats:
+    def _compared(self, count: int, candidates: Hashes, batches: int) -> Repeats:
         """Compare the candidates' keys themselves: the count less those that only share a hash, and the first repeats."""
         seen: dict[tuple[Any, ...], int] = {}
         by_hash: dict[int, set[tuple[Any, ...]]] = {}
@@ -192,7 +189,7 @@ class KeyIndex:
         self._run_file.write(run.data)
         self._rows += len(run)
 
-    def _sorted_slices(self) -> Iterator[_Hashes]:
+    def _sorted_slices(self) -> Iterator[Hashes]:
         """All hashes in rising order, in slices that each hold every hash of their range."""
         if self._run_file is None:
             yield np.sort(np.concatenate(self._fresh)) if self._fresh else np.empty(0, np.uint64)
@@ -205,72 +202,14 @@ class KeyIndex:
             stop = min(start + step, _RANGES)
             yield np.sort(np.concatenate([self._read(int(cuts[start]), int(cuts[stop])) for cuts in self._runs]))
 
-    def _read(self, start: int, stop: int) -> _Hashes:
+    def _read(self, start: int, stop: int) -> Hashes:
         assert self._run_file is not None  # noqa: S101 - asked for only where runs were written
         self._run_file.seek(8 * start)
         return np.frombuffer(self._run_file.read(8 * (stop - start)), np.uint64)
 
-    def _hash(self, batch: pa.RecordBatch) -> _Hashes:
+    def _hash(self, batch: pa.RecordBatch) -> Hashes:
         state = np.full(batch.num_rows, self._seed, np.uint64)
         for name in self._names:
-            for rows, words in _words(batch[name]):
-                state[rows] = _mixed(state[rows] ^ words)
+            for rows, words in words_of(batch[name]):
+                state[rows] = mixed(state[rows] ^ words)
         return state
-
-
-def _mixed(state: _Hashes) -> _Hashes:
-    """SplitMix64's finaliser: every bit of what goes in moves every bit of what comes out."""
-    state = (state ^ (state >> _S30)) * _MIX_1
-    state = (state ^ (state >> _S27)) * _MIX_2
-    return state ^ (state >> _S31)
-
-
-_Rows = Positions | slice
-_ALL = slice(None)
-
-
-def _words(column: pa.Array) -> Iterator[tuple[_Rows, _Hashes]]:
-    """A column's values as 64-bit words, one of each of the rows given; equal values give equal words, in whatever company.
-
-    The words tell all values apart.
-    """
-    kind = column.type
-    if pa.types.is_string(kind):
-        yield from _text_words(column)
-    elif pa.types.is_decimal(kind):
-        words = np.frombuffer(column.buffers()[1], np.uint64)[2 * column.offset : 2 * (column.offset + len(column))]
-        yield _ALL, words[0::2]
-        yield _ALL, words[1::2]
-    elif pa.types.is_boolean(kind):
-        yield _ALL, column.cast(pa.int8()).to_numpy().astype(np.uint64)
-    elif pa.types.is_floating(kind):
-        # -0.0 equals 0.0, and so must their words.
-        yield _ALL, (column.cast(pa.float64()).to_numpy() + 0.0).view(np.uint64)
-    else:
-        wide = column.cast(pa.int32()).cast(pa.int64()) if kind.bit_width == 32 else column.cast(pa.int64())
-        yield _ALL, wide.to_numpy().view(np.uint64)
-
-
-def _text_words(column: pa.Array) -> Iterator[tuple[_Rows, _Hashes]]:
-    """Texts as their length and then eight bytes at a time, the last ones padded with zeros.
-
-    A text has as many words as it is long, however long the others are: the same key in another block has the same hash.
-    """
-    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1].astype(
-        np.int64
-    )
-    lengths = np.diff(offsets)
-    yield _ALL, lengths.view(np.uint64)
-    longest = int(lengths.max()) if len(lengths) else 0
-    if not longest:
-        return
-    octets = np.frombuffer(column.buffers()[2], np.uint8)[: offsets[-1]]
-    padded = np.concatenate((octets, np.zeros(8, np.uint8)))
-    windows = np.ndarray((len(padded) - 7,), np.dtype("<u8"), padded.data, strides=(1,))
-    rows = np.arange(len(lengths))
-    for start in range(0, longest, 8):
-        rows = rows[lengths[rows] > start]
-        left = lengths[rows] - start
-        keep = np.minimum(left, 8).astype(np.uint64) * np.uint64(8)
-        mask = np.where(keep >= 64, np.uint64(2**64 - 1), (np.uint64(1) << (keep % np.uint64(64))) - np.uint64(1))
-        yield rows, np.bitwise_and(windows[offsets[:-1][rows] + start], mask, dtype=np.uint64)

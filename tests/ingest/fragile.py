@@ -18,7 +18,7 @@ PORTS = {
     "items": {"get", "query", "query_due", "write"},
     "queue": {"receive", "delete"},
     "store": {"read", "copy", "put_bytes", "put_file", "get_bytes", "list_keys", "delete"},
-    "tables": {"ensure", "current", "find_batch", "find_sources", "columns", "file_schema", "commit"},
+    "tables": {"ensure", "current", "find_batch", "find_sources", "read_rows", "columns", "file_schema", "commit"},
 }
 
 
@@ -74,7 +74,7 @@ class FragilePort:
             def do() -> Any:
                 result = found(*arguments, **named)
                 # What streams is streamed here: opening alone would have done nothing.
-                return iter(list(result)) if name in ("read", "list_keys") else result
+                return iter(list(result)) if name in ("read", "list_keys", "read_rows") else result
 
             return self._fuse.call(f"{self._port}.{name}", do, arguments)
 

@@ -93,7 +93,7 @@ def test_keys_that_share_a_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) 
     def coarse(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
         return state % np.uint64(50)
 
-    monkeypatch.setattr(unique, "_mixed", coarse)
+    monkeypatch.setattr(unique, "mixed", coarse)
     rows = [(n,) for n in range(400)] + [(7,), (399,)]
     repeats = indexed(rows, [pa.int64()], 30, 64, 1)
     assert repeats.count == 2

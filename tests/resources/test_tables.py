@@ -76,6 +76,18 @@ def test_a_corrected_file_replaces_its_rows_in_its_partition(world: World) -> No
     assert world.ids() == {("a", "v2"): [1, 4, 5], ("b", "v1"): [3]}
 
 
+def test_the_rows_of_a_replaced_version_can_still_be_read_from_the_state_before(world: World) -> None:
+    world.publish("b1", {source("a"): [row(1, JAN_1), row(2, JAN_2)], source("b"): [row(3)]})
+    base = world.tables.current(world.of)
+    world.publish("b2", {source("a", "v2"): [row(9)]}, removes=[source("a")])
+    found = list(world.tables.read_rows(base, world.of, [source("a"), source("c")]))
+    assert {one for one, _ in found} == {source("a")}
+    columns = world.tables.columns(world.of)
+    assert all(rows.column_names == columns.names for _, rows in found)
+    assert sorted(n for _, rows in found for n in rows["id"].to_pylist()) == [1, 2]
+    assert list(world.tables.read_rows(world.tables.current(world.of), world.of, [source("a")])) == []
+
+
 def test_a_corrected_file_replaces_its_rows_in_other_partitions(world: World) -> None:
     world.publish("b1", {source("a"): [row(1, JAN_1), row(2, JAN_2)]})
     committed = world.publish("b2", {source("a", "v2"): [row(1, date(2024, 3, 1))]}, removes=[source("a")])

@@ -207,7 +207,6 @@ def test_what_is_to_be_retracted_is_retracted_whatever_is_asked_of_it_meanwhile(
     claim = claim_due(ledger)
     assert {(m.version.version_id, m.trigger) for m in claim.members if m.serving} == {("v2", Trigger.REMOVAL)}
     ledger.release(claim.batch_id, "its run failed")
-    clock.turn(60)
     ledger.make_days_due("flights", [DAY], Trigger.BACKFILL)
     claim = claim_due(ledger)
     assert {(m.version.version_id, m.trigger) for m in claim.members if m.serving} == {("v2", Trigger.REMOVAL)}

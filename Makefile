@@ -39,7 +39,7 @@ test: install ## all tests
 
 .PHONY: proof
 proof: install ## the properties again, with ten times as many examples: longer than a test may take
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --hypothesis-profile=proof --timeout 3600 tests/accounting tests/contracts tests/intake tests/publication tests/reading tests/ingest/test_ingest_removal_crashes.py $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --hypothesis-profile=proof --timeout 3600 tests/accounting tests/contracts tests/intake tests/publication tests/reading tests/ingest/test_ingest_removal_crashes.py tests/ingest/test_ingest_order.py $(PYTEST_ARGS)
 	@$(BIN)/lakegate simulate --schedules 10000 --seed 1
 
 .PHONY: conformance

@@ -164,6 +164,7 @@ class Setting:
 
     by_rows: bool
     accept_empty: bool
+    retract: bool
     max_attempts: int
     days_per_run: int
     tick_s: float
@@ -187,6 +188,7 @@ def draw(seed: int, number: int, rough: Rates | None = None) -> tuple[Schedule, 
     setting = Setting(
         by_rows=rng.random() < 0.4,
         accept_empty=rng.random() < 0.2,
+        retract=rng.random() < 0.4,
         max_attempts=rng.choice((2, 5)),
         days_per_run=rng.choice((1, 31)),
         tick_s=rng.choice((20.0, 60.0)),

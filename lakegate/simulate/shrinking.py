@@ -9,7 +9,7 @@ from lakegate.simulate.schedule import Action, Place, Put, Remove, Restore, Sche
 
 __all__ = ["shortest"]
 
-_PLAIN = Setting(by_rows=False, accept_empty=False, max_attempts=5, days_per_run=31, tick_s=60.0)
+_PLAIN = Setting(by_rows=False, accept_empty=False, retract=False, max_attempts=5, days_per_run=31, tick_s=60.0)
 Part = Action | Place
 Breaks = Callable[[Schedule], bool]
 
@@ -24,9 +24,10 @@ def shortest(ended: Ended, without: Collection[Guard] = ()) -> Ended:
         again = run_again(candidate, without)
         return again.violated is not None and again.violated.kind == kind
 
-    plain = replace(schedule, setting=_PLAIN)
-    if breaks(plain):
-        schedule = plain
+    for setting in (_PLAIN, replace(_PLAIN, retract=True)):
+        if setting != schedule.setting and breaks(plain := replace(schedule, setting=setting)):
+            schedule = plain
+            break
     before = -1
     while before != len(_parts(schedule)):
         before = len(_parts(schedule))

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lakegate.simulate.reading import Judged, judged
@@ -37,12 +37,22 @@ class Violated(Exception):  # noqa: N818 - what is raised is what was found
 
 @dataclass(slots=True)
 class _Known:
-    """One version as it was put: its place among those of its key, its worth, whether it was deleted for good."""
+    """One version as it was put, and its worth.
+
+    `gone`: it was deleted for good. `hidden_by` are the delete markers above it; `ever_removed`: it was out of sight at some time.
+    """
 
     version: ObjectVersion
     content: str
     worth: Judged
     gone: bool = False
+    hidden_by: set[str] = field(default_factory=set[str])
+    ever_removed: bool = False
+
+    @property
+    def in_sight(self) -> bool:
+        """Whether its object is there now."""
+        return not self.gone and not self.hidden_by
 
 
 class Truth:
@@ -61,7 +71,20 @@ class Truth:
 
     def gone(self, version: ObjectVersion) -> None:
         """A version was deleted for good."""
-        self._known[version.version_id].gone = True
+        known = self._known[version.version_id]
+        known.gone = known.ever_removed = True
+
+    def hidden(self, marker: ObjectVersion) -> None:
+        """A delete marker was put: it hides what is there of its key."""
+        for known in self._known.values():
+            if known.version.key == marker.key:
+                known.hidden_by.add(marker.version_id)
+                known.ever_removed = True
+
+    def shown(self, marker: ObjectVersion) -> None:
+        """A delete marker was deleted."""
+        for known in self._known.values():
+            known.hidden_by.discard(marker.version_id)
 
     def _is_above(self, one: str, other: str) -> bool:
         order = list(self._known)
@@ -88,6 +111,8 @@ class Truth:
             shown[source.key] = source.version_id
         for key, before in self._shown.items():
             now = shown.get(key)
+            if self._world.dataset.retracts and self._known[before].ever_removed:
+                continue
             if now is None:
                 if not self._emptied(before):
                     raise Violated("lost rows", f"the rows of {before} left the table and no newer version came")
@@ -126,8 +151,14 @@ class Truth:
         return {entry.version.version_id: entry for entry in entries}
 
     def _serving(self, key: str, entries: Mapping[str, LedgerEntry]) -> str | None:
-        """The highest accepted version. One that was deleted may have been read before, or not: the ledger says."""
+        """The highest accepted version, and where removed rows are retracted the highest in sight.
+
+        Where they are kept, one that was deleted may have been read before, or not: the ledger says.
+        """
         mine = [v for v, k in self._known.items() if k.version.key == key and k.worth.accepted]
+        if self._world.dataset.retracts:
+            there = [v for v in mine if self._known[v].in_sight]
+            return there[-1] if there else None
         sure = [v for v in mine if not self._known[v].gone or (v in entries and entries[v].serving)]
         return sure[-1] if sure else None
 
@@ -138,7 +169,9 @@ class Truth:
                 continue
             below = serving is not None and self._is_above(serving, version_id)
             expected = {self._outcome(known, version_id == serving, below)}
-            if known.gone and version_id != serving:
+            if self._world.dataset.retracts:
+                expected = expected if known.in_sight else {Outcome.REMOVED}
+            elif known.gone and version_id != serving:
                 expected |= {Outcome.REMOVED, Outcome.SUPERSEDED} if below else {Outcome.REMOVED}
             if entry.outcome not in expected:
                 wanted = " or ".join(sorted(expected))

@@ -73,8 +73,8 @@ _MOST_S = 40_000.0
 _READER = WordReader()
 
 
-@lru_cache(maxsize=8)
-def _dataset(by_rows: bool, accept_empty: bool) -> Dataset:
+@lru_cache(maxsize=16)
+def _dataset(by_rows: bool, accept_empty: bool, retract: bool) -> Dataset:
     text = f"""
 name: files
 description: Simulated files.
@@ -84,6 +84,7 @@ format: {{type: csv}}
 columns:
   content: {{type: string, nullable: false}}
 on_empty: {"accept" if accept_empty else "keep"}
+on_delete: {"retract" if retract else "keep"}
 """
     if by_rows:
         text += "rows: {on_bad: quarantine_rows, max_bad: 100%}\n"
@@ -114,7 +115,7 @@ class World:
         """Puts everything in place; `launching` says what becomes of a requested run."""
         self.engine = engine
         self.setting: Setting = schedule.setting
-        self.dataset = _dataset(schedule.setting.by_rows, schedule.setting.accept_empty)
+        self.dataset = _dataset(self.setting.by_rows, self.setting.accept_empty, self.setting.retract)
         self.items = GuardedItems(without)
         self.objects = GuardedObjects(engine.clock, without)
         self.tables = _CheckedTables(self, without)
@@ -216,6 +217,7 @@ class World:
             )
             self.objects.put_marker(marker)
             self._markers.append(marker)
+            self.truth.hidden(marker)
             told = f"({remove.number}) deletes {remove.key} (a delete marker)"
             self._announce(told, marker, "ObjectRemoved:DeleteMarkerCreated", remove.deliveries)
         elif newest is not None:
@@ -231,6 +233,7 @@ class World:
         if marker is not None:
             self._markers.remove(marker)
             self.objects.remove_version(marker)
+            self.truth.shown(marker)
             told = f"({restore.number}) deletes the delete marker of {restore.key}"
             self._announce(told, marker, "ObjectRemoved:Delete", restore.deliveries)
 

@@ -42,3 +42,8 @@ class Gate:
     pools: ThreadPools = ThreadPoolExecutor
     pause: Callable[[float], None] = time.sleep
     heartbeat: Callable[[Ledger, Claim], Heartbeat] = Heartbeat
+
+    @property
+    def retracting(self) -> frozenset[str]:
+        """The names of the datasets that take the rows of removed objects away."""
+        return frozenset(dataset.name for dataset in self.datasets.datasets if dataset.retracts)

@@ -176,9 +176,12 @@ class _Work:
                 gone = frozenset(r.entry.ref for r, e in zip(reads, endings, strict=True) if e is FileEnding.REMOVED)
                 self.rejected.tidy(
                     [
-                        r.entry.version
-                        for r, ending in zip(reads, endings, strict=True)
-                        if r.report.outcome is FileEnding.LOADED and ending not in left
+                        *(read.entry.version for read in published_before),
+                        *(
+                            r.entry.version
+                            for r, ending in zip(reads, endings, strict=True)
+                            if r.report.outcome is FileEnding.LOADED and ending not in left
+                        ),
                     ],
                     gone,
                 )

@@ -31,7 +31,7 @@ __all__ = [
 SILENT_LEASES = 2.0
 """How many leases after its last one ran out a started run is taken for dead."""
 UNCLAIMED_S = 900
-"""How long batches that a run planned for itself (backfill) may wait for it before they are given back."""
+"""How long batches may wait for a run that planned them for itself (backfill), or that works on others and falls silent."""
 
 
 class RunState(StrEnum):
@@ -223,6 +223,10 @@ def _without_run(batch: BatchRecord, now: datetime, lease_s: float, *, lease_hol
 def _with_started_run(
     batch: BatchRecord, now: datetime, run_alive_until: datetime | None, lease_s: float, *, lease_holds: bool
 ) -> Decision:
+    if batch.lease_until is None and run_alive_until is not None:
+        since = max(run_alive_until, batch.created_at)
+        if (now - since).total_seconds() >= UNCLAIMED_S:
+            return FailRun("its run began with another batch and has shown no sign of life since")
     if lease_holds or batch.lease_until is None:
         return Leave()  # at work, or waiting for its turn
     alive_until = max(batch.lease_until, run_alive_until or batch.lease_until)

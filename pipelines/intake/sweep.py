@@ -153,7 +153,11 @@ class _Sweep:
     def _register(self, sightings: Sequence[Sighting]) -> None:
         if not sightings:
             return
-        told = set(self._gate.ledger.register(sightings).new) if self._correct else {s.ref for s in sightings}
+        told = (
+            set(self._gate.ledger.register(sightings, self._gate.retracting).new)
+            if self._correct
+            else {s.ref for s in sightings}
+        )
         for sighting in sightings:
             if sighting.ref in told:
                 self.report.find(
@@ -233,7 +237,8 @@ class _Sweep:
                             marker=False,
                             at=self.report.started_at,
                             reason="the delete marker is gone, a sweep found",
-                        )
+                        ),
+                        self._gate.retracting,
                     )
         if lifted:
             for entry in shown:
@@ -242,7 +247,8 @@ class _Sweep:
     def _record(self, listed: ListedVersion, order: str, *, marker: bool, reason: str) -> None:
         version = listed.version
         self._gate.ledger.removed(
-            Removal(version.bucket, version.key, version.version_id, order, version.landed_at, marker, reason)
+            Removal(version.bucket, version.key, version.version_id, order, version.landed_at, marker, reason),
+            self._gate.retracting,
         )
 
 

@@ -174,7 +174,8 @@ class _DaysOf:
                             report.started_at,
                             False,
                             reason,
-                        )
+                        ),
+                        self._gate.retracting,
                     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.accounting.balance import balance
 from pipelines.accounting.entries import LedgerEntry
 from pipelines.accounting.states import Outcome, Trigger
 from pipelines.errors import TransientError
@@ -16,7 +17,8 @@ from pipelines.intake import vanished
 from pipelines.intake.sweep import sweep
 from pipelines.intake.sweep_report import SweepReport
 from pipelines.ports import ListedVersion, Update
-from tests.ingest.world import ORDERS, dataset, orders_key
+from tests.ingest.removing import RETRACTING
+from tests.ingest.world import ORDERS, World, dataset, orders, orders_key
 from tests.intake.landing_bucket import LandingBucket
 
 HOUR = 3600
@@ -74,11 +76,11 @@ def test_an_event_that_comes_between_page_and_ledger_is_no_finding(bucket: Landi
     gate = bucket.world.gate()
     register = gate.ledger.register
 
-    def late(sightings):  # the event is registered after the sweep has looked, before it registers
+    def late(sightings, *retracting):  # the event is registered after the sweep has looked, before it registers
         bucket.world.tell(version)
         bucket.receive()
         gate.ledger.register = register
-        return register(sightings)
+        return register(sightings, *retracting)
 
     gate.ledger.register = late
     bucket.world.clock.turn(HOUR)
@@ -344,3 +346,18 @@ def test_after_a_sweep_the_ledger_says_of_every_version_what_the_bucket_does(
             "the ledger orders versions as the bucket does"
         )
     assert all(entry.object_removed for entry in entries.values()), "what is left is gone from the bucket"
+
+
+def test_what_a_sweep_finds_removed_is_retracted_where_the_dataset_does_so() -> None:
+    bucket = LandingBucket(World(datasets=(RETRACTING,)))
+    hidden, gone, both = (bucket.put(orders_key(name), orders(n)) for n, name in enumerate("abc"))
+    bucket.world.settle_down()
+    bucket.hide(hidden.key, told=False)
+    bucket.remove(gone, told=False)
+    late = bucket.put(both.key, orders(7), told=False)
+    bucket.hide(both.key, told=False)
+    swept(bucket)
+    bucket.world.settle_down()
+    assert bucket.world.ids() == []
+    assert {bucket.world.outcome(version) for version in (hidden, gone, both, late)} == {"removed"}
+    assert balance(bucket.world.gate().ledger.counts()).problems == ()

@@ -94,9 +94,9 @@ class VersionStory:
             return
         total = self.report.violations_total
         yield f"what was wrong ({total:,} {'fault' if total == 1 else 'faults'}; all: lakegate quarantine show {self.report.id}):"
-        for line in report_lines(self.report.model_copy(update={"violations": self.report.violations[:_FAULTS_SHOWN]}))[
-            : 2 * _FAULTS_SHOWN
-        ]:
+        shown = self.report.model_copy(update={"violations": self.report.violations[:_FAULTS_SHOWN]})
+        # The last line says what to do about a file that is in quarantine still: `_next` does.
+        for line in report_lines(shown)[:-1]:
             if "more are not listed" not in line:
                 yield f"  {line}"
 

@@ -41,7 +41,7 @@ _LONGEST_PAUSE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What an export came to: pages exported, rows added to `file_history` by this one, days written to `balance_sheet`."""
+    """What an export came to: pages exported, rows added to `file_history` by this one, lines written to `balance_sheet`."""
 
     pages: int = 0
     changes: int = 0
@@ -54,7 +54,9 @@ class ExportReport:
         if not self.pages:
             return "nothing to export: every change of state is in file_history"
         rest = "" if self.is_empty else "; more is waiting for the next run"
-        return f"{self.changes:,} changes of state exported to file_history, {self.days:,} days of balance_sheet written{rest}"
+        changes = "1 change" if self.changes == 1 else f"{self.changes:,} changes"
+        lines = "1 line" if self.days == 1 else f"{self.days:,} lines"
+        return f"{changes} of state exported to file_history, {lines} of balance_sheet written{rest}"
 
 
 def export_history(gate: Gate, budget_s: float = 240.0) -> ExportReport:

@@ -76,5 +76,5 @@ def take_versions(gate: Gate, dataset: Dataset, versions: Sequence[ObjectVersion
     sightings = [sighting_of(version, (dataset,), event_day(gate.clock()), source="convert") for version in versions]
     known = [sighting for sighting in sightings if sighting is not None]
     left = [entry.ref for entry in gate.ledger.due(dataset.name)]
-    gate.ledger.register(known)
+    gate.ledger.register(known, gate.retracting)
     return Taken(gate, dataset, run_key, [*left, *(s.ref for s in known)])

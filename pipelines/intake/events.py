@@ -283,7 +283,8 @@ def _event(
         raise _NotUnderstood(f"{where}: a version id has at most {_MAX_VERSION_BYTES} bytes")
     if kind is EventKind.CREATED and not version_id:
         raise _WithoutVersion(f"{where}: {name} names no version: the bucket is not versioned, run `lakegate setup`")
-    needed = kind in (EventKind.CREATED, EventKind.REMOVED)
+    # S3 promises one for what is put or deleted; what a lifecycle rule removes has its time to stand in for it.
+    needed = kind is EventKind.CREATED or (kind is EventKind.REMOVED and not name.startswith("LifecycleExpiration"))
     size = told.get("size", 0)
     if kind is EventKind.CREATED and not _is_count(size):
         raise _NotUnderstood(f"{where}: the size is {_shown(size)}, not a number of bytes")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipelines.errors import ObjectArchivedError
 from pipelines.intake.backfill import take_days
+from pipelines.intake.dispatching import dispatch
+from pipelines.intake.objects import ObjectVersion
+from pipelines.intake.receiving import receive
 from pipelines.reports import BatchReport, FileEnding
 from resources.folder import folder_tables
-from tests.ingest.removing import RETRACTING, RETRACTING_BY_ROWS, Deletions
-from tests.ingest.world import BAD, CLICKS, DAY, World, dataset, mixed, orders, orders_key
+from tests.ingest.removing import RETRACTING, RETRACTING_BY_ROWS, Deletions, removal_body
+from tests.ingest.world import BAD, CLICKS, DAY, World, dataset, file_of, mixed, orders, orders_key
 
 A = orders_key("a")
 
@@ -262,6 +267,39 @@ def test_versions_of_a_key_on_different_days_take_turns_as_well(tables: dict[str
     world.settle_down()
     assert world.ids("clicks") == [1, 2]
     assert [world.outcome(v) for v in (low, high)] == ["loaded", "removed"]
+    world.assert_balanced()
+
+
+class Vault:
+    """A store in which some objects lie in an archive."""
+
+    def __init__(self, inner: Any, archived: set[str]) -> None:
+        self._inner, self.archived = inner, archived
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def read(self, version: ObjectVersion) -> Iterator[bytes]:
+        if version.version_id in self.archived:
+            raise ObjectArchivedError(f"reading {version.uri}: it lies in an archive and was not restored")
+        return self._inner.read(version)
+
+
+def test_an_archived_object_waits_for_its_restore_and_is_loaded_then(world: World) -> None:
+    there, archived = world.put(A, content(world, 1)), world.put(orders_key("b"), content(world, 2))
+    ports = world.ports
+    ports.store = vault = Vault(world.store, {archived.version_id})
+    gate = world.gate(ports)
+    receive(gate, wait_s=0, budget_s=60)
+    [launch] = dispatch(gate, lambda _: {}).launches
+    [report] = world.run(gate, launch)
+    assert file_of([report], archived).outcome is FileEnding.ARCHIVED
+    assert [world.outcome(v) for v in (there, archived)] == ["loaded", "pending"]
+    assert [e.version for e in gate.ledger.archived()] == [archived]
+    vault.archived.clear()
+    world.queue.send(removal_body("ObjectRestore:Completed", archived.key, archived.version_id, 77))
+    world.settle_down(ports)
+    assert world.ids() == [1, 2]
     world.assert_balanced()
 
 

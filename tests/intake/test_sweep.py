@@ -169,6 +169,26 @@ def test_a_marker_younger_than_the_page_is_not_lifted(bucket: LandingBucket) -> 
     assert bucket.entries()[version.version_id].object_removed
 
 
+def test_what_a_sweep_finds_removed_leaves_the_table_of_a_dataset_that_retracts() -> None:
+    bucket = LandingBucket(World(datasets=(RETRACTING,)))
+    low, top = (bucket.put(KEYS[0], orders(n)) for n in (1, 2))
+    bucket.world.versions += [low, top, bucket.put(KEYS[1], orders(3))]
+    bucket.world.settle_down()
+    bucket.remove(top, told=False)
+    marker = bucket.hide(KEYS[1], told=False)
+    swept(bucket)
+    bucket.world.settle_down()
+    assert bucket.world.ids() == [1]
+    assert bucket.world.outcomes() == {low.version_id: "loaded", top.version_id: "removed", "v3": "removed"}
+    bucket.world.assert_balanced()
+    bucket.remove(marker, told=False)
+    swept(bucket)
+    bucket.world.settle_down()
+    assert bucket.world.ids() == [1, 3]
+    bucket.world.assert_balanced()
+    assert swept(bucket).corrections == 0
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_a_version_gone_for_good_is_missed_and_recorded(bucket: LandingBucket, key: str) -> None:
     version, kept = bucket.put(key), bucket.put(key.replace("x.csv", "y.csv").replace("a.csv", "c.csv"))

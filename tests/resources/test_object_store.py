@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from pipelines.errors import ObjectGoneError, PermanentError, TransientError
+from pipelines.errors import ObjectArchivedError, ObjectGoneError, PermanentError, TransientError
 from pipelines.intake.objects import ObjectVersion, Sequencer
 from pipelines.ports import ObjectStore
 from resources.folder import LOCAL, ROOT, FolderObjectStore, local_version
@@ -317,6 +319,46 @@ def test_a_silent_endpoint_is_a_transient_fault(monkeypatch: pytest.MonkeyPatch)
         list(store.read(replace(version, key="/a")))
     with pytest.raises(TransientError):
         store.put_bytes("bucket-x", "a", b"", "text/plain")
+
+
+class Glacier(BaseHTTPRequestHandler):
+    """An S3 that has every object in an archive (S3 API, GetObject, InvalidObjectState)."""
+
+    def do_GET(self) -> None:
+        body = (
+            b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InvalidObjectState</Code><Message>The operation is not valid for '
+            b"the object's storage class</Message><RequestId>1</RequestId><StorageClass>GLACIER</StorageClass></Error>"
+        )
+        self.send_response(403)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("key", ["landing/a.csv", "landing//a.csv"], ids=["by obstore", "by boto3"])
+def test_an_archived_object_is_told_from_one_we_may_not_read(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    from resources.s3 import S3ObjectStore
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Glacier)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    try:
+        with pytest.raises(ObjectArchivedError, match="archive"):
+            list(S3ObjectStore().read(ObjectVersion("bucket-x", key, "v", None, 1, "", datetime.now(UTC))))
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_a_local_file_is_an_object_under_its_path(tmp_path: Path) -> None:

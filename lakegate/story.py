@@ -105,7 +105,8 @@ class VersionStory:
         match entry.state:
             case State.RETRY_WAIT:
                 at = f" at {entry.next_at:%H:%M:%S} UTC" if entry.next_at else ""
-                yield f"what is next: tried again{at}, after {entry.attempts:,} attempts; the last error: {entry.error}"
+                tries = "1 attempt" if entry.attempts == 1 else f"{entry.attempts:,} attempts"
+                yield f"what is next: tried again{at}, after {tries}; the last error: {entry.error}"
             case State.DEAD:
                 yield f"what is next: nothing by itself; the error of its last attempt: {entry.error}"
             case State.SEEN:

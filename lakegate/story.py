@@ -11,7 +11,7 @@ from pipelines.gate import Gate
 from pipelines.printable import printable
 from pipelines.publication.quarantine import QuarantineReport, load_report, quarantine_id, report_lines
 
-__all__ = ["FileStory", "VersionStory", "story_of"]
+__all__ = ["FileStory", "VersionStory", "sentence", "story_of"]
 
 _FAULTS_SHOWN = 3
 _STATES: Mapping[State, str] = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from pipelines.accounting.states import State
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.rule_pages import GENERATED, markdown_table
 from pipelines.contracts.system_tables import balance_sheet, file_history
@@ -10,8 +11,7 @@ __all__ = ["system_tables_page"]
 
 _HISTORY = """\
 One row for every change of state of every object version, from the moment it is seen. A row is written once and never changed.
-`from_state` and `to_state` are `seen`, `planned`, `claimed`, `committing`, `retry_wait`, `archived`, `committed`, `quarantined`,
-`empty`, `unrouted`, `dead` and `gone`; a row whose two states are the same says that something else changed: the outcome, or
+`from_state` and `to_state` are STATES; a row whose two states are the same says that something else changed: the outcome, or
 whether the object is still there.
 
 - The times come from the ledger, where each change is written down in one transaction with what it changes. They reach the table
@@ -54,10 +54,15 @@ def system_tables_page() -> str:
             "",
             "Two Iceberg tables beside those of the datasets, in the same database. No dataset can be called as they are.",
             "",
-            *_section(file_history(), _HISTORY),
+            *_section(file_history(), _HISTORY.replace("STATES", _listed(State))),
             *_section(balance_sheet(), _SHEET),
         )
     )
+
+
+def _listed(states: Iterable[State]) -> str:
+    *most, last = (f"`{state.value}`" for state in states)
+    return f"{', '.join(most)} and {last}"
 
 
 def _section(table: Dataset, text: str) -> Iterable[str]:

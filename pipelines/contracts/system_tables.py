@@ -7,7 +7,7 @@ say here is in `docs/reference/system-tables.md`.
 from functools import cache
 from typing import Any
 
-from pipelines.accounting.states import Outcome
+from pipelines.accounting.states import Outcome, Trigger
 from pipelines.contracts.model import Dataset
 
 __all__ = ["BALANCE_SHEET", "FILE_HISTORY", "SYSTEM_TABLES", "balance_sheet", "file_history"]
@@ -52,7 +52,7 @@ def file_history() -> Dataset:
             "to_state": ("string!", "The state after."),
             "outcome": ("string!", "What people are told of the file after it: pending, loaded, quarantined and so on."),
             "reason": ("string!", "Why, as far as the state does not say so; at most 1,000 characters."),
-            "trigger": ("string!", "What made the file due: event, backfill, replay or sweep."),
+            "trigger": ("string!", f"What made the file due: {', '.join(Trigger)}."),
             "attempts": ("bigint!", "Attempts used up by faults of ours."),
             "run": ("string", "The run that worked on it."),
             "batch": ("string", "The batch the file was in."),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from lakegate.story import story_of
-from pipelines.accounting.entries import Claim, FileArchived, FileFailed
+from datetime import UTC, datetime
+
+from lakegate.story import sentence, story_of
+from pipelines.accounting.entries import Claim, FileArchived, FileFailed, HistoryRecord
 from pipelines.accounting.ledger import Ledger
-from pipelines.accounting.states import Trigger
+from pipelines.accounting.states import Outcome, State, Trigger
 from tests.ingest.world import BAD, BUCKET, World, orders, orders_key
 
 KEY = orders_key("a")
@@ -95,3 +97,10 @@ def test_further_events_are_told() -> None:
 
 def test_an_unknown_key_has_no_story() -> None:
     assert story_of(World().gate(), "landing/nobody") is None
+
+
+def test_every_state_and_every_outcome_has_words() -> None:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    for state in State:
+        for outcome in Outcome:
+            assert sentence(HistoryRecord(at, "v1", None, state, outcome, reason="why"))

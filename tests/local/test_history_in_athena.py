@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from pipelines.accounting.ledger import Ledger
 from pipelines.contracts.system_tables import balance_sheet, file_history
+from pipelines.errors import CommitConflictError
+from pipelines.gate import Gate
 from pipelines.publication.export import export_history
 from resources.athena import AthenaQueryEngine
-from resources.environment import Deployment
+from resources.dynamodb import DynamoItemStore
+from resources.environment import Deployment, client
 from resources.iceberg import glue_tables
 from resources.s3 import S3ObjectStore
+from tests.accounting.books import sighting
 from tests.ingest.world import BAD, ORDERS, World, dataset, orders
 
 pytestmark = pytest.mark.aws
@@ -82,10 +90,49 @@ def test_the_balance_sheet_has_one_row_a_dataset_and_day(world: World, ask: Any)
 
 
 def test_every_column_says_in_the_catalog_what_it_is(world: World, deployment: Deployment) -> None:
-    from resources.environment import client
-
     for table in (file_history(), balance_sheet()):
         found = client("glue").get_table(DatabaseName=deployment.glue_database, Name=table.table)["Table"]
         comments = {c["Name"]: c.get("Comment") for c in found["StorageDescriptor"]["Columns"]}
         assert all(comments.values()), comments
         assert found["Parameters"]["table_type"] == "ICEBERG"
+
+
+def test_three_exporters_at_once_export_each_change_once(
+    deployment: Deployment, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over DynamoDB, S3 and Glue, while files keep coming."""
+    monkeypatch.setattr("pipelines.accounting.outbox._PAGE_ITEMS", 8)
+    name = f"orders_{uuid.uuid4().hex[:8]}"
+    of = dataset(ORDERS.replace("orders", name))
+    items = DynamoItemStore(client("dynamodb"), deployment.ledger_table)
+    store: Any = S3ObjectStore()
+
+    def gate() -> Gate:
+        world = World(tables=glue_tables(deployment, S3ObjectStore()), datasets=(of,))
+        return replace(world.gate(), store=store, ledger=Ledger(items, world.clock))
+
+    ledger = gate().ledger
+    ledger.register([sighting(f"landing/{name}/first.csv", dataset=name)])
+    export_history(gate())  # the tables are there
+    done = threading.Event()
+
+    def exporter() -> None:
+        mine = gate()
+        while not (done.is_set() and mine.ledger.outbox.is_empty()):
+            with suppress(CommitConflictError):
+                export_history(mine)
+
+    with ThreadPoolExecutor(3) as pool:
+        working = [pool.submit(exporter) for _ in range(3)]
+        try:
+            for number in range(15):
+                ledger.register([sighting(f"landing/{name}/{number}.csv", dataset=name)])
+        finally:
+            done.set()
+        for one in working:
+            one.result(timeout=120)
+    found = ask(f"SELECT key, change_id FROM file_history WHERE dataset = '{name}'")
+    wanted = [f"landing/{name}/{number}.csv" for number in ("first", *range(15))]
+    assert sorted(row["key"] for row in found) == sorted(wanted)
+    [sheet] = ask(f"SELECT objects FROM balance_sheet WHERE dataset = '{name}'")
+    assert sheet["objects"] == 16

@@ -38,9 +38,11 @@ test: install ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: proof
-proof: install ## the properties again, with ten times as many examples: longer than a test may take
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --hypothesis-profile=proof --timeout 3600 tests/accounting tests/contracts tests/intake tests/publication tests/reading tests/ingest/test_ingest_removal_crashes.py tests/ingest/test_ingest_order.py $(PYTEST_ARGS)
+proof: install ## the properties again, with ten times as many examples, 10,000 schedules, and 200 deaths of real processes
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --hypothesis-profile=proof --timeout 3600 tests/accounting tests/contracts tests/intake tests/publication tests/reading tests/ingest/test_ingest_removal_crashes.py tests/ingest/test_ingest_order.py tests/crash/test_concurrency.py $(PYTEST_ARGS)
 	@$(BIN)/lakegate simulate --schedules 10000 --seed 1
+	@$(BIN)/python -m tests.crash.crash_loop --kills 180
+	@$(BIN)/python -m tests.crash.crash_dagster --kills 20
 
 .PHONY: conformance
 conformance: install ## what others test their readers with, and every feed, as a table

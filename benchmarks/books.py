@@ -4,34 +4,34 @@
     python -m benchmarks.books --dynamodb --entries 10000 50000  # the laptop's DynamoDB
 
 Counted are calls of the item store and items read: what DynamoDB bills and what takes its time. Datasets and days are the same
-at every size, and one file in fifty is in quarantine. Times are medians of five.
+at every size, and one file in fifty is in quarantine. Times are the best of five: other work on the machine must not count.
 """
 
 import argparse
 import os
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pipelines.accounting.balance import balance
-from pipelines.accounting.changes import Group, new_entry, pack
-from pipelines.accounting.entries import Claim, Facts, FileCommitted, Head, LedgerEntry, Sighting, order_of
-from pipelines.accounting.ids import IdFactory
-from pipelines.accounting.items import FORMAT, encode_head
-from pipelines.accounting.keys import head_key
+from pipelines.accounting.changes import counter_update, counts_for
+from pipelines.accounting.entries import Claim, Facts, FileCommitted, Head, LedgerEntry, Sighting, VersionRef, order_of
+from pipelines.accounting.items import FORMAT, encode_entry, encode_head
+from pipelines.accounting.keys import COUNT_SHARDS, entry_key, head_key
 from pipelines.accounting.ledger import Ledger
 from pipelines.accounting.states import Outcome, State
 from pipelines.contracts.loading import parse_dataset
 from pipelines.contracts.model import Dataset
 from pipelines.intake.dispatching import dispatch_from
-from pipelines.intake.objects import ObjectVersion, Sequencer
+from pipelines.intake.objects import ObjectVersion, Sequencer, object_id
 from pipelines.intake.receiving import receive_from
-from pipelines.ports import Change, Item, ItemKey, ItemStore, Page, Put, Refused, Written
+from pipelines.ports import Change, Item, ItemKey, ItemStore, ItemValue, Page, Put, Refused, Written
 from resources.memory import MemoryEventQueue, MemoryItemStore
 
 BUCKET = "landing-bucket"
@@ -95,44 +95,64 @@ def datasets(number: int) -> list[Dataset]:
 
 
 def fill(store: ItemStore, entries: int, among: Sequence[Dataset], days: int) -> None:
-    """Write entries of files that were processed long ago, evenly over datasets and days, with their heads and counters."""
+    """Put in what files leave that were processed long ago, evenly over datasets and days: entry, head and counters."""
     for of in among:
         store.write([Put(ItemKey("datasets", of.name), {"format": FORMAT, "dataset": of.name})])
-    new_id = IdFactory(lambda: NOW)
     places = [(of.name, FIRST_DAY + timedelta(days=n)) for of in among for n in range(days)]
-    for start in range(0, entries, _AT_ONCE):
-        for transaction in pack(_groups(range(start, min(start + _AT_ONCE, entries)), places), new_id):
-            assert isinstance(store.write(transaction.changes), Written)
+    for chunk, start in enumerate(range(0, entries, _AT_ONCE)):
+        numbers = range(start, min(start + _AT_ONCE, entries))
+        dataset, day = places[chunk % len(places)]
+        puts = [put for number in numbers for put in _puts(number, dataset, day)]
+        total: Counter[str] = Counter()
+        for number in numbers:
+            total.update(_counts(dataset, day, number % _A_BAD_ONE_IN == 0))
+        counters = counter_update(dataset, day, chunk // len(places) % COUNT_SHARDS, total)
+        if isinstance(store, MemoryItemStore):
+            for put in puts:
+                store._store(
+                    put.key, {**put.item, "pk": put.key.pk, "sk": put.key.sk}
+                )  # a million, each its own: nothing to check
+            puts = []
+        assert isinstance(store.write([*puts, counters]), Written)
 
 
-_AT_ONCE = 45
+_AT_ONCE = 49
 """Files a transaction: an entry and a head each, and the counters, in a hundred changes."""
+_A_BAD_ONE_IN = 50
 
 
-def _groups(numbers: range, places: Sequence[tuple[str, date]]) -> Iterator[Group]:
-    dataset, day = places[numbers.start // _AT_ONCE % len(places)]
-    for number in numbers:
-        name = f"landing/{dataset}/{day}/part-{number:07d}.csv"
-        group = Group(f"{name}")
-        entry = _processed(_version(name, number), dataset, day, quarantined=number % 50 == 0)
-        new_entry(group, entry)
-        head = (
-            Head(entry.ref.object_id, entry.ref.version_id, entry.order) if entry.serving else Head(entry.ref.object_id)
-        )
-        group.changes.append(Put(head_key(entry.ref.object_id), encode_head(replace(head, revision=1))))
-        yield group
+def _puts(number: int, dataset: str, day: date) -> tuple[Put, Put]:
+    key = f"landing/{dataset}/{day}/part-{number:07d}.csv"
+    ref = VersionRef(object_id(BUCKET, key), f"version-{number}")
+    own = {"key": key, "version_id": ref.version_id, "order": f"{number:032x}#{ref.version_id}"}
+    bad = number % _A_BAD_ONE_IN == 0
+    entry = {**_encoded(dataset, day, bad), **own}
+    if bad:
+        entry["due_sk"] = f"{entry['due_sk']}#{ref.object_id}"
+    head = Head(ref.object_id, None if bad else ref.version_id, None if bad else own["order"], revision=1)
+    return Put(entry_key(ref), entry), Put(head_key(ref.object_id), encode_head(head))
+
+
+@cache
+def _encoded(dataset: str, day: date, bad: bool) -> dict[str, ItemValue]:
+    return encode_entry(_processed(dataset, day, bad))
+
+
+@cache
+def _counts(dataset: str, day: date, bad: bool) -> dict[str, int]:
+    return counts_for(_processed(dataset, day, bad))
+
+
+def _processed(dataset: str, day: date, bad: bool) -> LedgerEntry:
+    """A file that was loaded, or went to quarantine."""
+    version = _version(f"landing/{dataset}/{day}/one.csv", 1)
+    state, outcome = (State.QUARANTINED, Outcome.QUARANTINED) if bad else (State.COMMITTED, Outcome.LOADED)
+    facts = Facts(rows_read=100, rows_accepted=0 if bad else 100, rows_rejected=100 if bad else 0)
+    return LedgerEntry(version, order_of(version), dataset, day, state, outcome, NOW, NOW, serving=not bad, facts=facts)
 
 
 def _version(key: str, number: int) -> ObjectVersion:
     return ObjectVersion(BUCKET, key, f"version-{number}", Sequencer((number + 1) << 32), 1000, "etag", NOW)
-
-
-def _processed(version: ObjectVersion, dataset: str, day: date, *, quarantined: bool) -> LedgerEntry:
-    state, outcome = (State.QUARANTINED, Outcome.QUARANTINED) if quarantined else (State.COMMITTED, Outcome.LOADED)
-    facts = Facts(rows_read=100, rows_accepted=0 if quarantined else 100, rows_rejected=100 if quarantined else 0)
-    return LedgerEntry(
-        version, order_of(version), dataset, day, state, outcome, NOW, NOW, serving=not quarantined, facts=facts
-    )
 
 
 # ---- what is measured
@@ -181,7 +201,7 @@ def measure(store: ItemStore, among: Sequence[Dataset]) -> dict[str, Cost]:
             started = time.perf_counter()
             step(ledger, among)
             times.append((time.perf_counter() - started) * 1000)
-        found[name] = Cost(counting.calls // 5, counting.items // 5, statistics.median(times))
+        found[name] = Cost(counting.calls // 5, counting.items // 5, min(times))
     return found
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.road.files import FIRST, POISON
-from tests.road.road import Road, environment_kept
+from tests.road.road import Road, environment_kept, hasten_the_queue
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def road_with_first_files(home: Path) -> Iterator[Road]:
             road.wait(lambda: road.look().messages >= len(FIRST))
             road.duplicates = road.deliver_twice()
             road.send(POISON)
-            road.hasten_the_queue()
+            hasten_the_queue(road.deployment, receives=3)
             road.start_dagster()
             road.await_rest(len(FIRST))
         except BaseException:

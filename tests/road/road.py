@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +39,14 @@ def environment_kept() -> Iterator[None]:
         os.environ.update(before)
 
 
+def hasten_the_queue(deployment: Deployment, receives: int, again_after_s: int = 1) -> None:
+    """What was received and not deleted comes again after so many seconds, and is dead after so many times."""
+    sqs, url, name = client("sqs"), deployment.queue_url, "RedrivePolicy"
+    policy = json.loads(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
+    hasty = json.dumps(policy | {"maxReceiveCount": receives})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(again_after_s), name: hasty})
+
+
 @dataclass
 class Road:
     """A running laptop, and what a user does with it. `environment` has to be set while it is used."""
@@ -50,20 +59,20 @@ class Road:
     duplicates: int = 0
 
     @classmethod
-    def start(cls, home: Path) -> Road:
+    def start(cls, home: Path, datasets: Path = DATASETS) -> Road:
         """AWS, Athena and the stack; Dagster is not started yet."""
         laptop = Laptop(home, any_port=True)
-        os.environ["LAKEGATE_DATASETS"] = str(DATASETS)
+        os.environ["LAKEGATE_DATASETS"] = str(datasets)
         try:
-            environment = laptop.start() | {"LAKEGATE_DATASETS": str(DATASETS)}
+            environment = laptop.start() | {"LAKEGATE_DATASETS": str(datasets)}
         except BaseException:
             laptop.stop()
             raise
         deployment = Deployment.from_environment(environment)
-        return cls(laptop, environment, deployment, open_gate(deployment, load_datasets(DATASETS)))
+        return cls(laptop, environment, deployment, open_gate(deployment, load_datasets(datasets)))
 
-    def start_dagster(self) -> None:
-        self.address = self.laptop.start_dagster(self.environment, workspace=WORKSPACE)
+    def start_dagster(self, workspace: Path = WORKSPACE) -> None:
+        self.address = self.laptop.start_dagster(self.environment, workspace=workspace)
 
     # ---- the producer
 
@@ -74,16 +83,6 @@ class Road:
 
     def send(self, body: str) -> None:
         client("sqs").send_message(QueueUrl=self.deployment.queue_url, MessageBody=body)
-
-    def hasten_the_queue(self) -> None:
-        """What was received and not deleted comes again after a second, and is dead after three times."""
-        sqs = client("sqs")
-        url, name = self.deployment.queue_url, "RedrivePolicy"
-        policy = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name]
-        hasty = policy.replace('"maxReceiveCount": 5', '"maxReceiveCount": 3').replace(
-            '"maxReceiveCount":5', '"maxReceiveCount":3'
-        )
-        sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "1", name: hasty})
 
     def deliver_twice(self) -> int:
         """Send events that wait in the queue a second time, word for word, as S3 may do."""

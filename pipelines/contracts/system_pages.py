@@ -35,7 +35,8 @@ condition on `at` reads those days only. What happened before the release that k
 """
 _SHEET = """\
 One row for every dataset and landing day: in which outcome each object version is, and where its rows are. The rows are replaced,
-a month at a time, when something happens to a file of that month; `taken_at` says when. Partitioned by `month(landing_day)`.
+a month at a time, when something happens to a file of that month; `taken_at` says when (a further event of a known version alone does not
+renew them: `duplicates` may lag). Partitioned by `month(landing_day)`.
 `_source_file` is `balance_sheet`, `_source_version` the month, `_source_line` the row's number in it, `_batch_id` the export.
 
 ```sql

@@ -108,16 +108,20 @@ def _commit(gate: Gate, page: OutboxPage, changes: Sequence[FileChange]) -> int:
 
 
 def _history_row(change: FileChange, now: datetime) -> Mapping[str, Any]:
-    row = asdict(change)
-    del row["counted_before"]
+    row = {name: _encodable(value) for name, value in asdict(change).items() if name != "counted_before"}
     system = {
-        SOURCE_FILE: change.key,
-        SOURCE_VERSION: change.version,
+        SOURCE_FILE: row["key"],
+        SOURCE_VERSION: row["version"],
         SOURCE_LINE: 0,
         BATCH_ID: change.batch or "",
         INGESTED_AT: now,
     }
     return row | system
+
+
+def _encodable(value: Any) -> Any:
+    """Text that Parquet can hold: one character that is none would stop every export after it."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 # ---- balance_sheet ------------------------------------------------------------------------------------------------

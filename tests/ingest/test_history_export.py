@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipelines.accounting.balance import balance
-from pipelines.accounting.states import Outcome
+from pipelines.accounting.states import Outcome, Trigger
 from pipelines.contracts.system_tables import balance_sheet, file_history
 from pipelines.errors import CommitConflictError, TransientError
 from pipelines.ports import Committed, Conflict, TableCommit, TableSnapshot
@@ -302,3 +302,12 @@ def test_an_export_stops_when_its_time_is_up_and_the_next_goes_on(monkeypatch: p
     assert len(reports) > 2
     assert reports[0].pages == 1
     assert told(history(world)) == WANTED
+
+
+def test_a_reason_that_is_no_text_stops_no_export() -> None:
+    world = busy_world()
+    ledger = world.gate().ledger
+    [entry] = [e for e in world.entries() if e.version.version_id == "v2"]
+    ledger.make_due([entry.ref], Trigger.REPLAY, "asked by \ud800 \x00 \x1b[31m")
+    export(world)
+    assert [r["reason"] for r in history(world) if r["trigger"] == "replay"] == ["asked by \\ud800 \x00 \x1b[31m"]

@@ -4,20 +4,18 @@ Every process is an actor with a gate of its own, as if it had just started; wha
 what Dagster knows of its runs) is the world's.
 """
 
-import json
 import random
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import assert_never
-from urllib.parse import quote_plus
 
 from lakegate.simulate.engine import Actor, Engine, InLine, Stopped
 from lakegate.simulate.guards import Guard, GuardedItems, GuardedObjects, GuardedTables
 from lakegate.simulate.ports import SteppedItems, SteppedObjects, SteppedQueue, SteppedTables
+from lakegate.simulate.producer import BUCKET, Producer
 from lakegate.simulate.reading import WordReader
 from lakegate.simulate.schedule import (
     CALM_AT_S,
@@ -50,7 +48,6 @@ from pipelines.gate import Gate
 from pipelines.ingest import ingest_batch
 from pipelines.intake.backfill import take_days
 from pipelines.intake.dispatching import Launch, RunState, dispatch
-from pipelines.intake.objects import ObjectVersion, Sequencer
 from pipelines.intake.receiving import receive_from
 from pipelines.intake.routing import event_day
 from pipelines.intake.sweep import sweep
@@ -60,7 +57,6 @@ from resources.memory import MemoryEventQueue
 
 __all__ = ["START", "World"]
 
-BUCKET = "landing-bucket"
 START = datetime(2026, 3, 1, 23, 57, tzinfo=UTC)
 """Three minutes before midnight: files of two landing days, each with a batch of its own, write to one table."""
 _BEAT_S = LEASE_S / 3
@@ -94,14 +90,6 @@ on_delete: {"retract" if retract else "keep"}
     return found
 
 
-@dataclass(slots=True)
-class _Landed:
-    """An object version in the bucket; `gone` when it was deleted for good."""
-
-    version: ObjectVersion
-    gone: bool = False
-
-
 class World:
     """One schedule's deployment."""
 
@@ -124,9 +112,8 @@ class World:
         self.runs: dict[str, RunState] = {}
         self._started_s: dict[str, float] = {}
         self.names = Names()
-        self.landed: list[_Landed] = []
-        self._markers: list[ObjectVersion] = []
         self.truth = Truth(self)
+        self.producer = Producer(engine, self.objects, self.queue, self.truth)
         self.ledger = self._ledger_of(Actor("the simulator"), self.items)
         self._ids = random.Random(f"{schedule.seed}/{schedule.number}/ids")  # noqa: S311 - a simulation, no secret
         self._launching = launching
@@ -177,11 +164,11 @@ class World:
     def _act(self, action: Action) -> None:
         match action:
             case Put():
-                self._put(action)
+                self.producer.put(action)
             case Remove():
-                self._remove(action)
+                self.producer.remove(action)
             case Restore():
-                self._restore(action)
+                self.producer.restore(action)
             case Noise():
                 self.engine.tell("queue", f"({action.number}) a message that is none of ours")
                 self.queue.send(action.body)
@@ -191,67 +178,6 @@ class World:
                 self._spawn("backfill", self._backfill)
             case _ as never:
                 assert_never(never)
-
-    def _put(self, put: Put) -> None:
-        version = ObjectVersion(
-            bucket=BUCKET,
-            key=f"landing/files/{put.key}.csv",
-            version_id=f"{put.key}{put.number}",
-            sequencer=self._sequencer(),
-            size_bytes=len(put.content),
-            etag="e",
-            landed_at=self.engine.clock(),
-        )
-        self.landed.append(_Landed(version))
-        self.objects.put_version(version, put.content.encode())
-        self.truth.put(version, put.content)
-        told = f"({put.number}) puts {version.version_id}: {put.content or 'zero bytes'}"
-        self._announce(told, version, "ObjectCreated:Put", put.deliveries)
-
-    def _remove(self, remove: Remove) -> None:
-        key = f"landing/files/{remove.key}.csv"
-        newest = next((it for it in reversed(self.landed) if it.version.key == key and not it.gone), None)
-        if remove.marker:
-            marker = ObjectVersion(
-                BUCKET, key, f"{remove.key}{remove.number}-marker", self._sequencer(), 0, "", self.engine.clock()
-            )
-            self.objects.put_marker(marker)
-            self._markers.append(marker)
-            self.truth.hidden(marker)
-            told = f"({remove.number}) deletes {remove.key} (a delete marker)"
-            self._announce(told, marker, "ObjectRemoved:DeleteMarkerCreated", remove.deliveries)
-        elif newest is not None:
-            newest.gone = True
-            self.objects.remove_version(newest.version)
-            self.truth.gone(newest.version)
-            told = f"({remove.number}) deletes the version {newest.version.version_id} for good"
-            self._announce(told, newest.version, "ObjectRemoved:Delete", remove.deliveries)
-
-    def _restore(self, restore: Restore) -> None:
-        key = f"landing/files/{restore.key}.csv"
-        marker = next((marker for marker in reversed(self._markers) if marker.key == key), None)
-        if marker is not None:
-            self._markers.remove(marker)
-            self.objects.remove_version(marker)
-            self.truth.shown(marker)
-            told = f"({restore.number}) deletes the delete marker of {restore.key}"
-            self._announce(told, marker, "ObjectRemoved:Delete", restore.deliveries)
-
-    def _sequencer(self) -> Sequencer:
-        # As S3's: epoch seconds above 32 bits of their own.
-        moment = self.engine.clock().timestamp()
-        return Sequencer((int(moment) << 32) | int(moment % 1 * (1 << 32)))
-
-    def _announce(self, told: str, version: ObjectVersion, event: str, deliveries: tuple[float, ...]) -> None:
-        lost = ", and its event is lost" if not deliveries else ""
-        self.engine.tell("producer", told + lost)
-        body = _event_body(version, event, self._sequencer(), self.engine.clock())
-        for number, delay in enumerate(deliveries):
-            self.engine.at(self.engine.now_s + delay, partial(self._deliver, body, version.version_id, number))
-
-    def _deliver(self, body: str, version_id: str, number: int) -> None:
-        self.engine.tell("queue", f"the event of {version_id} arrives{' again' if number else ''}")
-        self.queue.send(body)
 
     # ---- sensor and runs
 
@@ -386,7 +312,7 @@ class World:
         self.engine.tell(actor.name, "asks for both days again")
         self._begin(run_key)
         try:
-            days = sorted({event_day(it.version.landed_at) for it in self.landed})
+            days = sorted({event_day(version.landed_at) for version in self.producer.versions})
             for table in tables_of(self.dataset):
                 gate.tables.ensure(table)
             for batch in take_days(gate, self.dataset, days, run_key).batches():
@@ -453,22 +379,3 @@ class _Heartbeat(Heartbeat):
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self._entered = False
-
-
-def _event_body(version: ObjectVersion, event: str, sequencer: Sequencer, at: datetime) -> str:
-    """S3's own notification."""
-    thing = {
-        "key": quote_plus(version.key, safe="/"),
-        "size": version.size_bytes,
-        "eTag": version.etag,
-        "versionId": version.version_id,
-        "sequencer": f"{sequencer.number:X}",
-    }
-    record = {
-        "eventVersion": "2.1",
-        "eventSource": "aws:s3",
-        "eventTime": at.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
-        "eventName": event,
-        "s3": {"bucket": {"name": version.bucket}, "object": thing},
-    }
-    return json.dumps({"Records": [record]})

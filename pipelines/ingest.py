@@ -283,9 +283,10 @@ class _Work:
         """The members without those that a released batch had published, and those, settled as loaded.
 
         Read now, such a file may be gone, or the contract may have changed; but its rows are in the table, and what it replaced is
-        not. A commit of ours comes first, so that no worker of a released batch can still bring them.
+        not. A commit of ours comes first, so that no worker of a released batch can still bring them. Where such a file was removed and
+        its dataset retracts, it is loaded first and then due again, to have its rows taken out.
         """
-        published_or_due = (FileEnding.LOADED, FileEnding.REMOVED, FileEnding.RETRY, FileEnding.DEFERRED)
+        published_or_due = (FileEnding.LOADED, FileEnding.RETRY, FileEnding.DEFERRED)
         others = [read.entry for read in reads if read.report.outcome not in published_or_due]
         given_up = [entry for entry in others if self._was_given_up(entry) and not entry.serving]
         if not given_up:

@@ -8,7 +8,8 @@ Where a dataset keeps the rows of removed objects, that is all. Where it retract
 - A serving version whose object was removed is due, to have its rows taken out. Once that is decided it is done, even if the
   object comes back into sight meanwhile: then it is due again afterwards. So whoever publishes a lower version of the key may take
   those rows out in the same commit.
-- Any other version whose object was removed is `removed`, unless a live batch has it: then its settlement decides.
+- Any other version whose object was removed is `removed`, unless a live batch has it, or a released one may have published
+  it: then its settlement decides.
 - The highest accepted version that is there is due again, if what stood above it is gone.
 - A version that comes back into sight is what it was before: superseded, quarantined, empty; one never read is due.
 
@@ -65,6 +66,9 @@ def _take_away(work: KeyWork, entry: LedgerEntry) -> None:
     if entry.serving:
         if not awaits_retraction(entry):
             _make_due(work, entry, "its object was removed: its rows are to be taken out")
+        return
+    if entry.given_up:
+        _make_due(work, entry, "its object was removed: whether a released batch had published it is to be seen")
         return
     # What waited to be read is as if it had never been: should it come back into sight, it is read then.
     waiting = entry.state in (State.SEEN, State.RETRY_WAIT)

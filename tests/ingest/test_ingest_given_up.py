@@ -11,6 +11,7 @@ from pipelines.errors import ClaimLostError, LakegateError
 from pipelines.intake.dispatching import RunState
 from resources.folder import folder_tables
 from tests.ingest.fragile import Died, Fuse, fragile
+from tests.ingest.removing import RETRACTING, removal_body
 from tests.ingest.world import ORDERS_BY_ROWS, Ports, World, dataset, mixed, orders, orders_key, planned
 
 LIMIT_S = 30
@@ -109,3 +110,23 @@ def test_a_worker_that_sleeps_right_before_its_commit_brings_no_row_of_what_was_
     assert [type(error) for error in ended] == [ClaimLostError]
     assert world.ids() == [1, 2]
     world.assert_balanced()
+
+
+def test_a_version_published_by_a_worker_that_died_and_removed_since_is_retracted(tmp_path: Any) -> None:
+    for tables in ({}, {"tables": folder_tables(tmp_path / "lake")}):
+        world = World(datasets=(RETRACTING,), **tables)
+        world.put(orders_key("a"), orders(1, 2))
+        world.settle_down()
+        second = world.put(orders_key("a"), orders(3))
+        with pytest.raises(Died):
+            world.settle_down(
+                fragile(world.ports, Fuse(name="tables.commit", how="after", where=of_orders)), owner="first"
+            )
+        fail_runs(world)
+        planned(world)  # released: it waits to be tried again
+        world.store.remove_version(second)
+        world.queue.send(removal_body("ObjectRemoved:Delete", second.key, second.version_id, 9))
+        world.settle_down(owner="second")
+        assert world.outcomes() == {"v1": "loaded", "v2": "removed"}
+        assert world.ids() == [1, 2]
+        world.assert_balanced()

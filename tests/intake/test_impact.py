@@ -139,6 +139,17 @@ def test_a_file_that_the_new_contract_rejects_keeps_its_rows_and_is_told_of_apar
     assert_counters_are_sums(world.items)
 
 
+def test_beside_a_file_that_was_turned_away_only_the_others_of_its_day_become_due() -> None:
+    world = two_days()
+    change(world, CAPPED)
+    dear = next(e for e in world.entries() if e.version.key == orders_key("b"))
+    world.gate().ledger.make_due([dear.ref], Trigger.REPLAY, "this one first")
+    world.settle_down()
+    [first, _] = impact(world).days
+    assert (first.files, first.refused, first.to_process) == (2, 1, 3)
+    assert process_again(world.gate().ledger, world.datasets[0], ANN, last=DAY) == Replayed(due=3)
+
+
 def test_a_file_that_replaces_an_older_one_is_of_todays_contract() -> None:
     world = two_days()
     change(world, CAPPED)

@@ -154,6 +154,8 @@ CLAIMED = BatchState.CLAIMED
         (record(CLAIMED, 10), RunState.FAILED, None, Release),
         (record(CLAIMED, 10), None, None, Leave),
         (record(CLAIMED, -10), None, None, Offer),
+        (record(trigger=Trigger.REPLAY, age_s=901), None, None, Offer),
+        (record(trigger=Trigger.SWEEP, age_s=901), None, None, Offer),
         (record(trigger=Trigger.BACKFILL), None, None, Leave),
         (record(trigger=Trigger.BACKFILL, age_s=901), None, None, Release),
         (record(CLAIMED, 10, Trigger.BACKFILL, 901), None, None, Leave),

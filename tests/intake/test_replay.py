@@ -114,6 +114,17 @@ def test_a_replay_of_what_was_superseded_meanwhile_changes_nothing() -> None:
     assert world.ids() == [1, 7]
 
 
+def test_a_replayed_version_that_was_deleted_from_the_landing_bucket_ends_as_removed_and_its_copy_stays() -> None:
+    world, bad = quarantined_world()
+    report = world.report_of(bad)
+    world.store.remove_version(bad)
+    assert replay_quarantined(world.gate(), ANN, ids=[report.id]) == Replayed(due=1)
+    world.settle_down()
+    assert world.outcome(bad) == "removed"
+    assert world.store.get_bytes("quarantine-bucket", report.object_key) == BAD
+    world.assert_balanced()
+
+
 def test_a_replay_pressed_twice_is_one_replay_and_what_a_run_holds_is_left_to_it() -> None:
     world, bad = quarantined_world()
     world.clock.turn(60)

@@ -35,6 +35,7 @@ from pipelines.accounting.entries import (
     LedgerEntry,
     UnknownBatch,
 )
+from pipelines.accounting.removals import removal_of
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.rejected import bad_row_limit
 from pipelines.contracts.schema import fingerprint
@@ -303,6 +304,9 @@ class _Work:
         ]
         found = self._as_loaded(published)
         self._settle([FileCommitted(read.entry.ref, self._facts(read)) for read in found])
+        for read in reads:
+            if read.found_gone and read.entry in published:
+                self.gate.ledger.removed(removal_of(read.entry), self.gate.retracting)
         return [read for read in reads if read.entry not in published], found
 
     def _was_given_up(self, entry: LedgerEntry) -> bool:

@@ -174,6 +174,33 @@ def test_a_late_retraction_takes_no_row_of_a_version_that_came_back() -> None:
     world.assert_balanced()
 
 
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("new_run", [True, False])
+def test_a_version_that_went_after_its_worker_had_published_it_and_died_leaves_the_turn_to_the_one_below(
+    told: bool, new_run: bool
+) -> None:
+    """Its commit took the rows of the version below away: those have to come back."""
+    world = World(datasets=(RETRACTING,))
+    deletions = Deletions(world)
+    low = world.put(A, mixed(1, bad=0))
+    world.settle_down()
+    high = world.put(A, mixed(2, bad=0))
+    fuse = Fuse(name="tables.commit", how="after", where=lambda arguments: arguments[0].name == "orders")
+    with suppress(Died):
+        world.settle_down(fragile(world.ports, fuse), owner="first")
+    assert world.ids() == [2]
+    world.clock.turn(61)
+    if new_run:
+        world.runs = {key: RunState.FAILED if s is RunState.STARTED else s for key, s in world.runs.items()}
+    body = deletions.delete(high)
+    if told:
+        deletions.send(body)
+    world.settle_down(owner="second")
+    assert world.ids() == [1]
+    assert [world.outcome(v) for v in (low, high)] == ["loaded", "removed"]
+    world.assert_balanced()
+
+
 # ---- any order of anything
 
 

@@ -212,6 +212,21 @@ def test_what_is_to_be_retracted_is_retracted_whatever_is_asked_of_it_meanwhile(
     assert {(m.version.version_id, m.trigger) for m in claim.members if m.serving} == {("v2", Trigger.REMOVAL)}
 
 
+def test_what_a_dead_worker_may_have_published_is_looked_for_before_it_is_called_removed() -> None:
+    store, clock = begin()
+    ledger = ledger_on(store, clock)
+    ledger.register([sighting(KEY, 4)], RETRACTING)
+    claim = claim_due(ledger)
+    ledger.release(claim.batch_id, "its run failed")
+    ledger.removed(removal(9, "v4", marker=False), RETRACTING)
+    entry = ledger.entries(BUCKET, KEY)[-1]
+    assert (entry.version.version_id, entry.state, entry.outcome) == ("v4", State.SEEN, Outcome.PENDING)
+    assert entry.given_up == (claim.batch_id,)
+    ledger.register([sighting(KEY, 5)], RETRACTING)
+    ledger.removed(removal(10, "v5", marker=False), RETRACTING)
+    assert ledger.entries(BUCKET, KEY)[-1].outcome is Outcome.REMOVED, "nobody ever had it in hand"
+
+
 # ---- archives
 
 

@@ -60,7 +60,8 @@ def _waiting(entry: LedgerEntry) -> tuple[str, str] | None:
     if entry.outcome is Outcome.QUARANTINED:
         return f"quarantine#{entry.dataset or NO_DATASET}", changed
     if entry.outcome is Outcome.REMOVED:
-        return None
+        # What was in a batch is found under its day.
+        return (f"removed#{entry.dataset or NO_DATASET}", changed) if entry.batch_id is None else None
     if entry.state is State.DEAD:
         return f"dead#{entry.dataset or NO_DATASET}", changed
     if entry.state is State.ARCHIVED:

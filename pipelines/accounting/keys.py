@@ -21,7 +21,7 @@
     outbox                    page                        which of them are being exported now
 
 The sparse index (`due_pk`, `due_sk`) lists what waits: `due#<dataset>#<shard>` for work, `quarantine#<dataset>` and
-`dead#<dataset>` for people, `archived#<dataset>` for a restore. The shard comes from the landing day, so that the backlog
+`dead#<dataset>` for people, `archived#<dataset>` for a restore, `removed#<dataset>` what went before any batch had it. The shard comes from the landing day, so that the backlog
 of one day stands before few others.
 """
 

@@ -107,9 +107,12 @@ class Ledger:
         """Remember that unclaimed versions were held against this routing."""
         self._registration.set_routing_mark(mark)
 
-    def removed(self, removal: Removal, retracting: Collection[str] = ()) -> None:
-        """Record that an object or one version of it was deleted; in datasets that retract, its rows are to go. Repeatable."""
-        self._removals.removed(removal, retracting)
+    def removed(self, removal: Removal, retracting: Collection[str] = (), *, listed: bool = False) -> None:
+        """Record that an object or one version of it was deleted; in datasets that retract, its rows are to go. Repeatable.
+
+        `listed`: a listing says where a delete marker stands; it goes before what was recorded of it.
+        """
+        self._removals.removed(removal, retracting, listed=listed)
 
     def restored(self, ref: VersionRef) -> bool:
         """Make an archived version due again; False when it was not waiting for that."""
@@ -215,11 +218,12 @@ class Ledger:
         return self._queries.entries(bucket, key)
 
     def versions_of_days(self, dataset: str | None, days: Iterable[date]) -> list[VersionRef]:
-        """Every version of these days of a dataset (None: of what no dataset claims); some may be of other days."""
+        """Every version of these days of a dataset (None: of what no dataset claims)."""
+        wanted = frozenset(days)
         if dataset is None:
-            wanted = frozenset(days)
             return [entry.ref for entry in self._queries.unrouted() if entry.landing_day in wanted]
-        return self._settlement.of_days(dataset, frozenset(days))
+        unread = (entry.ref for entry in self._queries.removed_unread(dataset) if entry.landing_day in wanted)
+        return list(dict.fromkeys((*self._settlement.of_days(dataset, wanted), *unread)))
 
     def removals(self, bucket: str, key: str) -> list[Removal]:
         """The removals of a key that hold now: delete markers not lifted, and versions gone."""

@@ -181,6 +181,10 @@ class Queries:
         """Versions that wait for a restore."""
         return self._waiting("archived", dataset)
 
+    def removed_unread(self, dataset: str) -> Iterator[LedgerEntry]:
+        """Versions whose objects were removed before any batch had them."""
+        return self._waiting("removed", dataset)
+
     def counts(
         self, dataset: str | None = None, since: date | None = None, month: date | None = None
     ) -> list[DayCounts]:

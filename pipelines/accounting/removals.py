@@ -140,9 +140,12 @@ class Removals:
         """Works on the books given."""
         self._books = books
 
-    def removed(self, removal: Removal, retracting: Collection[str]) -> None:
-        """Record a removal, then what follows from it. Repeatable at any point."""
-        self._record(removal)
+    def removed(self, removal: Removal, retracting: Collection[str], *, listed: bool = False) -> None:
+        """Record a removal, then what follows from it. Repeatable at any point.
+
+        `listed`: a listing shows where a delete marker stands, which moves it up if it is recorded below that.
+        """
+        self._record(removal, listed=listed)
         self.apply(object_id(removal.bucket, removal.key), retracting)
 
     def apply(self, oid: str, retracting: Collection[str]) -> None:
@@ -198,7 +201,7 @@ class Removals:
 
     # ---- steps
 
-    def _record(self, removal: Removal) -> None:
+    def _record(self, removal: Removal, *, listed: bool) -> None:
         """Write the removal down, and on the head that there is one: together, so that whoever reads the head knows."""
         books, oid = self._books, object_id(removal.bucket, removal.key)
         key = removal_key(oid, removal)
@@ -211,6 +214,8 @@ class Removals:
             elif stored[0].marker and not removal.marker and not stored[1]:
                 # The version that was deleted is the delete marker itself: what it hid is in sight again.
                 known[key.sk] = stored[0], True
+            elif listed and removal.marker and stored[0].marker and not stored[1] and stored[0].order < removal.order:
+                known[key.sk] = removal, False
             else:
                 return
             told, lifted = known[key.sk]

@@ -63,7 +63,7 @@ def sweep(
         at = report.started_at
         gate.ledger.record_sweep(
             proved,
-            [LastSweep(name, at, report.of(name).listed, tuple(report.differences.get(name, ()))) for name in names],
+            [LastSweep(name, at, report.listed_of(name), tuple(report.differences.get(name, ()))) for name in names],
         )
     return report
 
@@ -128,8 +128,10 @@ class _Sweep:
         """Versions that the ledger does not know and that are old enough, oldest first, each with its place in the key's order."""
         sightings: list[Sighting] = []
         below = -1
+        recorded = self._recorded(piece) if any(_ref(o) not in entries for o in piece.listed if not o.is_marker) else {}
         for one in reversed(piece.listed):
             if one.is_marker:
+                below = max(below, recorded.get(one.version.version_id, -1))
                 continue
             entry = entries.get(_ref(one))
             if entry is not None:
@@ -149,6 +151,13 @@ class _Sweep:
             else:
                 self.report.of(sighting.dataset).young += 1
         return sightings
+
+    def _recorded(self, piece: _Piece) -> dict[str, int]:
+        """Where the ledger has the delete markers of a key, by their version ids."""
+        if not any(one.is_marker for one in piece.listed):
+            return {}
+        removals = self._gate.ledger.removals(self._gate.landing_bucket, piece.key)
+        return {r.version_id: _number(r.order) for r in removals if r.marker and r.version_id}
 
     def _register(self, sightings: Sequence[Sighting]) -> None:
         if not sightings:
@@ -249,6 +258,7 @@ class _Sweep:
         self._gate.ledger.removed(
             Removal(version.bucket, version.key, version.version_id, order, version.landed_at, marker, reason),
             self._gate.retracting,
+            listed=True,
         )
 
 

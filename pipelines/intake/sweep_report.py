@@ -48,6 +48,11 @@ class SweepReport:
         """The line of a dataset."""
         return self.datasets.setdefault(dataset, DatasetSweep(dataset))
 
+    def listed_of(self, dataset: str | None) -> int:
+        """Versions listed of a dataset."""
+        line = self.datasets.get(dataset)
+        return line.listed if line is not None else 0
+
     def find(self, kind: str, dataset: str | None, what: str) -> None:
         """Count a finding, and name it if few of its kind were named."""
         line = self.of(dataset)

@@ -7,11 +7,12 @@ are those of an earlier proof is not looked through again.
 
 import os.path
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
-from pipelines.accounting.entries import Removal, VersionRef
+from pipelines.accounting.entries import VersionRef
 from pipelines.accounting.keys import NO_DATASET
+from pipelines.accounting.removals import removal_of
 from pipelines.accounting.states import State
 from pipelines.accounting.sweeps import SweptDay
 from pipelines.contracts.model import Dataset
@@ -164,19 +165,10 @@ class _DaysOf:
                     named = f"{printable(version.key)} (version {printable(version.version_id)})"
                     report.find("missing", self._dataset, named)
                 if self._correct:
-                    reason = "gone from the bucket, a sweep found"
-                    ledger.removed(
-                        Removal(
-                            version.bucket,
-                            version.key,
-                            version.version_id,
-                            entry.order,
-                            report.started_at,
-                            False,
-                            reason,
-                        ),
-                        self._gate.retracting,
+                    removal = replace(
+                        removal_of(entry), at=report.started_at, reason="gone from the bucket, a sweep found"
                     )
+                    ledger.removed(removal, self._gate.retracting)
 
 
 def _parts(refs: Sequence[VersionRef]) -> Iterator[Sequence[VersionRef]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -10,15 +13,17 @@ from hypothesis import strategies as st
 
 from pipelines.accounting.balance import balance
 from pipelines.accounting.entries import LedgerEntry
+from pipelines.accounting.proof import prove
 from pipelines.accounting.states import Outcome, Trigger
 from pipelines.errors import TransientError
 from pipelines.intake import sweep as sweep_module
 from pipelines.intake import vanished
+from pipelines.intake.objects import ObjectVersion
 from pipelines.intake.sweep import sweep
 from pipelines.intake.sweep_report import SweepReport
 from pipelines.ports import ListedVersion, Update
 from tests.ingest.removing import RETRACTING
-from tests.ingest.world import ORDERS, World, dataset, orders, orders_key
+from tests.ingest.world import CLICKS, ORDERS, World, dataset, orders, orders_key
 from tests.intake.landing_bucket import LandingBucket
 
 HOUR = 3600
@@ -234,6 +239,53 @@ def test_a_proved_day_is_not_looked_through_again(bucket: LandingBucket, monkeyp
     assert len(looked) == 1
 
 
+def test_rows_of_a_file_whose_deletion_no_event_told_of_leave_and_come_back() -> None:
+    world = World(datasets=(dataset(ORDERS + "on_delete: retract\n"),))
+    bucket = LandingBucket(world)
+    version = bucket.put(KEYS[0], orders(1, 2))
+    world.settle_down()
+    assert world.ids() == [1, 2]
+    marker = bucket.hide(KEYS[0], told=False)
+    assert swept(bucket).of("orders").removed == 1
+    world.settle_down()
+    assert (world.ids(), world.outcome(version)) == ([], "removed")
+    assert prove(world.gate()).problems == ()
+    bucket.remove(marker, told=False)
+    assert swept(bucket).of("orders").restored == 1
+    world.settle_down()
+    assert world.ids() == [1, 2]
+    bucket.remove(version, told=False)
+    assert swept(bucket).of("orders").missing == 1
+    world.settle_down()
+    assert world.ids() == []
+    assert swept(bucket).corrections == 0
+    assert prove(world.gate()).problems == ()
+
+
+def test_memory_does_not_grow_with_the_bucket(bucket: LandingBucket) -> None:
+    now = bucket.world.clock()
+
+    def peak(number: int) -> int:
+        def listing(*_: object) -> Iterator[ListedVersion]:
+            for n in range(number):
+                yield ListedVersion(
+                    ObjectVersion("landing-bucket", orders_key(f"{n:06d}"), "v", None, 1, "e", now), True
+                )
+
+        gate = bucket.world.gate()
+        gate = replace(gate, store=SimpleNamespace(list_versions=listing))
+        tracemalloc.start()
+        try:
+            report = sweep(gate, correct=False)
+            assert report.of("orders").young == number
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(1000)
+    assert peak(12_000) < 1.5 * peak(3000)
+
+
 # ---- what differs -------------------------------------------------------------------------------------------------
 
 
@@ -308,7 +360,7 @@ def test_a_sweep_that_dies_is_done_again(bucket: LandingBucket, monkeypatch: pyt
 # ---- whatever happened --------------------------------------------------------------------------------------------
 
 STEP = st.tuples(
-    st.sampled_from(["put", "put", "hide", "remove", "remove marker", "wait", "receive", "sweep"]),
+    st.sampled_from(["put", "put", "hide", "remove", "remove marker", "wait", "receive", "sweep", "run"]),
     st.integers(0, 3),
     st.integers(0, 9),
     st.booleans(),
@@ -316,11 +368,12 @@ STEP = st.tuples(
 
 
 @settings(max_examples=60)
-@given(st.lists(STEP, max_size=30), st.sampled_from([1, 2, 1000]), st.sampled_from([1, 2, 1000]))
+@given(st.lists(STEP, max_size=30), st.sampled_from([1, 2, 1000]), st.sampled_from([1, 2, 1000]), st.booleans())
 def test_after_a_sweep_the_ledger_says_of_every_version_what_the_bucket_does(
-    steps: list[tuple[str, int, int, bool]], at_once: int, of_a_key: int
+    steps: list[tuple[str, int, int, bool]], at_once: int, of_a_key: int, retracts: bool
 ) -> None:
-    bucket = LandingBucket()
+    more = "on_delete: retract\n" if retracts else ""
+    bucket = LandingBucket(World(datasets=(dataset(ORDERS + more), dataset(CLICKS + more))))
     store = bucket.world.store
 
     def present(key: str, *, marker: bool) -> list[ListedVersion]:
@@ -344,6 +397,8 @@ def test_after_a_sweep_the_ledger_says_of_every_version_what_the_bucket_does(
                 bucket.world.clock.turn(number * 60)
             elif step == "receive":
                 bucket.receive()
+            elif step == "run":
+                bucket.world.settle_down()
             else:
                 swept(bucket, after_s=0)
         bucket.receive()
@@ -366,6 +421,8 @@ def test_after_a_sweep_the_ledger_says_of_every_version_what_the_bucket_does(
             "the ledger orders versions as the bucket does"
         )
     assert all(entry.object_removed for entry in entries.values()), "what is left is gone from the bucket"
+    bucket.world.settle_down()
+    assert prove(bucket.world.gate(), swept(bucket, correct=False)).problems == ()
 
 
 def test_what_a_sweep_finds_removed_is_retracted_where_the_dataset_does_so() -> None:

@@ -386,6 +386,8 @@ def test_after_a_sweep_the_ledger_says_of_every_version_what_the_bucket_does(
         patch.setattr(vanished, "_AT_ONCE", at_once)
         for step, which, number, told in steps:
             key = KEYS[which]
+            if of_a_key < 1000:  # the order within one second is known of versions that are held together only
+                bucket.world.clock.turn(1)
             if step == "put":
                 everything.add(bucket.put(key, told=told).version_id)
             elif step == "hide":
@@ -417,9 +419,7 @@ def test_after_a_sweep_the_ledger_says_of_every_version_what_the_bucket_does(
             entry: LedgerEntry = entries.pop(one.version.version_id)
             assert entry.object_removed is hidden, entry
             orders.append(entry.order)
-        assert of_a_key < 1000 or orders == sorted(orders, reverse=True), (
-            "the ledger orders versions as the bucket does"
-        )
+        assert orders == sorted(orders, reverse=True), "the ledger orders versions as the bucket does"
     assert all(entry.object_removed for entry in entries.values()), "what is left is gone from the bucket"
     bucket.world.settle_down()
     assert prove(bucket.world.gate(), swept(bucket, correct=False)).problems == ()

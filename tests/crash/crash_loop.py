@@ -46,6 +46,8 @@ LEASE_S = 3.0
 _WORKERS = 2
 _MOST_WAITING = 12
 _DROP_EVERY_S = 0.5
+_STOPS = {"intake": 0.13, "worker": 0.25}
+"""Up to which chance (beyond 0.1, where nothing happens to it) a process is stopped and not killed."""
 _ONCE = {
     "intake": ("before:ledger.datasets", "after:ledger.datasets", "before:ledger.routing", "after:ledger.routing"),
     "worker": ("before:catalog.CreateTable", "after:catalog.CreateTable"),
@@ -258,11 +260,16 @@ class CrashLoop:
         chance = self.rng.random()
         if not self.is_killing or chance < 0.1:
             return "", 0, False
-        if self.points[role] and chance < 0.2 and sum(life.stops for life in self.lives) < 2:
-            return self.rng.choice(self.points[role]), 0, True
+        if chance < _STOPS[role] and sum(life.stops for life in self.lives) < 2 and (points := self._to_stop_at(role)):
+            return self.rng.choice(points), 0, True
         if self.due[role]:
             return *self.due[role].popleft(), False
         return f"any:{self.rng.randrange(1, 80)}", 0, False
+
+    def _to_stop_at(self, role: str) -> list[str]:
+        """Of a worker, the points from its claim on: before it there is nothing that another could take over."""
+        points, claimed = self.points[role], "after:ledger.batch-claimed"
+        return points[points.index(claimed) :] if claimed in points else points
 
     # ---- one life
 

@@ -8,18 +8,27 @@ from pathlib import Path
 
 import pytest
 
+from lakegate.local.laptop import TEMPLATE, TEMPLATE_PARAMETERS
 from lakegate.settings import sweep_settings
 from pipelines.errors import ConfigurationError
+from resources.deployment import deploy
 from resources.environment import Deployment, client
 from tests.cli.command import GOOD, ORDERS, inside, lakegate
 
 
+@pytest.fixture(scope="module")
+def own(local_aws: object) -> Deployment:
+    """A stack of its own: what a sweep registers stays pending, and other tests wait for theirs to come to rest."""
+    stack = f"sweep{uuid.uuid4().hex[:8]}"
+    return deploy(stack, TEMPLATE, {**TEMPLATE_PARAMETERS, "GlueDatabaseName": stack}).deployment
+
+
 @pytest.fixture
-def name(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A dataset of its own in a bucket that other tests use too."""
+def name(own: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A dataset of its own."""
     name = f"orders_{uuid.uuid4().hex[:8]}"
     (tmp_path / f"{name}.yaml").write_text(ORDERS.replace("orders", name))
-    for variable, value in {**deployment.to_environment(), "LAKEGATE_DATASETS": str(tmp_path)}.items():
+    for variable, value in {**own.to_environment(), "LAKEGATE_DATASETS": str(tmp_path)}.items():
         monkeypatch.setenv(variable, value)
     with inside(tmp_path):
         yield name
@@ -27,12 +36,12 @@ def name(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.aws
 def test_a_sweep_registers_records_and_then_finds_nothing(
-    name: str, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    name: str, own: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LAKEGATE_SWEEP_GRACE_MINUTES", "0")
     s3 = client("s3")
     keys = [f"landing/{name}/2026-02-0{day}.csv" for day in (1, 2, 3)]
-    versions = [s3.put_object(Bucket=deployment.landing_bucket, Key=key, Body=GOOD)["VersionId"] for key in keys]
+    versions = [s3.put_object(Bucket=own.landing_bucket, Key=key, Body=GOOD)["VersionId"] for key in keys]
     looked = lakegate("sweep", "--dataset", name, "--dry-run")
     assert looked.code == 1
     assert f"differs: {keys[0]} (version {versions[0]}) is in the bucket, but not in the ledger" in looked.out
@@ -42,8 +51,8 @@ def test_a_sweep_registers_records_and_then_finds_nothing(
     assert answer.out.endswith(
         "Listed 3 versions: 0 known, 3 that no event had told of; bucket and ledger agree on 3 days.\n"
     )
-    s3.delete_object(Bucket=deployment.landing_bucket, Key=keys[0])
-    s3.delete_object(Bucket=deployment.landing_bucket, Key=keys[1], VersionId=versions[1])
+    s3.delete_object(Bucket=own.landing_bucket, Key=keys[0])
+    s3.delete_object(Bucket=own.landing_bucket, Key=keys[1], VersionId=versions[1])
     told = lakegate("sweep", "--dataset", name, "--json").json
     assert (told["listed"], told["known"], told["removed"], told["missing"]) == (2, 2, 1, 1)
     again = lakegate("sweep", "--dataset", name, "--json").json

@@ -21,6 +21,7 @@ import pyarrow as pa
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.rejected import main_table
 from pipelines.contracts.schema import fingerprint
+from pipelines.disk import disk_full, is_disk_full
 from pipelines.errors import LakegateError, PermanentError, TableMismatchError, TransientError
 from pipelines.ports import Committed, Conflict, ObjectStore, SourceInTable, SourceVersion, TableCommit, TableSnapshot
 from pipelines.publication.parquet_writer import file_schema
@@ -434,6 +435,8 @@ def _as_lakegate_error(error: Exception, doing: str) -> LakegateError:
             )
         case DBAPIError():
             return TransientError(f"{doing}: the catalog's database: {error.orig}")
+        case OSError() if is_disk_full(error):
+            return disk_full(error.strerror or str(error))
         case OSError() | TimeoutError():
             # Arrow's file systems raise OSError for whatever S3 answers; a cut connection and a lost answer are among it.
             return TransientError(f"{doing}: {error}")

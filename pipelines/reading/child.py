@@ -26,8 +26,9 @@ import pipelines
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.rejected import REJECTED_READING, bad_row_limit
 from pipelines.contracts.schema import reading_schema
+from pipelines.disk import disk_full
 from pipelines.errors import ConfigurationError
-from pipelines.reading.keeper import Keeper
+from pipelines.reading.keeper import START_S, Keeper
 from pipelines.reading.limits import Limits, limits_of
 from pipelines.reading.protocol import (
     Frame,
@@ -99,9 +100,9 @@ class _Feed:
 class ChildReader:
     """Implements `FileReader` in a child process. One caller at a time; a context manager, which ends the child."""
 
-    def __init__(self) -> None:
-        """The child starts with the first file."""
-        self._keeper = Keeper(self._start)
+    def __init__(self, start_s: float = START_S) -> None:
+        """The child starts with the first file; one that cannot read within `start_s` seconds is given up."""
+        self._keeper = Keeper(self._start, start_s)
         self._child: subprocess.Popen[bytes] | None = None
         self._contracts: dict[int, _Contract] = {}
         self._told: set[int] = set()
@@ -129,7 +130,8 @@ class ChildReader:
     def read(self, request: ReadRequest, chunks: ChunkSource, sink: RowSink) -> ReadSummary:
         """Read all that `chunks()` yields; rows go to `sink`, faults into the summary. See `FileReader.read`.
 
-        Raises whatever the chunks or the sink raise, and ConfigurationError when the contract cannot be compiled.
+        Raises whatever the chunks or the sink raise, ConfigurationError when the contract cannot be compiled, and DiskFullError
+        when the child has no room for temporary files.
         """
         (summary,) = list(self.read_many([FileToRead(request, chunks, sink)]))
         return summary
@@ -393,9 +395,11 @@ def _how(child: "subprocess.Popen[bytes]", broken: Rule | None, limits: Limits) 
 def _failure(payload: bytes, limits: Limits) -> _Death:
     try:
         said = json.loads(payload)
-        memory, text = bool(said["memory"]), str(said["text"])
+        memory, full, text = bool(said["memory"]), said["disk"], str(said["text"])
     except (ValueError, KeyError, TypeError):
-        memory, text = False, "an answer that cannot be read"
+        memory, full, text = False, None, "an answer that cannot be read"
+    if full is not None:
+        raise disk_full(str(full))
     if memory:
         return _Death(Rule.READER_MEMORY, text, f"at most {limits.reader_memory_bytes >> 20:,} MiB")
     return _Death(Rule.READER_CRASH, text, "a reader that lives to the end of the file")

@@ -21,10 +21,10 @@ from pipelines.reading.limits import Limits
 from pipelines.reading.protocol import Frame, read_frame
 from pipelines.reading.violations import Rule
 
-__all__ = ["Keeper", "Watch"]
+__all__ = ["START_S", "Keeper", "Watch"]
 
 _TICK_S = 0.05
-_START_S = 120.0
+START_S = 120.0
 """A child that does not say within this time that it can read is given up: it takes 0.5 s on a machine at rest."""
 _Start = Callable[[], "subprocess.Popen[bytes]"]
 
@@ -56,9 +56,10 @@ class Watch:
 class Keeper:
     """Starts children and watches the one at work. The thread starts with the first child."""
 
-    def __init__(self, start: _Start) -> None:
-        """`start` makes a child; it is called in the keeper's thread."""
+    def __init__(self, start: _Start, start_s: float = START_S) -> None:
+        """`start` makes a child; it is called in the keeper's thread. `start_s` is how long the child may take to be able to read."""
         self._start = start
+        self._start_s = start_s
         self._thread: threading.Thread | None = None
         self._wanted: queue.SimpleQueue[queue.SimpleQueue[subprocess.Popen[bytes] | BaseException] | None]
         self._wanted = queue.SimpleQueue()
@@ -78,9 +79,15 @@ class Keeper:
         child = answer.get()
         if isinstance(child, BaseException):
             raise child
-        if not _is_ready(child):
+        if not _is_ready(child, self._start_s):
+            is_silent = child.poll() is None and not _is_ended(child)
             with child:
                 child.kill()
+            if is_silent:
+                raise TransientError(
+                    f"the reading process did not begin to read within {self._start_s:.0f} s and was ended: this machine is overloaded, or "
+                    "the disk that Python is installed on does not answer. The files are tried again by themselves"
+                )
             raise TransientError(
                 f"the reading process ended with exit code {child.returncode} before it could read: the installation is not "
                 "whole, or was changed while this ran. `python -c 'import pipelines.reading.reader'` may say more"
@@ -142,8 +149,17 @@ class Keeper:
             return  # it is gone already
 
 
-def _is_ready(child: "subprocess.Popen[bytes]") -> bool:
+def _is_ended(child: "subprocess.Popen[bytes]") -> bool:
+    """Whether a child that has closed its pipe, or said something else, is about to end by itself."""
+    try:
+        child.wait(1)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _is_ready(child: "subprocess.Popen[bytes]", within_s: float) -> bool:
     assert child.stdout is not None  # noqa: S101 - it was started with a pipe
-    spoke, _, _ = select.select([child.stdout], [], [], _START_S)
+    spoke, _, _ = select.select([child.stdout], [], [], within_s)
     frame = read_frame(child.stdout) if spoke else None
     return frame is not None and frame[0] is Frame.READY

@@ -1,7 +1,7 @@
 """What parent and child say to each other over two pipes: frames of a kind, a length and a payload; JSON and Arrow, no pickle.
 
     parent -> child   DATASET {number, dataset} · REQUEST {dataset, size_bytes, key_values, landed_at, delimiter} · CHUNK bytes · END
-    child -> parent   READY · BATCH, REJECTED an Arrow IPC record batch message · SUMMARY json · MISCONFIGURED text · FAILED {memory, text}
+    child -> parent   READY · BATCH, REJECTED an Arrow IPC record batch message · SUMMARY json · MISCONFIGURED text · FAILED {memory, disk, text}
 
 The child says READY once, when it can read. A file is one REQUEST, its CHUNKs and one END; its answer is any number of BATCHes and REJECTEDs and one SUMMARY. The parent may send the
 next file before the answer to the last one is there.

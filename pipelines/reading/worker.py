@@ -142,11 +142,16 @@ def _limit_cpu(reader: "InProcessReader", request: "ReadRequest") -> None:
 
 
 def _fail(outgoing: IO[bytes], error: BaseException) -> None:
+    from pipelines.disk import is_disk_full
     from pipelines.reading.protocol import Frame, send
 
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{os.path.basename(place.filename)}:{place.lineno}"
-    said = {"memory": isinstance(error, MemoryError), "text": f"{type(error).__name__} at {where}"}
+    said = {
+        "memory": isinstance(error, MemoryError),
+        "disk": os.strerror(error.errno or 0) if isinstance(error, OSError) and is_disk_full(error) else None,
+        "text": f"{type(error).__name__} at {where}",
+    }
     send(outgoing, Frame.FAILED, json.dumps(said).encode())
     outgoing.flush()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
 import subprocess
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import psutil
 import pytest
 
 from pipelines.contracts.model import Dataset
-from pipelines.errors import TransientError
+from pipelines.errors import DiskFullError, TransientError
 from pipelines.reading.child import ChildReader, FileToRead
 from pipelines.reading.reader import InProcessReader
 from pipelines.reading.summary import ReadRequest
@@ -168,6 +170,52 @@ def test_a_child_that_cannot_start_is_our_fault_and_no_files(code: str, monkeypa
             reader.read(request(), lambda: [b"id,name\n1,a\n"], RowList())
         monkeypatch.undo()
         assert found(reader.read(request(), lambda: [b"id,name\n1,a\n"], RowList())) == []
+
+
+def test_a_child_that_hangs_before_it_can_read_is_given_up_and_no_file_is_to_blame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = subprocess.Popen
+    children: list[subprocess.Popen[bytes]] = []
+
+    def hanging(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        children.append(start([command[0], "-c", "import time; time.sleep(60)"], **options))
+        return children[-1]
+
+    with ChildReader(start_s=1) as reader:
+        monkeypatch.setattr(subprocess, "Popen", hanging)
+        began = time.monotonic()
+        with pytest.raises(TransientError, match="did not begin to read within 1 s"):
+            reader.read(request(), lambda: [b"id,name\n1,a\n"], RowList())
+        assert time.monotonic() - began < LIMIT_S
+        monkeypatch.undo()
+    assert children[0].returncode == -signal.SIGKILL
+
+
+def test_a_full_temporary_disk_is_our_fault_and_no_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    start = subprocess.Popen
+
+    def limited(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        limit = "import resource, signal, runpy, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
+        limit += "sys.argv = sys.argv[:]; runpy.run_module('pipelines.reading.worker', run_name='__main__')"
+        return start([command[0], "-P", "-s", "-c", limit, command[-1]], **options)
+
+    rows = b"id,name\n" + b"".join(b"%d,%s\n" % (n, b"x" * 20) for n in range(20_000))
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("rows.csv", rows)
+    monkeypatch.setattr(subprocess, "Popen", limited)
+    with ChildReader() as reader:
+        sinks = [RowList(), RowList()]
+        files = [
+            FileToRead(request(), lambda: [b"id,name\n1,a\n"], sinks[0]),
+            FileToRead(request(), lambda: [packed.getvalue()], sinks[1]),
+        ]
+        answers = reader.read_many(files)
+        assert found(next(answers)) == []
+        with pytest.raises(DiskFullError, match=r"No room is left for temporary files in .*TMPDIR"):
+            next(answers)
 
 
 def test_memory_beyond_the_limit_is_a_verdict() -> None:

@@ -18,18 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    HTTPClientError,
-    IncompleteReadError,
-    ResponseStreamingError,
-)
-from botocore.exceptions import (
-    ConnectionError as BotoConnectionError,
-)
+from botocore.exceptions import BotoCoreError, ClientError
 
-from pipelines.errors import ConfigurationError, LakegateError, PermanentError, TransientError
+from pipelines.errors import ConfigurationError
+from resources.aws_errors import as_lakegate_error
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -41,26 +33,8 @@ CONNECT_TIMEOUT_S = 5
 # Longer than the longest SQS poll (20 s) and than S3 takes to answer under load.
 READ_TIMEOUT_S = 60
 POOL_CONNECTIONS = 32
-_THROTTLED = frozenset(
-    {
-        "InternalError",
-        "InternalFailure",
-        "InternalServerError",
-        "LimitExceededException",
-        "OperationAborted",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestTimeout",
-        "ServiceUnavailable",
-        "SlowDown",
-        "ThrottledException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-        "TransactionInProgressException",
-    }
-)
+# DynamoDB carries the leases: an answer that takes longer than a third of one comes too late.
+READ_TIMEOUTS_S = {"dynamodb": 10}
 _creation = threading.Lock()
 
 
@@ -111,7 +85,7 @@ def _client(service: str, _environment: tuple[tuple[str, str], ...]) -> Any:
         # `max_attempts` would count retries in one mode and attempts in another; this name means what it says.
         retries={"mode": "standard", "total_max_attempts": TOTAL_MAX_ATTEMPTS},
         connect_timeout=CONNECT_TIMEOUT_S,
-        read_timeout=READ_TIMEOUT_S,
+        read_timeout=min(READ_TIMEOUT_S, READ_TIMEOUTS_S.get(service, READ_TIMEOUT_S)),
         max_pool_connections=POOL_CONNECTIONS,
         tcp_keepalive=True,
         # A custom endpoint has no DNS name for each bucket.
@@ -198,21 +172,6 @@ def _object_store(bucket: str, _environment: tuple[tuple[str, str], ...]) -> S3S
     from obstore.store import S3Store
 
     return S3Store(bucket, **object_store_settings())
-
-
-def as_lakegate_error(error: ClientError | BotoCoreError, doing: str) -> LakegateError:
-    """Return the transient or permanent error that stands for an AWS SDK error; `doing` says what was tried on what.
-
-    Throttling, 5xx answers and broken connections are transient; everything else needs a person. Raise it `from error`.
-    """
-    if isinstance(error, ClientError):
-        code = error.response.get("Error", {}).get("Code", "Unknown")
-        message = error.response.get("Error", {}).get("Message", "")
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        text = f"{doing}: {code}: {message}"
-        return TransientError(text) if code in _THROTTLED or status >= 500 else PermanentError(text)
-    transient = (BotoConnectionError, HTTPClientError, IncompleteReadError, ResponseStreamingError)
-    return (TransientError if isinstance(error, transient) else PermanentError)(f"{doing}: {error}")
 
 
 @dataclass(frozen=True, slots=True)

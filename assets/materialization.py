@@ -78,8 +78,10 @@ def materialize(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.Mater
                     | _day_metadata([r for r in reports if r.landing_day == day], rows_in_table.get(day, 0)),
                 )
             )
+        breaker = gate.ledger.pauses.breakers([dataset.name])[dataset.name]
         raise dg.Failure(
-            description=f"{len(faults)} of the run's {counted(len(days), 'day')} could not be finished. Nothing is lost: their files are due again and the "
+            description=(f"{printable(breaker.sentence())}\n" if breaker.is_paused else "")
+            + f"{len(faults)} of the run's {counted(len(days), 'day')} could not be finished. Nothing is lost: their files are due again and the "
             "next tick of the landing sensor plans them. If this repeats, look at the error below and at `lakegate status`.\n"
             + "\n".join(faults.values()),
             allow_retries=False,

@@ -7,6 +7,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipelines.accounting.balance import BalanceSheet, balance
+from pipelines.accounting.breaker import Breaker
 from pipelines.accounting.states import Outcome
 from pipelines.gate import Gate
 from resources.environment import Deployment, as_lakegate_error, client
@@ -18,11 +19,12 @@ UNCLAIMED = "(no dataset)"
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """One look: the sheet, messages waiting or in flight, and dead letters."""
+    """One look: the sheet, messages waiting or in flight, dead letters, and the datasets that are paused."""
 
     sheet: BalanceSheet
     messages: int
     dead_letters: int
+    paused: tuple[Breaker, ...] = ()
 
     @property
     def at_rest(self) -> bool:
@@ -48,7 +50,12 @@ class Rest:
 
 def look(gate: Gate, deployment: Deployment) -> Rest:
     """Read the counters and the queues' depths; neither grows with the number of files."""
-    return Rest(balance(gate.ledger.counts()), _depth(deployment.queue_url), _depth(deployment.dlq_url))
+    sheet = balance(gate.ledger.counts())
+    names = {line.counts.dataset for line in sheet.lines if line.counts.dataset} | {
+        d.name for d in gate.datasets.datasets
+    }
+    paused = tuple(b for _, b in sorted(gate.ledger.pauses.breakers(sorted(names)).items()) if b.is_paused)
+    return Rest(sheet, _depth(deployment.queue_url), _depth(deployment.dlq_url), paused)
 
 
 def _depth(queue_url: str) -> int:

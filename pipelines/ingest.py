@@ -39,7 +39,10 @@ from pipelines.accounting.removals import removal_of
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.rejected import bad_row_limit
 from pipelines.contracts.schema import fingerprint
+from pipelines.disk import full_disk_is_ours
+from pipelines.errors import ClaimLostError, LakegateError
 from pipelines.gate import Gate
+from pipelines.giving_up import give_up
 from pipelines.intake.objects import ObjectVersion
 from pipelines.members import MemberReader, ReadMember, Timings
 from pipelines.ports import Committed, SourceVersion
@@ -50,7 +53,7 @@ from pipelines.publication.rejected import RejectedRows
 from pipelines.publication.row_changes import compare_replaced
 from pipelines.publication.staged import StagedFile
 from pipelines.reading.summary import FileReader
-from pipelines.reports import BatchNotRun, BatchReport, FileEnding, FileReport, Stage
+from pipelines.reports import VERDICTS, BatchNotRun, BatchReport, FileEnding, FileReport, Stage
 from pipelines.settling import facts_of, unpublished_outcome
 
 __all__ = ["Inspect", "ingest_batch"]
@@ -68,12 +71,12 @@ def ingest_batch(
 
     Raises:
         ClaimLostError: the lease ran out and another worker has the batch: nothing more was written.
-        TransientError, PermanentError: a fault of ours; the batch stays claimed until it is released.
+        TransientError, PermanentError: a fault of ours; the files were given back, to be tried again later.
     """
     claimed = gate.ledger.claim(batch_id, owner)
     match claimed:
         case Claim():
-            return _Work(gate, reader, dataset, claimed, inspect).run()
+            return _attempt(gate, claimed, _Work(gate, reader, dataset, claimed, inspect))
         case AlreadyDone():
             return BatchNotRun(batch_id, "its work is done already")
         case HeldByOther():
@@ -82,6 +85,17 @@ def ingest_batch(
             return BatchNotRun(batch_id, "the ledger has no such batch")
         case _ as never:
             assert_never(never)
+
+
+def _attempt(gate: Gate, claim: Claim, work: "_Work") -> BatchReport:
+    try:
+        with full_disk_is_ours():
+            return work.run()
+    except ClaimLostError:
+        raise
+    except LakegateError as error:
+        give_up(gate.ledger, claim, error)
+        raise
 
 
 class _Work:
@@ -132,8 +146,18 @@ class _Work:
 
     def _settle_unpublished(self, reads: Sequence[ReadMember]) -> None:
         """Write down what needs no commit: the rejected, the empty, the gone, and those to be tried again."""
-        outcomes = (unpublished_outcome(r.entry.ref, r.report, self._facts(r), r.milliseconds) for r in reads)
+        spared = self._tell_breaker([read.report for read in reads])
+        outcomes = (unpublished_outcome(r.entry.ref, r.report, self._facts(r), r.milliseconds, spared) for r in reads)
         self._settle([outcome for outcome in outcomes if outcome is not None])
+
+    def _tell_breaker(self, reports: Sequence[FileReport]) -> bool:
+        """Tell that no file came to a verdict for faults of ours; whether the dataset is paused, so that they cost no file anything."""
+        stopped = [report for report in reports if report.outcome is FileEnding.RETRY]
+        if not stopped or any(report.outcome in VERDICTS for report in reports):
+            return False
+        first = stopped[0]
+        code, error = first.error_code or "Unexpected", f"{first.key}: {first.error}"
+        return self.gate.ledger.pauses.fault(self.dataset.name, code, error, self.claim.batch_id).is_paused
 
     def _publish(
         self, reads: Sequence[ReadMember], table: GrowingTable, published_before: Sequence[ReadMember]
@@ -370,6 +394,8 @@ class _Work:
         grown: GrowingTable | None = None,
     ) -> BatchReport:
         with self.timings.of(Stage.BOOKS):
+            if any(file.outcome in VERDICTS for file in files):
+                self.gate.ledger.pauses.verdict(self.dataset.name)
             self.gate.ledger.finish(self.claim, commit.snapshot_id if commit else None)
         batch = self.claim.batch
         return BatchReport(

@@ -12,6 +12,7 @@ from pipelines.accounting.transitions import awaits_retraction
 from pipelines.contracts.model import CsvFormat, Dataset
 from pipelines.errors import LakegateError, ObjectArchivedError, ObjectGoneError
 from pipelines.gate import Gate
+from pipelines.giving_up import kind_of
 from pipelines.intake.routing import BadKey, Outside, Routed, Unrouted, bad_key_violation, event_day, route
 from pipelines.prefetch import Fetched, fetch_ahead
 from pipelines.publication.growing import MAX_GROWTHS, GrowingTable
@@ -189,7 +190,7 @@ class MemberReader:
             return ReadMember(entry, replace(report, outcome=FileEnding.ARCHIVED))
         except LakegateError as error:
             stage.discard()
-            return ReadMember(entry, replace(report, error=str(error)))
+            return ReadMember(entry, _stopped(report, error))
         seconds = time.perf_counter() - started
         self.timings.seconds[Stage.READ] += seconds
         report = replace(report.read_as(summary, stage.partition_paths), seconds=seconds)
@@ -271,6 +272,12 @@ class MemberReader:
         except ObjectGoneError:
             return self._gone(entry, report)
         except LakegateError as error:
-            return ReadMember(entry, replace(report, outcome=FileEnding.RETRY, error=str(error)))
+            return ReadMember(entry, _stopped(report, error))
         report = replace(report, quarantine_id=placed.id, report_key=placed.report_key)
         return ReadMember(entry, report)
+
+
+def _stopped(report: FileReport, error: LakegateError) -> FileReport:
+    """A fault of ours with this file: it is tried again later."""
+    told = {"error": str(error), "error_code": error.code, "error_kind": kind_of(error)}
+    return replace(report, outcome=FileEnding.RETRY, **told)  # pyright: ignore[reportArgumentType]

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 
+from pipelines.accounting.states import FaultKind
 from pipelines.ports import Committed
 from pipelines.printable import printable
 from pipelines.publication.row_changes import RowChanges
 from pipelines.reading.summary import ReadSummary
 from pipelines.reading.violations import Violation
 
-__all__ = ["BatchNotRun", "BatchReport", "FileEnding", "FileReport", "Stage"]
+__all__ = ["VERDICTS", "BatchNotRun", "BatchReport", "FileEnding", "FileReport", "Stage"]
 
 
 class FileEnding(StrEnum):
@@ -27,6 +28,12 @@ class FileEnding(StrEnum):
     ARCHIVED = "archived"
     RETRY = "retry"
     DEFERRED = "deferred"
+
+
+VERDICTS = frozenset(
+    {FileEnding.LOADED, FileEnding.QUARANTINED, FileEnding.EMPTY, FileEnding.SUPERSEDED, FileEnding.REMOVED}
+)
+"""Endings that were reached by looking at the file: whatever is needed for that works."""
 
 
 class Stage(StrEnum):
@@ -72,6 +79,8 @@ class FileReport:
     quarantine_id: str | None = None
     report_key: str | None = None
     error: str | None = None
+    error_code: str | None = None
+    error_kind: FaultKind = FaultKind.LASTING
     seconds: float = 0.0
 
     def read_as(self, summary: ReadSummary, partitions: tuple[str, ...]) -> "FileReport":

@@ -40,8 +40,10 @@ def facts_of(report: FileReport, contract: str, commit: Committed | None, verdic
     )
 
 
-def unpublished_outcome(ref: VersionRef, report: FileReport, facts: Facts, milliseconds: int) -> FileOutcome | None:
-    """The outcome of a file that needs no commit; None for one that does."""
+def unpublished_outcome(
+    ref: VersionRef, report: FileReport, facts: Facts, milliseconds: int, spared: bool = False
+) -> FileOutcome | None:
+    """The outcome of a file that needs no commit; None for one that does. `spared`: its dataset is paused for the fault."""
     match report.outcome:
         case FileEnding.QUARANTINED:
             return FileQuarantined(ref, facts, milliseconds)
@@ -50,7 +52,7 @@ def unpublished_outcome(ref: VersionRef, report: FileReport, facts: Facts, milli
         case FileEnding.GONE:
             return FileGone(ref, milliseconds)
         case FileEnding.RETRY:
-            return FileFailed(ref, report.error or "unknown", milliseconds)
+            return FileFailed(ref, report.error or "unknown", milliseconds, report.error_kind, spared)
         case FileEnding.DEFERRED:
             return FileDeferred(ref, report.error or "unknown", milliseconds)
         case FileEnding.ARCHIVED:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pipelines.accounting.breaker import BreakerPolicy
 from pipelines.accounting.entries import RetryPolicy
 from pipelines.accounting.ledger import LEASE_S, Ledger
 from pipelines.contracts.loading import DatasetCatalog
@@ -35,7 +36,8 @@ def utc_now() -> datetime:
 def open_gate(deployment: Deployment, datasets: DatasetCatalog, policy: RetryPolicy | None = None) -> Gate:
     """The gate of one deployment. Makes clients and calls nothing.
 
-    `LAKEGATE_LEASE_S` says how long a claim holds without a sign of life (default 30 s); `crash_points` what else is heard of.
+    `LAKEGATE_LEASE_S` says how long a claim holds without a sign of life (default 30 s), `LAKEGATE_PAUSE_AFTER` and
+    `LAKEGATE_PAUSE_WAIT_S` when and for how long a dataset is paused; `crash_points` what else is heard of.
     """
     points = CrashPoints(os.environ)
     store = points.around("store", S3ObjectStore())
@@ -44,7 +46,7 @@ def open_gate(deployment: Deployment, datasets: DatasetCatalog, policy: RetryPol
     return Gate(
         datasets=datasets,
         store=store,
-        ledger=Ledger(items, utc_now, policy=policy, lease_s=_lease_s(os.environ)),
+        ledger=Ledger(items, utc_now, policy=policy, lease_s=_lease_s(os.environ), breaker=_breaker_policy(os.environ)),
         tables=points.around("tables", glue_tables(deployment, store)),
         reader=points.around_reader(ChildReader),
         clock=utc_now,
@@ -57,17 +59,32 @@ def open_gate(deployment: Deployment, datasets: DatasetCatalog, policy: RetryPol
 
 
 def _lease_s(environment: Mapping[str, str]) -> float:
-    said = environment.get("LAKEGATE_LEASE_S", str(LEASE_S))
+    what = "how many seconds a claim holds without a sign of life"
+    return _number(environment, "LAKEGATE_LEASE_S", LEASE_S, what, _SHORTEST_LEASE_S, _LONGEST_LEASE_S)
+
+
+def _breaker_policy(environment: Mapping[str, str]) -> BreakerPolicy:
+    usual = BreakerPolicy()
+    after = "after how many batches in a row that were stopped the same way a dataset is paused"
+    wait = "for how many seconds a dataset is paused at first"
+    return BreakerPolicy(
+        faults=int(_number(environment, "LAKEGATE_PAUSE_AFTER", usual.faults, after, 1, 10_000)),
+        first_wait_s=int(
+            _number(environment, "LAKEGATE_PAUSE_WAIT_S", usual.first_wait_s, wait, 1, usual.longest_wait_s)
+        ),
+        longest_wait_s=usual.longest_wait_s,
+    )
+
+
+def _number(environment: Mapping[str, str], name: str, usual: float, what: str, lowest: float, highest: float) -> float:
+    said = environment.get(name, str(usual))
     try:
-        seconds = float(said)
+        number = float(said)
     except ValueError:
-        seconds = 0.0
-    if not _SHORTEST_LEASE_S <= seconds <= _LONGEST_LEASE_S:
-        raise ConfigurationError(
-            f"LAKEGATE_LEASE_S is {said!r}: say how many seconds a claim holds without a sign of life, "
-            f"from {_SHORTEST_LEASE_S:.0f} to {_LONGEST_LEASE_S:.0f}"
-        )
-    return seconds
+        number = -1.0
+    if not lowest <= number <= highest:
+        raise ConfigurationError(f"{name} is {said!r}: say {what}, from {lowest:.0f} to {highest:.0f}")
+    return number
 
 
 def query_engine(deployment: Deployment) -> "QueryEngine":

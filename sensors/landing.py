@@ -93,6 +93,7 @@ def sentence(heard: IntakeReport, outcome: Dispatch) -> str:
     if outcome.released:
         reasons = ", ".join(sorted(set(outcome.released)))
         parts.append(f"{counted(len(outcome.released), 'batch')} released, to be tried again: {reasons}")
+    parts.extend(breaker.sentence() for breaker in outcome.paused)
     return "; ".join(parts)
 
 

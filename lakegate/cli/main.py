@@ -16,6 +16,7 @@ from lakegate.cli import (
     inference,
     laptop,
     operate,
+    pauses,
     quarantine,
     query,
     simulate,
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 laptop.add_to(app)
 operate.add_to(app)
+pauses.add_to(app)
 query.add_to(app)
 trace.add_to(app)
 sweep.add_to(app)

@@ -144,6 +144,18 @@ def _rest_document(rest: Rest) -> dict[str, Any]:
         "at_rest": rest.at_rest,
         "messages": rest.messages,
         "dead_letters": rest.dead_letters,
+        "paused": [
+            {
+                "dataset": b.dataset,
+                "code": b.code,
+                "times": b.times,
+                "reason": b.reason,
+                "since": b.paused_at.isoformat() if b.paused_at else None,
+                "until": b.until.isoformat() if b.until else None,
+                "by": b.by,
+            }
+            for b in rest.paused
+        ],
         **sheet_document(rest.sheet),
     }
 
@@ -177,5 +189,7 @@ def print_sheet(rest: Rest, *, by_day: bool = False) -> None:
         shown.add_row(*(safe(cell) for cell in row))
     console.print(shown)
     console.print(rest.sentence())
+    for breaker in rest.paused:
+        console.print(f"[yellow]paused:[/yellow] {safe(breaker.sentence())}")
     for problem in rest.sheet.problems:
         console.print(f"[red]does not add up:[/red] {safe(problem)}")

@@ -29,7 +29,7 @@ from pipelines.accounting.entries import (
 from pipelines.accounting.items import FORMAT, batch_of, decode_members, encode_batch, member_items
 from pipelines.accounting.keys import batch_key, day_key, history_key, iso, parse_iso, run_item_key, slot_key
 from pipelines.accounting.outbox import encode_change
-from pipelines.accounting.states import DUE_STATES, LIVE_BATCH_STATES, BatchState, State
+from pipelines.accounting.states import DUE_STATES, LIVE_BATCH_STATES, BatchState, FaultKind, State
 from pipelines.accounting.transitions import planned, put_back
 from pipelines.errors import ClaimLostError, TransientError
 from pipelines.ports import (
@@ -237,7 +237,7 @@ class Batches:
             claim.batch,
             self.members(claim.batch_id),
             "not settled by its batch",
-            burn=False,
+            fault=None,
             checks=(fence,),
             claim=claim,
         )
@@ -267,16 +267,26 @@ class Batches:
 
     # ---- whoever finds a dead run
 
-    def release(self, batch_id: str, reason: str, *, burn: bool) -> bool:
-        """Give the members of a live batch back; each has used up an attempt if `burn`. False when it was done already.
+    def release(
+        self,
+        batch_id: str,
+        reason: str,
+        *,
+        fault: FaultKind | None,
+        spared: bool = False,
+        claim: Claim | None = None,
+    ) -> bool:
+        """Give the members of a live batch back; each has met the `fault`, if there was one. False when it was done already.
 
-        First the batch is fenced off, then its unsettled members are due again, then the slot is free. Repeatable at any
+        With `claim` only what that claim still holds. First the batch is fenced off, then its unsettled members are due again, then the slot is free. Repeatable at any
         point, also by two at once.
         """
         books = self._books
         for _ in range(_ROUNDS):
             record = books.batch(batch_id)
             if record is None or record.state is BatchState.DONE:
+                return False
+            if claim is not None and record.state in LIVE_BATCH_STATES and record.epoch != claim.epoch:
                 return False
             if record.state is not BatchState.RELEASED:
                 fenced = replace(
@@ -289,7 +299,9 @@ class Batches:
                 if not self._put(record, fenced, "released", reason):
                     continue
                 record = fenced
-            self._put_back(record, self.members(batch_id), record.reason or reason, burn=burn, checks=())
+            self._put_back(
+                record, self.members(batch_id), record.reason or reason, fault=fault, spared=spared, checks=()
+            )
             books.write([Delete(slot_key(record.dataset, record.landing_day), (Equals("batch_id", batch_id),))])
             return True
         raise TransientError(f"the batch {batch_id} changes too often to be released; try again")
@@ -300,7 +312,8 @@ class Batches:
         members: Iterable[Member],
         reason: str,
         *,
-        burn: bool,
+        fault: FaultKind | None,
+        spared: bool = False,
         checks: tuple[Change, ...],
         claim: Claim | None = None,
     ) -> None:
@@ -314,7 +327,9 @@ class Batches:
             for ref, entry in books.entries(refs).items():
                 if entry.state is not State.PLANNED or entry.batch_id != record.batch_id:
                     continue
-                after, told = put_back(entry, books.now(), books.policy, reason=reason, burn=burn, run=record.owner)
+                after, told = put_back(
+                    entry, books.now(), books.policy, reason=reason, fault=fault, spared=spared, run=record.owner
+                )
                 if claim is None and record.owner is not None:
                     # Its worker may still be on its way to the table, or have died right after it.
                     after = replace(after, given_up=(*after.given_up, record.batch_id))

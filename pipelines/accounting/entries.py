@@ -6,7 +6,7 @@ How they are laid out in the item store is `items.py`; what may become of them i
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from pipelines.accounting.states import BatchState, Outcome, State, Trigger
+from pipelines.accounting.states import BatchState, FaultKind, Outcome, State, Trigger
 from pipelines.intake.objects import ObjectVersion
 
 __all__ = [
@@ -121,7 +121,8 @@ class LedgerEntry:
     `revision` grows with each change and is what each change is conditional on. `object_removed` is what events told of the
     object; `restored` that it came back from an archive while a batch had it in hand. `facts` are those of the outcome;
     `rejudged` are those of a later verdict that could not take the version's rows away (see `transitions.py`).
-    `given_up` are batches that were released while a worker had this version in hand: what they committed may be in the table.
+    `given_up` are batches that were released while a worker had this version in hand: what they committed may be in the table. `attempts` counts
+    how often it was put back unsettled; `fault_times`, how often in a row a `fault` of the same kind was why.
     """
 
     version: ObjectVersion
@@ -138,6 +139,8 @@ class LedgerEntry:
     restored: bool = False
     duplicates: int = 0
     attempts: int = 0
+    fault: FaultKind | None = None
+    fault_times: int = 0
     next_at: datetime | None = None
     batch_id: str | None = None
     epoch: int = 0
@@ -339,11 +342,13 @@ class FileEmpty:
 
 @dataclass(frozen=True, slots=True)
 class FileFailed:
-    """A fault of ours: tried again later, dead after too many attempts."""
+    """A fault of ours: tried again later, dead after too many attempts. `spared`: it counts towards no end."""
 
     ref: VersionRef
     error: str
     milliseconds: int = 0
+    kind: FaultKind = FaultKind.LASTING
+    spared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,12 +412,26 @@ class MadeDue:
 class RetryPolicy:
     """How often, and how long after, a fault of ours is tried again.
 
-    Delays double from `first_delay_s` to `longest_delay_s`, less up to a quarter by a hash (spread without randomness).
+    Delays double from `first_delay_s` (`throttled_delay_s` where a service asked for patience) to `longest_delay_s`, less up
+    to a quarter by a hash (spread without randomness). What the same kind of fault has stopped so often in a row is
+    dead: `max_attempts` for what lasts and for deaths, `passing_attempts` for what passes by itself (nine hours by default).
     """
 
     max_attempts: int = 5
     first_delay_s: int = 15
     longest_delay_s: int = 1800
+    passing_attempts: int = 24
+    throttled_delay_s: int = 60
+
+    def limit(self, kind: FaultKind) -> int:
+        """How often in a row this kind of fault may stop a version."""
+        passes = kind in (FaultKind.THROTTLED, FaultKind.PASSING)
+        return self.passing_attempts if passes else self.max_attempts
+
+    def delay_s(self, kind: FaultKind, times: int) -> int:
+        """How long after the n-th fault in a row it is tried again, at most."""
+        first = self.throttled_delay_s if kind is FaultKind.THROTTLED else self.first_delay_s
+        return min(first * 2 ** (times - 1), self.longest_delay_s)
 
 
 @dataclass(frozen=True, slots=True)

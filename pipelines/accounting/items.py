@@ -18,7 +18,7 @@ from pipelines.accounting.entries import (
     VersionRef,
 )
 from pipelines.accounting.keys import DUE_SHARDS, NO_DATASET, due_partitions, iso, parse_iso, short_version
-from pipelines.accounting.states import DUE_STATES, BatchState, Outcome, State, Trigger
+from pipelines.accounting.states import DUE_STATES, BatchState, FaultKind, Outcome, State, Trigger
 from pipelines.errors import PermanentError
 from pipelines.intake.objects import ObjectVersion, Sequencer
 from pipelines.ports import Item, ItemKey, ItemValue
@@ -94,6 +94,7 @@ def encode_entry(entry: LedgerEntry) -> dict[str, ItemValue]:
         "object_removed": entry.object_removed,
         "duplicates": entry.duplicates,
         "attempts": entry.attempts,
+        "fault_times": entry.fault_times,
         "epoch": entry.epoch,
         "trigger": entry.trigger.value,
         "registered_by": entry.registered_by,
@@ -105,6 +106,7 @@ def encode_entry(entry: LedgerEntry) -> dict[str, ItemValue]:
         "batch_id": entry.batch_id,
         "error": entry.error,
         "restored": entry.restored or None,
+        "fault": entry.fault.value if entry.fault else None,
         "facts": _encode_facts(entry.facts),
         "rejudged": _encode_facts(entry.rejudged),
         "given_up": list[ItemValue](entry.given_up) or None,
@@ -142,6 +144,8 @@ def decode_entry(item: Item) -> LedgerEntry:
         restored=raw.get("restored", False),
         duplicates=raw["duplicates"],
         attempts=raw["attempts"],
+        fault=FaultKind(raw["fault"]) if "fault" in raw else None,
+        fault_times=raw.get("fault_times", 0),
         next_at=parse_iso(raw["next_at"]) if "next_at" in raw else None,
         batch_id=raw.get("batch_id"),
         epoch=raw["epoch"],

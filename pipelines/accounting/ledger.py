@@ -3,6 +3,7 @@
     registration.py   what was put into the bucket       register, adopt
     removals.py       what went from it, or came back    removed, restored
     batches.py        the life of a batch                plan, claim, renew, mark_committing, finish, release
+    pauses.py         datasets that are paused           pauses: fault, verdict, probe, pause, resume
     delimiters.py     what `delimiter: auto` told        pinned_delimiter, pin_delimiter
     sweeps.py         what sweeps leave                  swept_days, last_sweeps …
     settlement.py     verdicts, and work made due again  settle, make_due, make_days_due
@@ -19,6 +20,7 @@ from datetime import date
 
 from pipelines.accounting.batches import Batches
 from pipelines.accounting.books import Books
+from pipelines.accounting.breaker import BreakerPolicy
 from pipelines.accounting.day_counts import DayCounts
 from pipelines.accounting.delimiters import PinnedDelimiters
 from pipelines.accounting.entries import (
@@ -42,11 +44,12 @@ from pipelines.accounting.entries import (
 )
 from pipelines.accounting.ids import IdFactory
 from pipelines.accounting.outbox import Outbox
+from pipelines.accounting.pauses import Pauses
 from pipelines.accounting.queries import Queries
 from pipelines.accounting.registration import Registration
 from pipelines.accounting.removals import Removals
 from pipelines.accounting.settlement import Settlement
-from pipelines.accounting.states import Trigger
+from pipelines.accounting.states import FaultKind, Trigger
 from pipelines.accounting.sweeps import LastSweep, SweepRecords, SweptDay
 from pipelines.ports import Clock, ItemStore, ThreadPools
 
@@ -68,6 +71,7 @@ class Ledger:
         pause: Callable[[float], None] = time.sleep,
         pools: ThreadPools = ThreadPoolExecutor,
         lease_s: float = LEASE_S,
+        breaker: BreakerPolicy | None = None,
     ) -> None:
         """`new_id` makes ids that sort by time; `pause` waits between attempts of a write; `pools` read many keys at once.
 
@@ -82,6 +86,8 @@ class Ledger:
         self._settlement = Settlement(books, self._batches)
         self._queries = Queries(books, self._batches, pools)
         self._delimiters = PinnedDelimiters(books)
+        self.pauses = Pauses(books, breaker or BreakerPolicy())
+        """The breakers of the datasets."""
         self._sweeps = SweepRecords(books)
         self.outbox = Outbox(books)
         """Changes of state on their way to the table of the history."""
@@ -140,9 +146,14 @@ class Ledger:
         """Write a batch down and take its members out of what is due; SlotTaken when another of that day lives."""
         return self._batches.plan(batch)
 
-    def release(self, batch_id: str, reason: str, *, burn: bool = True) -> bool:
-        """Give a live batch's unsettled members back, an attempt used up if `burn`. Repeatable; False when it was done."""
-        return self._batches.release(batch_id, reason, burn=burn)
+    def release(
+        self, batch_id: str, reason: str, *, burn: bool = True, fault: FaultKind = FaultKind.DEATH, spared: bool = False
+    ) -> bool:
+        """Give a live batch's unsettled members back, each stopped by the `fault` if `burn`. Repeatable; False when it was done.
+
+        `spared`: the fault is the whole dataset's, and brings no file nearer to its end.
+        """
+        return self._batches.release(batch_id, reason, fault=fault if burn else None, spared=spared)
 
     def make_due(self, refs: Iterable[VersionRef], trigger: Trigger, reason: str = "") -> MadeDue:
         """Make serving and never accepted versions due again, on purpose; what a live batch holds is left to it."""
@@ -182,6 +193,10 @@ class Ledger:
     def finish(self, claim: Claim, snapshot_id: int | None = None) -> None:
         """Close the batch; members not settled become due again. Repeatable. Raises ClaimLostError when fenced off."""
         self._batches.finish(claim, snapshot_id)
+
+    def give_up(self, claim: Claim, reason: str, fault: FaultKind, *, spared: bool = False) -> bool:
+        """Release the batch that this claim still holds, and say why; False when it is no longer this claim's."""
+        return self._batches.release(claim.batch_id, reason, fault=fault, spared=spared, claim=claim)
 
     # ---- looking
 

@@ -6,7 +6,7 @@ are written once, on the batch, and shown on each member when it is read. So a c
 
 from enum import StrEnum
 
-__all__ = ["DUE_STATES", "LIVE_BATCH_STATES", "BatchState", "Outcome", "State", "Trigger"]
+__all__ = ["DUE_STATES", "LIVE_BATCH_STATES", "BatchState", "FaultKind", "Outcome", "State", "Trigger"]
 
 
 class State(StrEnum):
@@ -47,6 +47,15 @@ class BatchState(StrEnum):
     COMMITTING = "committing"
     DONE = "done"
     RELEASED = "released"
+
+
+class FaultKind(StrEnum):
+    """What sort of fault of ours put a version back: how often and how long after it is tried again hangs on it."""
+
+    THROTTLED = "throttled"  # a service asks for patience
+    PASSING = "passing"  # a service, the network or the disk had a bad moment
+    LASTING = "lasting"  # it needs a person: a permission, a key, a table of another shape
+    DEATH = "death"  # the worker died with it in hand, and nobody could say why
 
 
 class Trigger(StrEnum):

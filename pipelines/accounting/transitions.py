@@ -33,7 +33,7 @@ from pipelines.accounting.entries import (
     LedgerEntry,
     RetryPolicy,
 )
-from pipelines.accounting.states import DUE_STATES, Outcome, State, Trigger
+from pipelines.accounting.states import DUE_STATES, FaultKind, Outcome, State, Trigger
 
 __all__ = [
     "KeyWork",
@@ -88,9 +88,9 @@ class KeyWork:
                 else:
                     self.change(version, outcome, state=State.EMPTY, outcome_=Outcome.EMPTY, facts=outcome.facts)
             case FileFailed():
-                self._put_back(version, outcome.error, outcome.milliseconds, burn=True)
+                self._put_back(version, outcome.error, outcome.milliseconds, outcome.kind, spared=outcome.spared)
             case FileDeferred():
-                self._put_back(version, outcome.reason, outcome.milliseconds, burn=False)
+                self._put_back(version, outcome.reason, outcome.milliseconds, None)
             case FileGone():
                 if self.entries[version].serving:
                     self._keep_serving(version, outcome, "deleted before it was read again; the rows it has stay")
@@ -107,7 +107,7 @@ class KeyWork:
             case FileArchived() if self.entries[version].serving:
                 self._keep_serving(version, outcome, "archived, and not read again; the rows it has stay")
             case FileArchived() if self.entries[version].restored:
-                self._put_back(version, "restored while it was read", outcome.milliseconds, burn=False)
+                self._put_back(version, "restored while it was read", outcome.milliseconds, None)
                 self.entries[version] = replace(self.entries[version], restored=False)
             case FileArchived():
                 self.change(
@@ -192,8 +192,12 @@ class KeyWork:
         rejudged = None if isinstance(outcome, FileGone | FileArchived) else outcome.facts
         self.change(version, outcome, state=State.COMMITTED, outcome_=Outcome.LOADED, rejudged=rejudged, reason=reason)
 
-    def _put_back(self, version: str, reason: str, milliseconds: int, *, burn: bool) -> None:
-        entry, record = put_back(self.entries[version], self.now, self.policy, reason=reason, burn=burn, run=self.run)
+    def _put_back(
+        self, version: str, reason: str, milliseconds: int, fault: FaultKind | None, *, spared: bool = False
+    ) -> None:
+        entry, record = put_back(
+            self.entries[version], self.now, self.policy, reason=reason, fault=fault, spared=spared, run=self.run
+        )
         self.entries[version] = entry
         self.history.append(replace(record, milliseconds=milliseconds, batch_times=self.batch_times, steps=self.steps))
 
@@ -262,33 +266,38 @@ def planned(entry: LedgerEntry, batch_id: str, now: datetime) -> tuple[LedgerEnt
 
 
 def put_back(
-    entry: LedgerEntry, now: datetime, policy: RetryPolicy, *, reason: str, burn: bool, run: str | None
+    entry: LedgerEntry,
+    now: datetime,
+    policy: RetryPolicy,
+    *,
+    reason: str,
+    fault: FaultKind | None,
+    run: str | None,
+    spared: bool = False,
 ) -> tuple[LedgerEntry, HistoryRecord]:
-    """A planned version leaves its batch unsettled: due again, later when an attempt was used up (`burn`), dead at the last."""
-    attempts = entry.attempts + (1 if burn else 0)
-    if burn and attempts >= policy.max_attempts:
-        state, outcome, next_at = State.DEAD, Outcome.FAILED, None
-    elif burn:
-        state, outcome, next_at = State.RETRY_WAIT, Outcome.PENDING, now + delay_of(entry, attempts, policy)
+    """A planned version leaves its batch unsettled: due at once, or after a `fault` later, dead when that was the last time.
+
+    `spared`: the fault is its whole dataset's (which is paused): it waits like others, and is no nearer to its end.
+    """
+    new = replace(entry, changed_at=now, revision=entry.revision + 1, state=State.SEEN, outcome=Outcome.PENDING)
+    if fault is None:
+        new = replace(new, next_at=now)
     else:
-        state, outcome, next_at = State.SEEN, Outcome.PENDING, now
-    new = replace(
-        entry,
-        state=state,
-        outcome=outcome,
-        next_at=next_at,
-        attempts=attempts,
-        error=reason if burn else entry.error,
-        changed_at=now,
-        revision=entry.revision + 1,
-    )
+        before = entry.fault_times if entry.fault is fault else 0
+        times = before if spared else before + 1
+        new = replace(new, attempts=entry.attempts + 1, fault=fault, fault_times=times, error=reason)
+        if times >= policy.limit(fault):
+            new = replace(new, state=State.DEAD, outcome=Outcome.FAILED, next_at=None)
+        else:
+            new = replace(new, state=State.RETRY_WAIT, next_at=now + delay_of(new, policy))
+    state, outcome = new.state, new.outcome
     return new, HistoryRecord(now, entry.version.version_id, entry.state, state, outcome, entry.batch_id, run, reason)
 
 
-def delay_of(entry: LedgerEntry, attempts: int, policy: RetryPolicy) -> timedelta:
-    """How long a version waits after its n-th failed attempt."""
-    seconds = min(policy.first_delay_s * 2 ** (attempts - 1), policy.longest_delay_s)
-    spread = hashlib.sha256(f"{entry.ref.object_id}{entry.ref.version_id}{attempts}".encode()).digest()[0] / 255
+def delay_of(entry: LedgerEntry, policy: RetryPolicy) -> timedelta:
+    """How long a version waits after its latest fault."""
+    seconds = policy.delay_s(entry.fault or FaultKind.LASTING, max(1, entry.fault_times))
+    spread = hashlib.sha256(f"{entry.ref.object_id}{entry.ref.version_id}{entry.attempts}".encode()).digest()[0] / 255
     return timedelta(seconds=seconds * (1 - spread / 4))
 
 
@@ -323,6 +332,8 @@ def made_due(
         outcome=Outcome.PENDING,
         next_at=now,
         attempts=0,
+        fault=None,
+        fault_times=0,
         trigger=Trigger.REMOVAL if awaits_retraction(entry) else trigger,
         changed_at=now,
         revision=entry.revision + 1,

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import assert_never
 
+from pipelines.accounting.breaker import Breaker, Flow
 from pipelines.accounting.entries import Batch, BatchRecord, Planned
 from pipelines.accounting.ledger import Ledger
+from pipelines.accounting.states import FaultKind
 from pipelines.contracts.model import Dataset
 from pipelines.gate import Gate
 from pipelines.intake.planning import (
@@ -50,7 +52,7 @@ class Dispatch:
     """What one look came to.
 
     `waiting` batches are under way; `released` holds why each released batch was; `abandoned` are runs (by run key) to be
-    marked failed, with the reason: their batches are released already.
+    marked failed, with the reason: their batches are released already. `paused` are the datasets that plan nothing but a probe.
     """
 
     launches: list[Launch] = field(default_factory=list[Launch])
@@ -58,6 +60,7 @@ class Dispatch:
     released: list[str] = field(default_factory=list[str])
     abandoned: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     adopted: int = 0
+    paused: list[Breaker] = field(default_factory=list[Breaker])
 
 
 def dispatch(
@@ -82,10 +85,18 @@ def dispatch_from(
     outcome = Dispatch(adopted=adopt_unrouted(ledger, datasets, event_day(clock())))
     live = {dataset.name: ledger.live_batches(dataset.name) for dataset in datasets}
     known = states(sorted({record.run_key for records in live.values() for record in records}))
+    breakers = ledger.pauses.breakers([dataset.name for dataset in datasets])
     for dataset in datasets:
         offered, kept = _look(ledger, live[dataset.name], known, clock(), outcome)
         outcome.launches.extend(_again(offered))
-        outcome.launches.extend(_anew(ledger, dataset, kept, max_days_per_run, limits))
+        breaker = breakers[dataset.name]
+        flow = breaker.flow(clock())
+        if breaker.is_paused:
+            outcome.paused.append(breaker)
+        if flow is Flow.ALL:
+            outcome.launches.extend(_anew(ledger, dataset, kept, max_days_per_run, limits))
+        elif flow is Flow.PROBE:
+            outcome.launches.extend(_probe(ledger, dataset, kept))
     return outcome
 
 
@@ -110,17 +121,26 @@ def _look(
                 outcome.waiting += 1
                 busy.add(record.landing_day)
             case Release():
-                if ledger.release(record.batch_id, decision.reason, burn=decision.burn):
+                if _release(ledger, record, decision.reason, burn=decision.burn):
                     outcome.released.append(decision.reason)
             case FailRun():
                 # Released first: should the caller die before it fails the run, the run stays what it is, dead and fenced off.
-                ledger.release(record.batch_id, decision.reason)
+                _release(ledger, record, decision.reason, burn=True)
                 outcome.released.append(decision.reason)
                 if (record.run_key, decision.reason) not in outcome.abandoned:
                     outcome.abandoned.append((record.run_key, decision.reason))
             case _ as never:
                 assert_never(never)
     return offered, busy
+
+
+def _release(ledger: Ledger, record: BatchRecord, reason: str, *, burn: bool) -> bool:
+    """Give a batch back that its run left; what nobody ever claimed did not do its run any harm."""
+    fault = FaultKind.DEATH if record.owner else FaultKind.PASSING
+    released = ledger.release(record.batch_id, reason, burn=burn, fault=fault)
+    if released and burn:
+        ledger.pauses.fault(record.dataset, "RunFailed", reason, record.batch_id)
+    return released
 
 
 def _alive_until(ledger: Ledger, record: BatchRecord, run: RunState | None, now: datetime) -> datetime | None:
@@ -151,6 +171,16 @@ def _anew(
         if planned:
             launches.append(_launch(planned[0].run_key, planned))
     return launches
+
+
+def _probe(ledger: Ledger, dataset: Dataset, busy: Collection[date]) -> list[Launch]:
+    """One file of a paused dataset, the least suspected: what becomes of it says whether the dataset can go on."""
+    due = ledger.due(dataset.name, busy=busy)
+    batch = next(iter(plan_batches(due, busy, ledger.new_id, BatchLimits(max_files=1))), None)
+    if batch is None or ledger.pauses.probe(dataset.name, batch.batch_id) is None:
+        return []
+    (group,) = group_into_runs([batch])
+    return [_launch(group[0].run_key, group)] if _is_planned(ledger, group[0]) else []
 
 
 def _is_planned(ledger: Ledger, batch: Batch) -> bool:

@@ -13,7 +13,7 @@ from typing import assert_never
 
 from pipelines.accounting.entries import Batch, BatchRecord, LedgerEntry, Member
 from pipelines.accounting.ledger import LEASE_S
-from pipelines.accounting.states import BatchState, Trigger
+from pipelines.accounting.states import BatchState, FaultKind, Trigger
 
 __all__ = [
     "BatchLimits",
@@ -58,16 +58,22 @@ class RunState(StrEnum):
 class BatchLimits:
     """How much goes into one batch. A file larger than `max_bytes` has a batch of its own.
 
-    `files_after_failures[n]` is the number of files in a batch of versions that failed n times already.
+    `files_of_suspects[n]` is the number of files in a batch of versions with which n workers in a row died, or met a fault that
+    does not pass by itself: one of them may be the cause, so from the second time on each is tried alone.
     """
 
     max_files: int = 500
     max_bytes: int = 1024**3
-    files_after_failures: tuple[int, ...] = (500, 50, 5, 1)
+    files_of_suspects: tuple[int, ...] = (500, 25, 1)
 
-    def files(self, attempts: int) -> int:
-        """How many files that failed `attempts` times may share a batch."""
-        return min(self.max_files, self.files_after_failures[min(attempts, len(self.files_after_failures) - 1)])
+    def files(self, suspicion: int) -> int:
+        """How many files under so much suspicion may share a batch."""
+        return min(self.max_files, self.files_of_suspects[min(suspicion, len(self.files_of_suspects) - 1)])
+
+
+def suspicion(entry: LedgerEntry) -> int:
+    """How often in a row something went wrong with this version in hand that it may itself be the cause of."""
+    return entry.fault_times if entry.fault in (FaultKind.DEATH, FaultKind.LASTING) else 0
 
 
 # ---- from due versions to batches ---------------------------------------------------------------------------------
@@ -80,7 +86,7 @@ def plan_batches(
     limits: BatchLimits | None = None,
     trigger: Trigger | None = None,
 ) -> list[Batch]:
-    """One batch for each dataset and day that is not busy, of the versions that failed least and wait longest.
+    """One batch for each dataset and day that is not busy, of the versions least suspected, and of those tried least.
 
     `trigger` says why; without it, that of the versions themselves: a replay, or the sweep, if it was that alone.
     """
@@ -107,11 +113,13 @@ def _trigger_of(entries: Iterable[LedgerEntry]) -> Trigger:
 
 def _taken(waiting: Sequence[LedgerEntry], limits: BatchLimits) -> list[LedgerEntry]:
     # By key and order last, so that what one key brings stays in order within a batch.
-    ordered = sorted(waiting, key=lambda e: (e.attempts, e.next_at or e.changed_at, e.ref.object_id, e.order))
+    ordered = sorted(
+        waiting, key=lambda e: (suspicion(e), e.attempts, e.next_at or e.changed_at, e.ref.object_id, e.order)
+    )
     taken: list[LedgerEntry] = []
     total = 0
     for entry in ordered:
-        if entry.attempts != ordered[0].attempts or len(taken) >= limits.files(entry.attempts):
+        if suspicion(entry) != suspicion(ordered[0]) or len(taken) >= limits.files(suspicion(entry)):
             break
         if taken and total + entry.version.size_bytes > limits.max_bytes:
             break

@@ -19,7 +19,8 @@ from urllib.parse import quote_plus
 import pyarrow as pa
 
 from pipelines.accounting.balance import balance
-from pipelines.accounting.entries import LedgerEntry
+from pipelines.accounting.breaker import BreakerPolicy
+from pipelines.accounting.entries import LedgerEntry, RetryPolicy
 from pipelines.accounting.items import decode_entry
 from pipelines.accounting.ledger import Ledger
 from pipelines.accounting.states import Outcome
@@ -119,6 +120,8 @@ class World:
     store: MemoryObjectStore = field(default_factory=MemoryObjectStore)
     runs: dict[str, RunState] = field(default_factory=dict)
     versions: list[ObjectVersion] = field(default_factory=list)
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
 
     def __post_init__(self) -> None:
         def seconds() -> float:
@@ -137,7 +140,7 @@ class World:
         return Gate(
             datasets=DatasetCatalog(self.datasets),
             store=ports.store,
-            ledger=Ledger(ports.items, self.clock, pause=lambda _: None),
+            ledger=Ledger(ports.items, self.clock, policy=self.policy, pause=lambda _: None, breaker=self.breaker),
             tables=ports.tables,
             reader=lambda: nullcontext(READER),
             clock=self.clock,

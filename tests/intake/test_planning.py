@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.accounting.entries import BatchRecord, LedgerEntry, order_of
-from pipelines.accounting.states import BatchState, Outcome, State, Trigger
+from pipelines.accounting.states import BatchState, FaultKind, Outcome, State, Trigger
 from pipelines.intake.objects import ObjectVersion, Sequencer
 from pipelines.intake.planning import (
     BatchLimits,
@@ -26,11 +26,20 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = date(2026, 3, 1)
 
 
-def due(name: str, day: date = DAY, *, dataset: str = "flights", size: int = 10, attempts: int = 0, age_s: int = 0):
+def due(
+    name: str,
+    day: date = DAY,
+    *,
+    dataset: str = "flights",
+    size: int = 10,
+    attempts: int = 0,
+    age_s: int = 0,
+    fault: FaultKind | None = None,
+):
     version = ObjectVersion("b", f"landing/{name}", "v1", Sequencer(1), size, "", NOW)
     return LedgerEntry(
         version, order_of(version), dataset, day, State.SEEN, Outcome.PENDING, NOW, NOW,
-        attempts=attempts, next_at=NOW - timedelta(seconds=age_s),
+        attempts=attempts, fault=fault, fault_times=attempts if fault else 0, next_at=NOW - timedelta(seconds=age_s),
     )  # fmt: skip
 
 
@@ -69,10 +78,16 @@ def test_a_file_larger_than_a_batch_has_one_of_its_own() -> None:
     ]
 
 
-def test_what_failed_before_comes_in_ever_smaller_batches_after_what_did_not() -> None:
-    for attempts, files in ((0, 500), (1, 50), (2, 5), (3, 1), (4, 1)):
-        assert planned([due(str(i), attempts=attempts) for i in range(600)]) == [("flights", DAY, files)]
-    assert planned([due(str(i), attempts=i) for i in range(4)]) == [("flights", DAY, 1)]
+@pytest.mark.parametrize("fault", [FaultKind.DEATH, FaultKind.LASTING])
+def test_suspects_come_in_smaller_batches_and_from_the_second_time_on_alone(fault: FaultKind) -> None:
+    for times, files in ((0, 500), (1, 25), (2, 1), (3, 1)):
+        assert planned([due(str(i), attempts=times, fault=fault) for i in range(600)]) == [("flights", DAY, files)]
+    assert planned([due(str(i), attempts=i, fault=fault) for i in range(4)]) == [("flights", DAY, 1)]
+
+
+@pytest.mark.parametrize("fault", [FaultKind.PASSING, FaultKind.THROTTLED])
+def test_an_outage_puts_no_file_under_suspicion(fault: FaultKind) -> None:
+    assert planned([due(str(i), attempts=7, fault=fault) for i in range(600)]) == [("flights", DAY, 500)]
 
 
 def test_those_that_wait_longest_go_first() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.accounting.entries import LedgerEntry
+from pipelines.accounting.breaker import BreakerPolicy
+from pipelines.accounting.entries import LedgerEntry, RetryPolicy
 from pipelines.accounting.states import Trigger
 from pipelines.errors import ConfigurationError, TransientError
 from pipelines.intake.objects import ObjectVersion
@@ -229,7 +230,7 @@ class Unreadable:
 
 
 def failed_world() -> tuple[World, Unreadable, dict[str, ObjectVersion]]:
-    world = World()
+    world = World(policy=RetryPolicy(passing_attempts=5), breaker=BreakerPolicy(faults=1000))
     store = Unreadable(world.store)
     world.store = store  # type: ignore[assignment]
     versions = {name: world.put(orders_key(name), orders(number)) for number, name in enumerate("abc", 1)}
@@ -281,7 +282,7 @@ def test_a_file_that_fails_again_is_failed_again_with_its_new_error() -> None:
 
 
 def test_a_serving_file_that_failed_when_processed_again_keeps_its_rows_and_can_be_retried() -> None:
-    world = World()
+    world = World(policy=RetryPolicy(passing_attempts=5), breaker=BreakerPolicy(faults=1000))
     store = Unreadable(world.store)
     world.store = store  # type: ignore[assignment]
     version = world.put(orders_key("a"), orders(1))

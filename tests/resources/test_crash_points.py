@@ -139,6 +139,18 @@ def test_the_lease_is_the_one_that_is_configured(nowhere: Deployment, monkeypatc
             open_gate(nowhere, DatasetCatalog(()))
 
 
+def test_when_a_dataset_is_paused_is_configured(nowhere: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines.contracts.loading import DatasetCatalog
+
+    monkeypatch.setenv("LAKEGATE_PAUSE_AFTER", "20")
+    monkeypatch.setenv("LAKEGATE_PAUSE_WAIT_S", "60")
+    policy = open_gate(nowhere, DatasetCatalog(())).ledger.pauses.policy
+    assert (policy.faults, policy.first_wait_s) == (20, 60)
+    monkeypatch.setenv("LAKEGATE_PAUSE_AFTER", "never")
+    with pytest.raises(ConfigurationError, match="LAKEGATE_PAUSE_AFTER is 'never': say after how many batches"):
+        open_gate(nowhere, DatasetCatalog(()))
+
+
 def test_the_ports_of_a_gate_are_bare_in_production(nowhere: Deployment) -> None:
     from pipelines.contracts.loading import DatasetCatalog
     from pipelines.reading.child import ChildReader

@@ -1,0 +1,28 @@
+"""What a worker does with a batch that a fault of ours stopped: it gives the files back, with the reason, and tells the breaker.
+
+So the next attempt does not wait for somebody to find the batch abandoned, and the books say what went wrong. Where the
+ledger itself cannot be reached, the planner finds the batch by its failed run or its lease.
+"""
+
+from contextlib import suppress
+
+from pipelines.accounting.entries import Claim
+from pipelines.accounting.ledger import Ledger
+from pipelines.accounting.states import FaultKind
+from pipelines.errors import LakegateError, ThrottledError, TransientError
+
+__all__ = ["give_up", "kind_of"]
+
+
+def kind_of(error: LakegateError) -> FaultKind:
+    """Which sort of fault an error is, for the ledger's patience."""
+    if isinstance(error, ThrottledError):
+        return FaultKind.THROTTLED
+    return FaultKind.PASSING if isinstance(error, TransientError) else FaultKind.LASTING
+
+
+def give_up(ledger: Ledger, claim: Claim, error: LakegateError) -> None:
+    """Count the fault, and give the claim's files back. The caller raises the error; one of the ledger's own here adds nothing."""
+    with suppress(LakegateError):
+        breaker = ledger.pauses.fault(claim.batch.dataset, error.code, str(error), claim.batch_id)
+        ledger.give_up(claim, str(error), kind_of(error), spared=breaker.is_paused)

@@ -43,6 +43,7 @@ proof: install ## the properties again, with ten times as many examples, 10,000 
 	@$(BIN)/lakegate simulate --schedules 10000 --seed 1
 	@$(BIN)/python -m tests.crash.crash_loop --kills 180
 	@$(BIN)/python -m tests.crash.crash_dagster --kills 20
+	@LAKEGATE_ALL_FAULTS=1 $(BIN)/python -m pytest -n 2 --timeout 3600 tests/faults $(PYTEST_ARGS)
 
 .PHONY: conformance
 conformance: install ## what others test their readers with, and every feed, as a table

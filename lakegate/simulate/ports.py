@@ -1,6 +1,6 @@
 """The ports as one actor has them: every call is a step of the engine, where others may come in between or things go wrong."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -211,6 +211,26 @@ class SteppedTables:
             self._actor,
             lambda: f"look whose rows are in {dataset.table}",
             lambda: self._inner.find_sources(base, dataset, sources),
+            quiet=True,
+        )
+
+    def read_rows(
+        self, base: TableSnapshot, dataset: Dataset, sources: Collection[SourceVersion]
+    ) -> Iterator[tuple[SourceVersion, pa.Table]]:
+        """Rows of versions."""
+        yield from self._engine.call(
+            self._actor,
+            lambda: f"read rows of {dataset.table}",
+            lambda: list(self._inner.read_rows(base, dataset, sources)),
+            quiet=True,
+        )
+
+    def data_files(self, dataset: Dataset) -> Iterator[str]:
+        """Data files of every state."""
+        yield from self._engine.call(
+            self._actor,
+            lambda: f"list the data files of {dataset.table}",
+            lambda: list(self._inner.data_files(dataset)),
             quiet=True,
         )
 

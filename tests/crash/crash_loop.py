@@ -152,7 +152,10 @@ class CrashLoop:
         # Of the scratch folders of the dead, those of this loop are to be counted.
         self.datasets = write_datasets(self.home / "datasets")
         os.environ.update(
-            TMPDIR=str(self.home / "tmp"), LAKEGATE_LEASE_S=str(LEASE_S), LAKEGATE_DATASETS=str(self.datasets)
+            TMPDIR=str(self.home / "tmp"),
+            LAKEGATE_LEASE_S=str(LEASE_S),
+            LAKEGATE_PAUSE_AFTER="10000",
+            LAKEGATE_DATASETS=str(self.datasets),
         )
         # Readers start by the hundred: compiled once.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

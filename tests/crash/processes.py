@@ -28,7 +28,9 @@ from pipelines.reading.reader import InProcessReader
 from resources.assembly import open_gate
 from resources.environment import Deployment
 
-POLICY = RetryPolicy(max_attempts=10_000, first_delay_s=1, longest_delay_s=1)
+POLICY = RetryPolicy(
+    max_attempts=10_000, first_delay_s=1, longest_delay_s=1, passing_attempts=10_000, throttled_delay_s=1
+)
 """Workers die far more often than any file is tried: no file may be given up for that."""
 _TICKS = 4
 FAULT, BROKEN = 1, 3

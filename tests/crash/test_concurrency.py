@@ -170,6 +170,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     laptop = Laptop(tmp_path / "laptop", any_port=True)
     with environment_kept():
         os.environ["LAKEGATE_LEASE_S"] = "5"
+        os.environ["LAKEGATE_PAUSE_AFTER"] = "10000"
         try:
             deployment = Deployment.from_environment(laptop.start())
             hasten_the_queue(deployment, receives=10)

@@ -5,4 +5,4 @@ from tests.road.impatient import defs
 
 __all__ = ["defs"]
 
-RetryPolicy.__init__.__defaults__ = (10_000, 1, 2)
+RetryPolicy.__init__.__defaults__ = (10_000, 1, 2, 10_000, 1)

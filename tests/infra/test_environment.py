@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
-from pipelines.errors import ConfigurationError, PermanentError, TransientError
+from pipelines.accounting.ledger import LEASE_S
+from pipelines.errors import ConfigurationError, PermanentError, ThrottledError, TransientError
 from resources import environment
 
 
@@ -88,16 +89,24 @@ def test_a_client_is_made_once_and_anew_when_the_environment_changes(bare: pytes
 
 def test_a_client_tries_five_times_in_all_and_outwaits_a_long_poll(bare: pytest.MonkeyPatch) -> None:
     bare.setenv("AWS_REGION", "us-east-1")
-    config = environment.client("dynamodb").meta.config
+    config = environment.client("sqs").meta.config
     assert config.retries == {"mode": "standard", "total_max_attempts": 5}
     assert config.read_timeout > 20
+
+
+def test_the_ledger_does_not_wait_for_an_answer_longer_than_a_third_of_a_lease(bare: pytest.MonkeyPatch) -> None:
+    bare.setenv("AWS_REGION", "us-east-1")
+    assert environment.client("dynamodb").meta.config.read_timeout <= LEASE_S / 3
 
 
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (client_error("SlowDown", 503), TransientError),
-        (client_error("ProvisionedThroughputExceededException", 400), TransientError),
+        (client_error("SlowDown", 503), ThrottledError),
+        (client_error("ProvisionedThroughputExceededException", 400), ThrottledError),
+        (client_error("SomethingNew", 429), ThrottledError),
+        (client_error("OperationAborted", 409), TransientError),
+        (client_error("PreconditionFailed", 412), PermanentError),
         (client_error("SomethingNew", 500), TransientError),
         (client_error("AccessDenied", 403), PermanentError),
         (client_error("NoSuchBucket", 404), PermanentError),

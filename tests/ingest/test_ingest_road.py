@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from pipelines.accounting.breaker import BreakerPolicy
+from pipelines.accounting.entries import RetryPolicy
 from pipelines.accounting.states import Outcome
 from pipelines.errors import TransientError
 from pipelines.intake.backfill import take_days
@@ -240,6 +242,7 @@ def test_a_passing_fault_with_one_file_tries_that_file_again_and_loads_the_other
 
 
 def test_a_fault_that_does_not_pass_ends_as_failed_and_is_due_again_on_purpose(world: World) -> None:
+    world.policy, world.breaker = RetryPolicy(passing_attempts=5), BreakerPolicy(faults=1000)
     moody, calm = world.put(orders_key("a"), orders(1)), world.put(orders_key("b"), orders(2))
     ports = Ports(world.items, world.queue, Moody(world, moody.key, 5), world.tables)
     world.settle_down(ports)

@@ -12,5 +12,6 @@ from pipelines.intake import planning
 __all__ = ["defs"]
 
 os.environ["LAKEGATE_LEASE_S"] = "9"
+os.environ["LAKEGATE_PAUSE_AFTER"] = "10000"
 RetryPolicy.__init__.__defaults__ = (5, 1, 10, 24, 1)
 planning.SILENT_LEASES = 1 / 3

@@ -8,6 +8,8 @@ import pytest
 
 from assets.standing import build_standing_checks, failed_standing
 from lakegate.definitions import build_defs
+from pipelines.accounting.breaker import BreakerPolicy
+from pipelines.accounting.entries import RetryPolicy
 from pipelines.contracts.loading import DatasetCatalog
 from pipelines.errors import TransientError
 from pipelines.intake.objects import ObjectVersion
@@ -50,6 +52,7 @@ def told(found: Any) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
 
 def fail(stage: Stage, *names: str) -> Unreadable:
     """Files whose attempts are used up."""
+    stage.world.policy, stage.world.breaker = RetryPolicy(passing_attempts=5), BreakerPolicy(faults=1000)
     store = Unreadable(stage.world.store, {key(DAY, name) for name in names})
     stage.world.store = store  # type: ignore[assignment]
     stage.gate = stage.world.gate()

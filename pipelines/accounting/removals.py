@@ -91,7 +91,9 @@ def _uncover(work: KeyWork, entries: Collection[LedgerEntry], *, settled: bool) 
     top = max(filter(_was_accepted, there), key=lambda entry: entry.order, default=None)
     serving = work.entries.get(work.head.serving_version or "")
     leaves = serving is not None and (serving.object_removed or awaits_retraction(serving))
-    if top is not None and top.state is State.COMMITTED and not top.serving and not (settled and leaves):
+    # What a released batch may have published above it is settled first: until then that one's rows would push it out again and again.
+    unsure = top is not None and any(entry.given_up and entry.order > top.order for entry in there)
+    if top is not None and top.state is State.COMMITTED and not (top.serving or unsure or (settled and leaves)):
         _make_due(work, top, "the highest accepted version that is there: it is to serve again")
     for entry in there:
         if entry.state is State.QUARANTINED:

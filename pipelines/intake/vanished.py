@@ -159,7 +159,10 @@ class _DaysOf:
         report.of(self._dataset).gone += len(gone)
         for refs in _parts(gone):
             recorded = ledger.recorded_gone(refs)
-            for entry in ledger.entries_of(ref for ref in refs if ref not in recorded):
+            for entry in ledger.entries_of(refs):
+                # Recorded, and not yet on the entry: whoever recorded it died before he did what follows from it.
+                if entry.ref in recorded and entry.object_removed:
+                    continue
                 version = entry.version
                 if entry.state is not State.GONE:
                     named = f"{printable(version.key)} (version {printable(version.version_id)})"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pipelines.accounting.balance import balance
 from pipelines.accounting.entries import LedgerEntry
 from pipelines.accounting.proof import prove
+from pipelines.accounting.removals import Removals
 from pipelines.accounting.states import Outcome, Trigger
 from pipelines.errors import TransientError
 from pipelines.intake import sweep as sweep_module
@@ -335,6 +336,30 @@ def test_one_dataset_is_swept_alone(bucket: LandingBucket) -> None:
     report = sweep(bucket.world.gate(), dataset(ORDERS))
     assert report.findings == {"registered": [f"{KEYS[0]} (version v1)"]}
     assert set(bucket.world.gate().ledger.last_sweeps()) == {"orders"}
+
+
+def test_a_removal_recorded_by_somebody_who_died_before_acting_on_it_is_acted_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bucket = LandingBucket(World(datasets=(RETRACTING,)))
+    low, top = (bucket.put(KEYS[0], orders(n)) for n in (1, 2))
+    bucket.world.versions += [low, top]
+    bucket.world.settle_down()
+    bucket.remove(top, told=False)
+
+    def die(*_: object) -> None:
+        raise TransientError("the worker is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Removals, "apply", die)
+        with pytest.raises(TransientError):
+            swept(bucket)
+    assert not bucket.entries()[top.version_id].object_removed
+    swept(bucket)
+    bucket.world.settle_down()
+    assert bucket.world.outcomes() == {low.version_id: "loaded", top.version_id: "removed"}
+    assert bucket.world.ids() == [1]
+    bucket.world.assert_balanced()
 
 
 def test_a_sweep_that_dies_is_done_again(bucket: LandingBucket, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import multiprocessing.util
 import os
 import random
 import signal
@@ -125,6 +126,8 @@ class CrashLoop:
         self.is_killing = False
         self._started = 0
         self._drop_at = 0.0
+        # The fork server's socket lies outside of `home`: a path to a socket may have no more than about 100 bytes.
+        multiprocessing.util.get_temp_dir()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["tests.crash.warm"])
         for folder in ("runs", "lives", "tmp"):

@@ -39,9 +39,11 @@ def test_the_page_of_a_day_shows_its_rows_and_its_files(pages: Pages) -> None:
 def test_the_tab_of_checks_shows_the_one_that_failed_and_on_how_many_rows(pages: Pages) -> None:
     pages.open("/assets/flights?view=checks&checkDetail=expectations")
     pages.shows(
-        "Checks (4)",
+        "Checks (6)",
+        "contract_is_current",
         "expectations Failed",
         "files_accepted Failed",
+        "no_failed_files",
         "primary_key_unique Succeeded",
         "rows_reconciled Succeeded",
     )

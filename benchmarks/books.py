@@ -21,10 +21,11 @@ from typing import Any
 
 from pipelines.accounting.balance import balance
 from pipelines.accounting.changes import counter_update, counts_for
-from pipelines.accounting.entries import Claim, Facts, FileCommitted, Head, LedgerEntry, Sighting, VersionRef, order_of
+from pipelines.accounting.entries import Claim, Facts, Head, LedgerEntry, Sighting, VersionRef, order_of
 from pipelines.accounting.items import FORMAT, encode_entry, encode_head
 from pipelines.accounting.keys import COUNT_SHARDS, entry_key, head_key
 from pipelines.accounting.ledger import Ledger
+from pipelines.accounting.outcomes import FileCommitted
 from pipelines.accounting.states import Outcome, State
 from pipelines.contracts.loading import parse_dataset
 from pipelines.contracts.model import Dataset

@@ -23,18 +23,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
-from pipelines.accounting.entries import (
-    AlreadyDone,
-    Claim,
-    Facts,
-    FileCommitted,
-    FileDeferred,
-    FileOutcome,
-    FileRemoved,
-    HeldByOther,
-    LedgerEntry,
-    UnknownBatch,
-)
+from pipelines.accounting.entries import AlreadyDone, Claim, Facts, HeldByOther, LedgerEntry, UnknownBatch
+from pipelines.accounting.outcomes import FileCommitted, FileOutcome, FileRemoved
 from pipelines.accounting.removals import removal_of
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.rejected import bad_row_limit
@@ -54,7 +44,7 @@ from pipelines.publication.row_changes import compare_replaced
 from pipelines.publication.staged import StagedFile
 from pipelines.reading.summary import FileReader
 from pipelines.reports import VERDICTS, BatchNotRun, BatchReport, FileEnding, FileReport, Stage
-from pipelines.settling import facts_of, unpublished_outcome
+from pipelines.settling import ended, ending_of, facts_of, published_outcome, unpublished_outcome
 
 __all__ = ["Inspect", "ingest_batch"]
 
@@ -226,54 +216,20 @@ class _Work:
         outcomes = (self._published(read, ending, published) for read, ending in zip(reads, endings, strict=True))
         self._settle([outcome for outcome in outcomes if outcome is not None])
         reports = [
-            _ended(read.report, ending, published.replaced.get(source_of(read.entry.version), 0))
+            ended(read.report, ending, published.replaced.get(source_of(read.entry.version), 0))
             for read, ending in zip(reads, endings, strict=True)
         ]
         return self._finish([*reports, *told], published.commit, published.files, recognised=bool(told), grown=table)
 
     def _endings(self, published: Published, reads: Sequence[ReadMember]) -> list[FileEnding]:
-        """What became of each file in the table.
-
-        Where the commit was found and not made just now, the table is asked: another attempt may have planned it, before or
-        after an object was removed.
-        """
-        superseded, retracted = set(published.superseded), set(published.retracted)
-        rows: dict[SourceVersion, int] | None = None
-        if published.found:
-            concerned = [r.entry.version for r in reads if r.report.outcome in (FileEnding.LOADED, FileEnding.REMOVED)]
-            now = self.gate.tables.current(self.dataset)
-            found = self.gate.tables.find_sources(now, self.dataset, [source_of(version) for version in concerned])
-            rows = {one.source: one.rows for one in found}
-        endings: list[FileEnding] = []
-        for read in reads:
-            version, ending = read.entry.version, read.report.outcome
-            if rows is not None and ending is FileEnding.LOADED and read.report.rows_loaded:
-                ending = ending if source_of(version) in rows else FileEnding.SUPERSEDED
-            elif rows is not None and ending is FileEnding.REMOVED:
-                ending = FileEnding.DEFERRED if source_of(version) in rows else ending
-            elif version in superseded:
-                ending = FileEnding.SUPERSEDED
-            elif version in retracted:
-                ending = FileEnding.REMOVED
-            endings.append(ending)
-        return endings
+        """What became of each file in the table, which is asked where the commit was found and not made just now."""
+        concerned = [r.entry.version for r in reads if r.report.outcome in (FileEnding.LOADED, FileEnding.REMOVED)]
+        rows = self._rows(concerned) if published.found else None
+        return [ending_of(read.report, read.entry.version, published, rows) for read in reads]
 
     def _published(self, read: ReadMember, ending: FileEnding, published: Published) -> FileOutcome | None:
-        """What the ledger is told of a member that the commit had to do with; None of any other."""
-        ref = read.entry.ref
-        match read.report.outcome:
-            case FileEnding.LOADED if ending is FileEnding.REMOVED:
-                return FileRemoved(ref, milliseconds=read.milliseconds)
-            case FileEnding.LOADED:
-                facts = self._facts(read, published.commit)
-                note = read.report.changes.sentence() if read.report.changes else ""
-                return FileCommitted(ref, facts, read.milliseconds, ending is FileEnding.SUPERSEDED, note)
-            case FileEnding.REMOVED if ending is FileEnding.REMOVED:
-                return FileRemoved(ref, gone=read.found_gone)
-            case FileEnding.REMOVED:
-                return FileDeferred(ref, "another attempt at its batch had published it")
-            case _:
-                return None
+        facts = self._facts(read, published.commit)
+        return published_outcome(read.entry.ref, read.report, ending, facts, read.milliseconds, gone=read.found_gone)
 
     # ---- an earlier attempt's commit
 
@@ -412,16 +368,3 @@ class _Work:
             columns_added=grown.columns_added if grown else {},
             types_widened=grown.types_widened if grown else {},
         )
-
-
-def _ended(report: FileReport, ending: FileEnding, rows_removed: int) -> FileReport:
-    """A file's report with what became of it in the table."""
-    match ending:
-        case FileEnding.SUPERSEDED:
-            return replace(report, outcome=ending, rows_loaded=0, rows_rejected=0)
-        case FileEnding.REMOVED:
-            return replace(report, outcome=ending, rows_loaded=0, rows_rejected=0, rows_removed=rows_removed)
-        case FileEnding.DEFERRED if report.outcome is FileEnding.REMOVED:
-            return replace(report, outcome=ending, error="another attempt at this batch had published it")
-        case _:
-            return report

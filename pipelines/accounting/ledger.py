@@ -29,7 +29,6 @@ from pipelines.accounting.entries import (
     BatchTimes,
     Claim,
     ClaimResult,
-    FileOutcome,
     Head,
     HistoryRecord,
     LedgerEntry,
@@ -44,6 +43,7 @@ from pipelines.accounting.entries import (
 )
 from pipelines.accounting.ids import IdFactory
 from pipelines.accounting.outbox import Outbox
+from pipelines.accounting.outcomes import FileOutcome
 from pipelines.accounting.pauses import Pauses
 from pipelines.accounting.queries import Queries
 from pipelines.accounting.registration import Registration

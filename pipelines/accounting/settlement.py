@@ -11,20 +11,10 @@ from datetime import date
 from pipelines.accounting.batches import Batches
 from pipelines.accounting.books import Books
 from pipelines.accounting.changes import Group, add_history, entry_change, head_change, pack
-from pipelines.accounting.entries import (
-    BatchTimes,
-    Claim,
-    FileCommitted,
-    FileOutcome,
-    FileRemoved,
-    Head,
-    LedgerEntry,
-    MadeDue,
-    SettleReport,
-    VersionRef,
-)
+from pipelines.accounting.entries import BatchTimes, Claim, Head, LedgerEntry, MadeDue, SettleReport, VersionRef
 from pipelines.accounting.items import encode_removal
 from pipelines.accounting.keys import due_partitions, removal_key
+from pipelines.accounting.outcomes import FileCommitted, FileOutcome, FileRemoved
 from pipelines.accounting.removals import reconsider, removal_of
 from pipelines.accounting.states import Outcome, State, Trigger
 from pipelines.accounting.transitions import KeyWork, can_be_made_due, made_due

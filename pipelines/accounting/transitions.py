@@ -16,9 +16,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from pipelines.accounting.entries import (
-    BatchStep,
-    BatchTimes,
+from pipelines.accounting.entries import BatchStep, BatchTimes, Head, HistoryRecord, LedgerEntry, RetryPolicy
+from pipelines.accounting.outcomes import (
     FileArchived,
     FileCommitted,
     FileDeferred,
@@ -28,10 +27,6 @@ from pipelines.accounting.entries import (
     FileOutcome,
     FileQuarantined,
     FileRemoved,
-    Head,
-    HistoryRecord,
-    LedgerEntry,
-    RetryPolicy,
 )
 from pipelines.accounting.states import DUE_STATES, FaultKind, Outcome, State, Trigger
 

@@ -4,19 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
-from pipelines.accounting.entries import (
-    Batch,
-    Claim,
-    Facts,
-    FileCommitted,
-    FileQuarantined,
-    LedgerEntry,
-    Member,
-    Planned,
-    Sighting,
-    VersionRef,
-)
+from pipelines.accounting.entries import Batch, Claim, Facts, LedgerEntry, Member, Planned, Sighting, VersionRef
 from pipelines.accounting.ledger import Ledger
+from pipelines.accounting.outcomes import FileCommitted, FileQuarantined
 from pipelines.accounting.states import Trigger
 from pipelines.intake.objects import ObjectVersion, Sequencer
 from pipelines.ports import ItemStore

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from pipelines.accounting.balance import balance
-from pipelines.accounting.entries import Claim, Facts, FileEmpty, FileOutcome, Removal
+from pipelines.accounting.entries import Claim, Facts, Removal
 from pipelines.accounting.ledger import Ledger
+from pipelines.accounting.outcomes import FileEmpty, FileOutcome
 from pipelines.accounting.states import Outcome, State, Trigger
 from resources.memory import MemoryItemStore
 from tests.accounting.books import BUCKET, DAY, HandClock, bad, batch_of, good, ledger_on, sighting

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from pipelines.accounting.balance import balance
-from pipelines.accounting.entries import Claim, FileOutcome, HeldByOther, Removal, VersionRef
+from pipelines.accounting.entries import Claim, HeldByOther, Removal, VersionRef
 from pipelines.accounting.ledger import Ledger
+from pipelines.accounting.outcomes import FileOutcome
 from pipelines.accounting.states import LIVE_BATCH_STATES, Outcome, State, Trigger
 from pipelines.errors import ClaimLostError
 from pipelines.ports import Change, Item, ItemKey, Page, Refused, Written

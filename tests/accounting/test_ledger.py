@@ -7,21 +7,9 @@ from datetime import date, timedelta
 import pytest
 
 from pipelines.accounting.balance import balance
-from pipelines.accounting.entries import (
-    AlreadyDone,
-    Claim,
-    Facts,
-    FileArchived,
-    FileDeferred,
-    FileEmpty,
-    FileFailed,
-    FileGone,
-    HeldByOther,
-    Planned,
-    SlotTaken,
-    UnknownBatch,
-)
+from pipelines.accounting.entries import AlreadyDone, Claim, Facts, HeldByOther, Planned, SlotTaken, UnknownBatch
 from pipelines.accounting.ledger import Ledger
+from pipelines.accounting.outcomes import FileArchived, FileDeferred, FileEmpty, FileFailed, FileGone
 from pipelines.accounting.states import BatchState, Outcome, State, Trigger
 from pipelines.errors import ClaimLostError
 from pipelines.ports import ItemStore

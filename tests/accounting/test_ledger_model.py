@@ -9,17 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from pipelines.accounting.balance import balance
-from pipelines.accounting.entries import (
-    Claim,
-    Facts,
-    FileDeferred,
-    FileEmpty,
-    FileFailed,
-    Planned,
-    RetryPolicy,
-    VersionRef,
-)
+from pipelines.accounting.entries import Claim, Facts, Planned, RetryPolicy, VersionRef
 from pipelines.accounting.ledger import Ledger
+from pipelines.accounting.outcomes import FileDeferred, FileEmpty, FileFailed
 from pipelines.accounting.states import BatchState, Outcome, State, Trigger
 from pipelines.errors import ClaimLostError
 from resources.memory import MemoryItemStore

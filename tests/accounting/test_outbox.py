@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from pipelines.accounting.entries import BatchTimes, Claim, Facts, FileFailed, FileQuarantined
+from pipelines.accounting.entries import BatchTimes, Claim, Facts
 from pipelines.accounting.ledger import Ledger
 from pipelines.accounting.outbox import FileChange
+from pipelines.accounting.outcomes import FileFailed, FileQuarantined
 from pipelines.accounting.states import Outcome, State, Trigger
 from pipelines.ports import Change, Refused, Written
 from resources.memory import MemoryItemStore

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from pipelines.accounting import table_proof
-from pipelines.accounting.entries import Claim, FileOutcome, SettleReport
+from pipelines.accounting.entries import Claim, SettleReport
 from pipelines.accounting.items import encode_entry
 from pipelines.accounting.keys import entry_key
+from pipelines.accounting.outcomes import FileOutcome
 from pipelines.accounting.proof import Proof, prove
 from pipelines.contracts.loading import DatasetCatalog
 from pipelines.contracts.model import Dataset

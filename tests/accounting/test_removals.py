@@ -7,17 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from pipelines.accounting.balance import balance
-from pipelines.accounting.entries import (
-    Claim,
-    Facts,
-    FileArchived,
-    FileCommitted,
-    FileOutcome,
-    FileRemoved,
-    LedgerEntry,
-    Removal,
-)
+from pipelines.accounting.entries import Claim, Facts, LedgerEntry, Removal
 from pipelines.accounting.ledger import Ledger
+from pipelines.accounting.outcomes import FileArchived, FileCommitted, FileOutcome, FileRemoved
 from pipelines.accounting.states import Outcome, State, Trigger
 from pipelines.errors import ClaimLostError
 from resources.memory import MemoryItemStore

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.accounting.entries import Claim, FileFailed, RetryPolicy
+from pipelines.accounting.entries import Claim, RetryPolicy
 from pipelines.accounting.ledger import Ledger
+from pipelines.accounting.outcomes import FileFailed
 from pipelines.contracts.loading import load_datasets
 from pipelines.gate import Gate
 from pipelines.intake.dispatching import dispatch

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from lakegate.story import sentence, story_of
-from pipelines.accounting.entries import Claim, FileArchived, FileFailed, HistoryRecord
+from pipelines.accounting.entries import Claim, HistoryRecord
 from pipelines.accounting.ledger import Ledger
+from pipelines.accounting.outcomes import FileArchived, FileFailed
 from pipelines.accounting.states import Outcome, State, Trigger
 from tests.ingest.world import BAD, BUCKET, World, orders, orders_key
 

@@ -11,6 +11,7 @@ any more, and when all has come to rest, tables, ledger, queues and quarantine a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import multiprocessing
 import multiprocessing.util
 import os
@@ -314,9 +315,10 @@ class CrashLoop:
         if not life.stops or life.process.pid is None:
             return
         if not life.stopped_at:
-            if psutil.Process(life.process.pid).status() == psutil.STATUS_STOPPED:
-                life.stopped_at = time.monotonic()
-                self.report.stops += 1
+            with contextlib.suppress(psutil.NoSuchProcess):  # it came to its end without passing the point
+                if psutil.Process(life.process.pid).status() == psutil.STATUS_STOPPED:
+                    life.stopped_at = time.monotonic()
+                    self.report.stops += 1
             return
         batches = self.gate.ledger.batches_of_run(life.run_key) if life.run_key else []
         lost = bool(batches) and all(b.state not in LIVE_BATCH_STATES for b in batches)

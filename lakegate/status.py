@@ -4,13 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from pipelines.accounting.balance import BalanceSheet, balance
 from pipelines.accounting.breaker import Breaker
 from pipelines.accounting.states import Outcome
 from pipelines.gate import Gate
-from resources.environment import Deployment, as_lakegate_error, client
 
 __all__ = ["Rest", "look", "outcome_columns", "sheet_document"]
 
@@ -48,27 +45,16 @@ class Rest:
         return ("At rest: " if self.at_rest else "Under way: ") + ", ".join(parts)
 
 
-def look(gate: Gate, deployment: Deployment) -> Rest:
+def look(gate: Gate) -> Rest:
     """Read the counters and the queues' depths; neither grows with the number of files."""
     sheet = balance(gate.ledger.counts())
     names = {line.counts.dataset for line in sheet.lines if line.counts.dataset} | {
         d.name for d in gate.datasets.datasets
     }
     paused = tuple(b for _, b in sorted(gate.ledger.pauses.breakers(sorted(names)).items()) if b.is_paused)
-    return Rest(sheet, _depth(deployment.queue_url), _depth(deployment.dlq_url), paused)
-
-
-def _depth(queue_url: str) -> int:
-    names = [
-        "ApproximateNumberOfMessages",
-        "ApproximateNumberOfMessagesNotVisible",
-        "ApproximateNumberOfMessagesDelayed",
-    ]
-    try:
-        answer = client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
-    except (BotoCoreError, ClientError) as error:
-        raise as_lakegate_error(error, "asking how many messages wait") from error
-    return sum(int(answer["Attributes"][name]) for name in names)
+    messages = gate.queue.depth() if gate.queue is not None else 0
+    dead_letters = gate.dead_letters.depth() if gate.dead_letters is not None else 0
+    return Rest(sheet, messages, dead_letters, paused)
 
 
 def outcome_columns(sheet: BalanceSheet, *, by_day: bool) -> tuple[list[str], list[list[str]]]:

@@ -120,15 +120,15 @@ def wait(
     as_json: JsonOption = False,
 ) -> None:
     """Wait until all is at rest: no message in the queue, no file pending. Exit code 1 when files failed or time is up."""
-    deployment, gate = connect()
+    _, gate = connect()
     deadline = time.monotonic() + timeout
-    rest = look(gate, deployment)
+    rest = look(gate)
     looks_at_rest = int(rest.at_rest)
     while looks_at_rest < _LOOKS_AT_REST and time.monotonic() < deadline:
         if not as_json and not rest.at_rest:
             console.print(f"  {rest.sentence()}")
         time.sleep(_BETWEEN_LOOKS_S)
-        rest = look(gate, deployment)
+        rest = look(gate)
         looks_at_rest = looks_at_rest + 1 if rest.at_rest else 0
     if as_json:
         print_json(_rest_document(rest))
@@ -168,8 +168,8 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """The balance sheet: each object version in exactly one outcome. Exit code 1 when it does not add up."""
-    deployment, gate = connect()
-    rest = look(gate, deployment)
+    _, gate = connect()
+    rest = look(gate)
     proof = prove_books(gate) if prove else None
     if as_json:
         print_json(_rest_document(rest) | ({"proof": proof_document(proof)} if proof else {}))

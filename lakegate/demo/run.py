@@ -49,7 +49,7 @@ def run_demo(laptop: Laptop, console: Console, errors: Console, port: int | None
         environment = laptop.start(tied=True)
         deployment = Deployment.from_environment(environment)
         gate = open_gate(deployment, load_datasets(repository_root() / "assets" / "datasets"))
-        before = look(gate, deployment)
+        before = look(gate)
         if before.sheet.objects:
             console.print(
                 f"  found the state of an earlier demo: {before.sheet.objects:,} objects; the same keys are sent again as new versions"
@@ -62,10 +62,10 @@ def run_demo(laptop: Laptop, console: Console, errors: Console, port: int | None
         console.print(f"  {repeated} of their events were delivered twice")
         say("Starting Dagster (web server and daemon); its landing sensor takes it from here")
         address = laptop.start_dagster(environment, port, tied=True)
-        rest = _await_rest(gate, deployment, console, before.sheet.objects + len(feed.first))
+        rest = _await_rest(gate, console, before.sheet.objects + len(feed.first))
         say("Sending the corrected file again under its key")
         _drop(deployment, feed.corrected)
-        rest = _await_rest(gate, deployment, console, before.sheet.objects + feed.expected.objects)
+        rest = _await_rest(gate, console, before.sheet.objects + feed.expected.objects)
         say("At rest. What became of every object, what was wrong, and what the tables say")
         _tell(console, gate, deployment, rest, [file.key for file in feed.corrected])
         checks = check_against_source(feed, gate, deployment, rest)
@@ -114,12 +114,12 @@ def _deliver_twice(deployment: Deployment) -> int:
     return len(messages)
 
 
-def _await_rest(gate: Gate, deployment: Deployment, console: Console, objects: int) -> Rest:
+def _await_rest(gate: Gate, console: Console, objects: int) -> Rest:
     """Wait until as many objects are known and nothing is pending; a line now and then, when something changed."""
     deadline = time.monotonic() + _LIMIT_S
     told, told_at = "", 0.0
     while True:
-        rest = look(gate, deployment)
+        rest = look(gate)
         done = rest.at_rest and rest.sheet.objects >= objects
         if rest.sentence() != told and (done or time.monotonic() - told_at > _TELL_EVERY_S):
             told, told_at = rest.sentence(), time.monotonic()

@@ -222,13 +222,13 @@ class CrashLoop:
             if time.monotonic() > self.ends:
                 raise TimeoutError(
                     f"not at rest in time (seed {self.report.seed}, {self.report.kills} kills): "
-                    f"{look(self.gate, self.deployment).sentence()}; alive: {[(life.role, life.point) for life in self.lives]}"
+                    f"{look(self.gate).sentence()}; alive: {[(life.role, life.point) for life in self.lives]}"
                 )
             time.sleep(0.05)
 
     def _drop(self) -> None:
         """Land a file, unless so many wait already that little else would be seen but the same files dying again."""
-        known = look(self.gate, self.deployment).sheet
+        known = look(self.gate).sheet
         if len(self.producer.versions()) - known.objects + known.outcome(Outcome.PENDING) < _MOST_WAITING:
             self.producer.drop()
             if self.rng.random() < 0.2:
@@ -338,7 +338,7 @@ class CrashLoop:
     def _is_at_rest(self) -> bool:
         if any(life.role == "worker" or life.stops for life in self.lives) or self.runs.requested():
             return False
-        rest = look(self.gate, self.deployment)
+        rest = look(self.gate)
         if rest.messages == 0 and rest.dead_letters > 1:
             self.report.redriven += _redrive(self.deployment)
             return False

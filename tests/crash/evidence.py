@@ -123,7 +123,7 @@ def _outcomes(found: Evidence, gate: Gate, deployment: Deployment, producer: Pro
 
 
 def _books(found: Evidence, gate: Gate, deployment: Deployment, producer: Producer) -> None:
-    rest = look(gate, deployment)
+    rest = look(gate)
     sheet = rest.sheet
     found.differences += [f"the books: {problem}" for problem in sheet.problems]
     if not rest.at_rest:

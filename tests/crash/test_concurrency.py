@@ -190,7 +190,7 @@ def test_all_at_once_ends_in_the_one_state_and_no_reader_sees_anything_between(s
             while not _at_rest(scene, gate, threads[2:5]):
                 broken = [t for t in threads if t.done() and t.exception()]
                 assert not broken, broken[0].exception()
-                assert time.monotonic() < ends, f"not at rest: {look(gate, scene.deployment).sentence()}; {scene.kept}"
+                assert time.monotonic() < ends, f"not at rest: {look(gate).sentence()}; {scene.kept}"
                 time.sleep(0.2)
         finally:
             scene.dropped.set()
@@ -207,7 +207,7 @@ def _at_rest(scene: Scene, gate: Gate, makers: list) -> bool:
     """Nobody makes work any more, and all that was made is done."""
     if not all(maker.done() for maker in makers) or RunState.STARTED in scene.runs.values():
         return False
-    rest = look(gate, scene.deployment)
+    rest = look(gate)
     return rest.at_rest and rest.sheet.objects >= len(scene.producer.versions())
 
 

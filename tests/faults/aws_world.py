@@ -129,7 +129,7 @@ class AwsWorld:
 
     # ---- the sensor and Dagster
 
-    def settle_down(self, *, rounds: int = 200) -> list[BatchReport]:
+    def settle_down(self, *, rounds: int = 500) -> list[BatchReport]:
         """Tick and run until nothing waits, whatever fails on the way; `faults` collects it."""
         reports: list[BatchReport] = []
         for _ in range(rounds):

@@ -97,7 +97,7 @@ class Road:
     # ---- the watcher
 
     def look(self) -> Rest:
-        return look(self.gate, self.deployment)
+        return look(self.gate)
 
     def await_rest(self, objects: int) -> Rest:
         """Wait until so many objects are known, nothing is pending and no run is under way."""

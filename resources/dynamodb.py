@@ -79,7 +79,9 @@ class DynamoItemStore:
                 answer = self._client.batch_get_item(RequestItems=asked)
             except (ClientError, BotoCoreError) as error:
                 raise as_lakegate_error(error, f"reading {len(keys)} items of {self._table}") from error
-            for raw in answer.get("Responses", {}).get(self._table, ()):
+            if "Responses" not in answer:
+                raise TransientError(f"reading {len(keys)} items of {self._table}: the answer was cut short")
+            for raw in answer["Responses"].get(self._table, ()):
                 item = _decode_item(raw)
                 found[ItemKey(str(item["pk"]), str(item["sk"]))] = item
             asked = answer.get("UnprocessedKeys")
@@ -150,9 +152,13 @@ class DynamoItemStore:
             )
         except (ClientError, BotoCoreError) as error:
             raise as_lakegate_error(error, f"querying {self._table} for {values[':pk']['S']}") from error
+        items = answer.get("Items")
+        if items is None or answer.get("Count") != len(items):
+            # The SDK takes a body that is cut short for an answer without anything in it.
+            raise TransientError(f"querying {self._table} for {values[':pk']['S']}: the answer was cut short")
         last = answer.get("LastEvaluatedKey")
         return Page(
-            tuple(_decode_item(raw) for raw in answer.get("Items", ())),
+            tuple(_decode_item(raw) for raw in items),
             json.dumps(last, separators=(",", ":")) if last else None,
         )
 

@@ -165,7 +165,7 @@ class Batches:
     def _members_of(self, record: BatchRecord, owner: str, steps: tuple[BatchStep, ...]) -> Claim:
         assert record.lease_until is not None  # noqa: S101 - it was claimed just now
         claim = Claim(record, record.epoch, owner, record.lease_until, (), steps)
-        members = self.members(record.batch_id)
+        members = self.members(record)
         # Only needed when the planner died half-way; it costs the read that follows anyway.
         entries = self._books.entries([m.ref for m in members])
         unplanned = [
@@ -192,9 +192,14 @@ class Batches:
             if item["state"] in (State.CLAIMED, State.COMMITTING)
         )
 
-    def members(self, batch_id: str) -> list[Member]:
-        """The members as planned."""
-        return list(decode_members(self._books.query(f"batch#{batch_id}", "members#")))
+    def members(self, record: BatchRecord) -> list[Member]:
+        """The members as planned. Raises TransientError when the store did not tell all: a batch is never taken for smaller."""
+        members = list(decode_members(self._books.query(f"batch#{record.batch_id}", "members#")))
+        if len(members) != record.member_count:
+            raise TransientError(
+                f"the ledger named {len(members):,} members of the batch {record.batch_id}, which has {record.member_count:,}"
+            )
+        return members
 
     def fence(self, claim: Claim) -> Check:
         """The condition under which a claim still holds; it goes into every transaction that relies on it."""
@@ -235,7 +240,7 @@ class Batches:
         fence = self.fence(claim)
         self._put_back(
             claim.batch,
-            self.members(claim.batch_id),
+            self.members(claim.batch),
             "not settled by its batch",
             fault=None,
             checks=(fence,),
@@ -299,9 +304,7 @@ class Batches:
                 if not self._put(record, fenced, "released", reason):
                     continue
                 record = fenced
-            self._put_back(
-                record, self.members(batch_id), record.reason or reason, fault=fault, spared=spared, checks=()
-            )
+            self._put_back(record, self.members(record), record.reason or reason, fault=fault, spared=spared, checks=())
             books.write([Delete(slot_key(record.dataset, record.landing_day), (Equals("batch_id", batch_id),))])
             return True
         raise TransientError(f"the batch {batch_id} changes too often to be released; try again")

@@ -87,7 +87,8 @@ class Queries:
 
     def batch_entries(self, batch_id: str) -> list[LedgerEntry]:
         """The members of a batch as they are now."""
-        members = self._batches.members(batch_id)
+        record = self._books.batch(batch_id)
+        members = self._batches.members(record) if record else []
         return self._shown(list(self._books.entries([m.ref for m in members]).values()))
 
     # ---- objects

@@ -214,8 +214,9 @@ class Settlement:
         """Every version of a dataset's days that the books know."""
         found: dict[VersionRef, None] = {}
         for day in sorted(days):
-            for item in self._books.query(f"days#{dataset}", f"{day.isoformat()}#"):
-                for member in self._batches.members(str(item["batch_id"])):
+            ids = [str(item["batch_id"]) for item in self._books.query(f"days#{dataset}", f"{day.isoformat()}#")]
+            for record in self._books.batches(ids).values():
+                for member in self._batches.members(record):
                     found[member.ref] = None
         for partition in (*due_partitions(dataset), f"quarantine#{dataset}"):
             for entry in self._books.listed(partition):

@@ -10,6 +10,8 @@ from pipelines.accounting.entries import Claim, Facts, Removal
 from pipelines.accounting.ledger import Ledger
 from pipelines.accounting.outcomes import FileEmpty, FileOutcome
 from pipelines.accounting.states import Outcome, State, Trigger
+from pipelines.errors import TransientError
+from pipelines.ports import Delete, ItemKey, Written
 from resources.memory import MemoryItemStore
 from tests.accounting.books import BUCKET, DAY, HandClock, bad, batch_of, good, ledger_on, sighting
 from tests.accounting.fragile import Died, FragileStore, assert_counters_are_sums
@@ -185,3 +187,20 @@ def test_dying_in_a_backfill_a_removal_or_an_adoption_ends_the_same(how: str) ->
         assert balance(ledger_on(store).counts()).problems == ()
         assert balance(ledger_on(store).counts()).outcome(Outcome.UNROUTED) == 0
         assert_counters_are_sums(store)
+
+
+def test_a_batch_is_never_taken_for_smaller_than_it_is() -> None:
+    """A store that forgets members would leave their files planned for ever: whoever finishes the batch stops instead."""
+    store = MemoryItemStore()
+    ledger = ledger_on(store)
+    seen = ledger.register([sighting("landing/flights/a.csv"), sighting("landing/flights/b.csv")])
+    batch = batch_of(ledger, ledger.entries_of(seen.new))
+    ledger.plan(batch)
+    members = ItemKey(f"batch#{batch.batch_id}", "members#0001")
+    assert store.write([Delete(members)]) == Written()
+    for what in (
+        lambda: ledger.claim(batch.batch_id, "run-1"),
+        lambda: ledger.release(batch.batch_id, "lost", fault=None),
+    ):
+        with pytest.raises(TransientError, match="named 0 members of the batch"):
+            what()

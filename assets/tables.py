@@ -17,6 +17,7 @@ from assets.standing import build_standing_checks, standing_keys
 from pipelines.contracts.loading import BrokenDataset
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.schema import provenance_fields
+from pipelines.links import Links
 
 __all__ = ["MAX_DAYS_PER_RUN", "DatasetAssets", "broken_asset", "build_assets", "landing_partitions"]
 
@@ -40,8 +41,8 @@ def landing_partitions(dataset: Dataset) -> dg.DailyPartitionsDefinition:
     return dg.DailyPartitionsDefinition(start_date=dataset.landing.start.isoformat(), end_offset=1)
 
 
-def build_assets(dataset: Dataset) -> DatasetAssets:
-    """Make the assets of one dataset: landing (external) -> table, and quarantine beside it."""
+def build_assets(dataset: Dataset, links: Links) -> DatasetAssets:
+    """Make the assets of one dataset: landing (external) -> table, and quarantine beside it. `links` go into what people read."""
     partitions = landing_partitions(dataset)
     group = dataset.group or dataset.name
     owners = [dataset.owner] if dataset.owner else None
@@ -59,7 +60,7 @@ def build_assets(dataset: Dataset) -> DatasetAssets:
         quarantine_key(dataset),
         deps=[landing_key(dataset)],
         description=f"Files of `{dataset.name}` that broke the contract, unchanged, each with a report that says what to repair. "
-        "Send the corrected file again under the same key.",
+        f"Send the corrected file again under the same key ({links.page('what-is-quarantined.md')}).",
         partitions_def=partitions,
         group_name=group,
         kinds={"s3"},

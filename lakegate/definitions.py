@@ -14,6 +14,7 @@ from assets.operations import build_operations
 from assets.tables import DatasetAssets, broken_asset, build_assets
 from lakegate.settings import SweepSettings, datasets_folder, sweep_settings
 from pipelines.contracts.loading import DatasetCatalog, load_datasets
+from pipelines.links import Links
 from resources.gate import GateResource
 from sensors.attention import build_attention_sensor
 from sensors.dead_letters import build_dead_letter_sensor
@@ -25,11 +26,15 @@ __all__ = ["build_defs", "defs"]
 
 
 def build_defs(
-    catalog: DatasetCatalog, gate: dg.ConfigurableResource, sweeps: SweepSettings | None = None
+    catalog: DatasetCatalog,
+    gate: dg.ConfigurableResource,
+    sweeps: SweepSettings | None = None,
+    links: Links | None = None,
 ) -> dg.Definitions:
     """Compose the definitions of these datasets; a broken dataset becomes one node that says why."""
     sweeps = sweeps or sweep_settings({})
-    built: list[DatasetAssets] = [build_assets(dataset) for dataset in catalog.datasets]
+    links = links or Links()
+    built: list[DatasetAssets] = [build_assets(dataset, links) for dataset in catalog.datasets]
     jobs = [b.job for b in built]
     dead_letters, no_dead_letters = build_dead_letters()
     history = build_history_job()
@@ -60,4 +65,9 @@ def _sensors_of(catalog: DatasetCatalog, jobs: Sequence[Any]) -> tuple[dg.Sensor
 def defs() -> dg.Definitions:
     """What the workspace loads: every dataset file in the folder, read now."""
     folder = datasets_folder(os.environ, Path.cwd())
-    return build_defs(load_datasets(folder), GateResource(datasets_folder=str(folder)), sweep_settings(os.environ))
+    return build_defs(
+        load_datasets(folder),
+        GateResource(datasets_folder=str(folder)),
+        sweep_settings(os.environ),
+        Links.of(os.environ),
+    )

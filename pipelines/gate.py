@@ -4,12 +4,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipelines.accounting.entries import Claim
 from pipelines.accounting.heartbeat import Heartbeat
 from pipelines.accounting.ledger import Ledger
 from pipelines.contracts.loading import DatasetCatalog
+from pipelines.links import Links
 from pipelines.ports import Clock, EventQueue, ObjectStore, QueryEngine, Tables, ThreadPools
 from pipelines.reading.summary import FileReader
 
@@ -23,7 +24,7 @@ class Gate:
     `landing_bucket` and `quarantine_bucket` are names; where tables live is the tables' business. `reader` opens the
     warm reading process of a run: it is closed when the context ends. `queue` is None where nothing announces files
     (`convert`), and so is `dead_letters`, where the queue's redrive puts what could not be taken. `queries` looks into the
-    tables after a commit; without it, the checks that need it fail.
+    tables after a commit; without it, the checks that need it fail. `links` are the addresses that messages to people carry.
     The last three are what a worker takes from its computer: threads to wait for many answers at once, a pause between two
     attempts (seconds), and a sign of life; the simulator gives its own.
     """
@@ -39,6 +40,7 @@ class Gate:
     queue: EventQueue | None = None
     dead_letters: EventQueue | None = None
     queries: QueryEngine | None = None
+    links: Links = field(default_factory=Links)
     pools: ThreadPools = ThreadPoolExecutor
     pause: Callable[[float], None] = time.sleep
     heartbeat: Callable[[Ledger, Claim], Heartbeat] = Heartbeat

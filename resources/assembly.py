@@ -11,6 +11,7 @@ from pipelines.accounting.ledger import LEASE_S, Ledger
 from pipelines.contracts.loading import DatasetCatalog
 from pipelines.errors import ConfigurationError
 from pipelines.gate import Gate
+from pipelines.links import Links
 from pipelines.reading.child import ChildReader
 from resources.crash_points import CrashPoints
 from resources.dynamodb import DynamoItemStore
@@ -55,6 +56,7 @@ def open_gate(deployment: Deployment, datasets: DatasetCatalog, policy: RetryPol
         queue=points.around("queue", SqsEventQueue(client("sqs"), deployment.queue_url)),
         dead_letters=SqsEventQueue(client("sqs"), deployment.dlq_url),
         queries=query_engine(deployment),
+        links=Links.of(os.environ),
     )
 
 

@@ -127,8 +127,9 @@ class Laptop:
             PermanentError: one of them did not start; the message holds the end of its log.
         """
         with self._locked():
-            own = dagster.prepare_dagster_home(self.home / "dagster", child_environment(environment))
             port = port or self._port(_DAGSTER, self._runner.find(dagster.WEBSERVER))
+            linked = {**environment, "LAKEGATE_DAGSTER_URL": f"http://127.0.0.1:{port}"}
+            own = dagster.prepare_dagster_home(self.home / "dagster", child_environment(linked))
             self._remember_port(_DAGSTER, port)
             started: list[tuple[Child, Callable[[int], bool]]] = []
             # Both load the definitions first, which takes seconds: at the same time, not one after the other.

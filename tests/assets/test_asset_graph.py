@@ -16,6 +16,7 @@ from lakegate.definitions import build_defs
 from lakegate.settings import repository_root
 from pipelines.contracts.loading import DatasetCatalog, load_datasets
 from pipelines.contracts.model import Dataset
+from pipelines.links import Links
 from resources.gate import GateResource
 from tests.assets.stage import DEPARTURES
 from tests.ingest.world import dataset
@@ -182,7 +183,7 @@ def test_a_nested_column_shows_its_type_as_athena_writes_it() -> None:
 
 def test_an_asset_says_what_it_is_and_how_it_is_backfilled() -> None:
     of = dataset(DEPARTURES)
-    table = build_assets(of).table
+    table = build_assets(of, Links()).table
     [spec] = table.specs
     assert spec.description is not None
     assert spec.description.startswith(of.description)
@@ -195,7 +196,7 @@ def test_an_asset_says_what_it_is_and_how_it_is_backfilled() -> None:
 
 
 def test_today_is_a_partition_and_tomorrow_is_not() -> None:
-    partitions = build_assets(dataset(DEPARTURES)).table.partitions_def
+    partitions = build_assets(dataset(DEPARTURES), Links()).table.partitions_def
     assert partitions is not None
     before = datetime.now(UTC)
     tomorrow = (before + timedelta(days=1)).date()

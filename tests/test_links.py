@@ -1,0 +1,29 @@
+"""Addresses in messages: whole where the deployment says where its pages are, and none where it does not."""
+
+import pytest
+
+from pipelines.errors import ConfigurationError
+from pipelines.links import Links
+
+
+def test_links_of_a_deployment_that_says_where_its_pages_are() -> None:
+    links = Links.of(
+        {"LAKEGATE_DAGSTER_URL": "https://dagster.example/", "LAKEGATE_DOCS_URL": "https://docs.example/lakegate"}
+    )
+    assert links.run("ab-1") == "https://dagster.example/runs/ab-1"
+    assert links.asset(["quarantine", "a b"], partition="2026-03-01") == (
+        "https://dagster.example/assets/quarantine/a%20b?view=overview&partition=2026-03-01"
+    )
+    assert links.page("operating.md", "dead-letters") == "https://docs.example/lakegate/operating.md#dead-letters"
+
+
+def test_without_addresses_pages_are_paths_and_the_rest_is_not_linked() -> None:
+    links = Links.of({})
+    assert links.run("ab-1") is None
+    assert links.asset(["orders"]) is None
+    assert links.page("operating.md") == "docs/operating.md"
+
+
+def test_what_is_no_address_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="LAKEGATE_DAGSTER_URL is 'javascript:1'"):
+        Links.of({"LAKEGATE_DAGSTER_URL": "javascript:1"})

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipelines.contracts.column_sources import spellings
 from pipelines.contracts.model import Dataset
 from pipelines.reading.collector import shown
 
@@ -55,8 +56,8 @@ def match_columns(dataset: Dataset, names: Sequence[str]) -> Matching:
     taken: dict[int, str] = {}
     collisions: list[Fault] = []
     wanted = {name: _spellings(dataset, name) for name in dataset.file_columns}
-    for column, spellings in wanted.items():
-        found = list(dict.fromkeys(exact[s] for s in spellings if s in exact and exact[s] not in taken))
+    for column, said in wanted.items():
+        found = list(dict.fromkeys(exact[s] for s in said if s in exact and exact[s] not in taken))
         if found:
             positions[column] = found[0]
             taken[found[0]] = column
@@ -66,8 +67,8 @@ def match_columns(dataset: Dataset, names: Sequence[str]) -> Matching:
     for position, name in enumerate(names):
         if position not in taken:
             loose.setdefault(normalised(name), []).append(position)
-    for column, spellings in wanted.items():
-        candidates = [p for s in dict.fromkeys(map(normalised, spellings)) for p in loose.get(s, ()) if p not in taken]
+    for column, said in wanted.items():
+        candidates = [p for s in dict.fromkeys(map(normalised, said)) for p in loose.get(s, ()) if p not in taken]
         if not candidates:
             continue
         if column in positions:
@@ -84,9 +85,8 @@ def match_columns(dataset: Dataset, names: Sequence[str]) -> Matching:
     )
 
 
-def _spellings(dataset: Dataset, name: str) -> list[str]:
-    column = dataset.columns[name]
-    return [s for s in (column.source, name, *column.aliases) if s is not None]
+def _spellings(dataset: Dataset, name: str) -> tuple[str, ...]:
+    return spellings(name, dataset.columns[name])
 
 
 def _collision(column: str, names: Sequence[str], first: int, second: int) -> Fault:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pipelines.contracts.column_sources import spellings
 from pipelines.contracts.json_paths import JsonPath, Step, path_text
 from pipelines.contracts.model import JsonFormat
 from pipelines.contracts.nested_types import NESTED
@@ -94,13 +95,9 @@ class JsonColumns:
         form = plan.dataset.format
         columns = {name: plan.dataset.columns[name] for name in plan.dataset.file_columns}
         paths = {name: path for name, column in columns.items() if (path := column.json_path) is not None}
-        spellings = {
-            name: [s for s in (column.source, name, *column.aliases) if s is not None]
-            for name, column in columns.items()
-            if name not in paths
-        }
+        said = {name: spellings(name, column) for name, column in columns.items() if name not in paths}
         self._limits = plan.limits
-        self._by_name = tuple(spellings)
+        self._by_name = tuple(said)
         self._paths = paths
         self.explode: JsonPath | None = form.explode_path if isinstance(form, JsonFormat) else None
         ways = (*paths.values(), *((self.explode,) if self.explode else ()))
@@ -108,9 +105,9 @@ class JsonColumns:
         self._rescues = plan.dataset.schema_.new_columns == "rescue"
         self._left = Unpicked(path.steps for path in ways)
         self._left_in_elements = Unpicked(path.inner for path in paths.values() if path.each and not path.number)
-        self._exact = {s: name for name, said in reversed(spellings.items()) for s in reversed(said)}
-        self._exact.update({said[0]: name for name, said in spellings.items()})
-        self._loose = {normalised(s): name for name, said in spellings.items() for s in said}
+        self._exact = {s: name for name, spelt in reversed(said.items()) for s in reversed(spelt)}
+        self._exact.update({spelt[0]: name for name, spelt in said.items()})
+        self._loose = {normalised(s): name for name, spelt in said.items() for s in spelt}
         self._by_key: dict[str, str | None] = {}
         self._types = {name: column.data_type for name, column in columns.items()}
         self._takers: Mapping[str, Taker] = {

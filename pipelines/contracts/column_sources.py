@@ -79,7 +79,7 @@ def column_sources(dataset: Dataset) -> dict[str, tuple[ColumnSource, ...]]:
     Of several sources of a column, a file has one: they are other names of the same. Only `_rescued` may have values of all of its.
     """
     of_contract = {name: _sources(dataset, name, column) for name, column in dataset.columns.items()}
-    found = of_contract | _PROVENANCE | {RESCUED: _rescued(dataset, of_contract)}
+    found = {**of_contract, **_PROVENANCE, RESCUED: _rescued(dataset, of_contract)}
     return {name: found[name] for name in table_schema(dataset).names}
 
 

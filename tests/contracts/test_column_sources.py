@@ -81,9 +81,9 @@ def test_rescued_values_come_from_what_may_be_rescued(policy: str, expected: lis
     assert names(dataset(f"{TRIPS}schema: {policy}\n"))["_rescued"] == expected
 
 
-def test_a_column_that_files_brought_comes_from_the_name_it_has_there() -> None:
+def test_a_column_that_files_brought_comes_from_the_name_it_has_there_or_its_own() -> None:
     grown = extended(dataset(TRIPS), {"Gate No.": "gate_no"}, {})
-    assert names(grown)["gate_no"] == ["Gate No."]
+    assert names(grown)["gate_no"] == ["Gate No.", "gate_no"]
 
 
 def test_the_landing_files_have_each_source_once() -> None:

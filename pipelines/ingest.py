@@ -41,7 +41,7 @@ from pipelines.publication.known import known_versions
 from pipelines.publication.publish import AcceptedFile, KnownVersion, Published, publish, source_of
 from pipelines.publication.rejected import RejectedRows
 from pipelines.publication.row_changes import compare_replaced
-from pipelines.publication.staged import StagedFile
+from pipelines.publication.staged import StagedFile, count_nulls
 from pipelines.reading.summary import FileReader
 from pipelines.reports import VERDICTS, BatchNotRun, BatchReport, FileEnding, FileReport, Stage
 from pipelines.settling import ended, ending_of, facts_of, published_outcome, unpublished_outcome
@@ -354,6 +354,7 @@ class _Work:
                 self.gate.ledger.pauses.verdict(self.dataset.name)
             self.gate.ledger.finish(self.claim, commit.snapshot_id if commit else None)
         batch = self.claim.batch
+        published_here = not recognised and (bool(staged) or commit is None or not commit.rows_added)
         return BatchReport(
             dataset=self.dataset.name,
             landing_day=batch.landing_day,
@@ -365,6 +366,8 @@ class _Work:
             partitions=tuple(sorted({file.relative_key.rpartition("/")[0] for file in staged})),
             seconds=dict(self.timings.seconds),
             recognised=recognised,
+            rows_published=sum(file.rows for file in staged) if published_here else None,
+            column_nulls=count_nulls(staged) if published_here else None,
             columns_added=grown.columns_added if grown else {},
             types_widened=grown.types_widened if grown else {},
         )

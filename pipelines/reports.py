@@ -133,6 +133,8 @@ class BatchReport:
     """One batch's story. Times are seconds per stage; bytes in are the objects' sizes, bytes out the data files'.
 
     `columns_added` (the table's name: the file's) and `types_widened` (column: type before and after) changed the table for it.
+    `rows_published` are the rows in its data files, and `column_nulls` how many of them are null in each column of the table (in a
+    nested column, the value as a whole); None where an attempt that died published some of them.
     """
 
     dataset: str
@@ -145,6 +147,8 @@ class BatchReport:
     partitions: tuple[str, ...] = ()
     seconds: Mapping[Stage, float] = field(default_factory=dict[Stage, float])
     recognised: bool = False
+    rows_published: int | None = 0
+    column_nulls: Mapping[str, int] | None = field(default_factory=dict[str, int])
     columns_added: Mapping[str, str] = field(default_factory=dict[str, str])
     types_widened: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
 

@@ -272,6 +272,7 @@ class EncoderPool:
                 rows=writer.rows,
                 size_bytes=size,
                 rows_by_source=dict(partition.counts),
+                nulls=writer.nulls,
             )
         )
         partition.writer = None

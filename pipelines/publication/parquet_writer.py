@@ -172,6 +172,8 @@ class DataFileWriter:
     def __init__(self, path: Path, schema: pa.Schema, encodings: Mapping[str, str]) -> None:
         self.path = path
         self.rows = 0
+        self.nulls: dict[str, int] = dict.fromkeys(schema.names, 0)
+        """Nulls written so far, by column: those of the column itself, not of what is inside a nested one."""
         self._schema = with_dictionaries(schema)
         empty = schema.empty_table()
         # Booleans have neither dictionaries nor another encoding.
@@ -207,6 +209,8 @@ class DataFileWriter:
         """Append the rows as one row group, or several where they are more than a million."""
         self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
         self.rows += table.num_rows
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            self.nulls[name] += column.null_count
 
     def close(self) -> int:
         """Write the footer; return the file's size in bytes."""

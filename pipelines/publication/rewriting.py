@@ -39,6 +39,7 @@ class CopiedFile:
     rows_removed: int
     size_bytes: int
     rows_by_source: Mapping[str, int]
+    nulls: Mapping[str, int]
 
 
 def open_parquet(source: "str | Path | pa.NativeFile") -> pq.ParquetFile:
@@ -84,8 +85,8 @@ def copy_without(
             writer.abandon()
         raise
     if writer is None:
-        return CopiedFile(0, removed, 0, {})
-    return CopiedFile(writer.rows, removed, writer.close(), dict(counts))
+        return CopiedFile(0, removed, 0, {}, {})
+    return CopiedFile(writer.rows, removed, writer.close(), dict(counts), writer.nulls)
 
 
 def rows_of(
@@ -126,6 +127,7 @@ def rewrite_without(staged: Sequence[StagedFile], versions: Collection[SourceVer
                     rows=copied.rows,
                     size_bytes=copied.size_bytes,
                     rows_by_source=copied.rows_by_source,
+                    nulls=copied.nulls,
                 )
             )
     return tuple(result)

@@ -51,4 +51,5 @@ def _write(
         rows=rows.num_rows,
         size_bytes=size,
         rows_by_source={},
+        nulls=writer.nulls,
     )

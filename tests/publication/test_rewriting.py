@@ -116,6 +116,7 @@ def test_columns_are_found_by_id_added_as_null_and_widened(tmp_path: Path) -> No
         copied = copy_without(parquet, {source("a")}, tmp_path / "new.parquet", schema)
     assert (copied.rows, copied.rows_removed, copied.rows_by_source) == (1, 1, {"w": 1})
     table = pq.read_table(tmp_path / "new.parquet")
+    assert copied.nulls == {name: table[name].null_count for name in table.column_names}
     assert table.schema.field("stops").type == pa.int64()
     [only] = table.to_pylist()
     assert (only["airline"], only["stops"], only["fresh"], only["id"]) == (row(2)["carrier"], 2, None, 2)

@@ -63,6 +63,23 @@ def big_batches(of: Dataset, rows: int, partitions: int, batch_rows: int = 25_00
     return made
 
 
+def test_nulls_are_counted_as_a_reader_counts_them(tmp_path: Path) -> None:
+    of = dataset()
+    files = {source(f"f{n}", f"v{n}"): [row(n * 7 + k, DAYS[k % 2]) for k in range(7)] for n in range(9)}
+    for budget in (64 << 20, 1):
+        with staging_of(of, tmp_path / str(budget), budget_bytes=budget) as staging:
+            for origin, rows in files.items():
+                pending = staging.open_file(origin)
+                pending.write(batch(of, rows))
+                pending.accept()
+            found: Counter[str] = Counter()
+            for file in staging.finish():
+                read_back = pq.ParquetFile(file.path).read()
+                assert file.nulls == {name: read_back[name].null_count for name in read_back.column_names}
+                found.update(file.nulls)
+            assert {name for name, count in found.items() if count} >= {"weight", "ok", "stops", "actor", "counts"}
+
+
 @pytest.fixture
 def wide() -> Dataset:
     return dataset("wide", columns={"day": {"type": "date"}, "id": {"type": "bigint"}, "name": {"type": "string"}})

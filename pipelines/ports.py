@@ -304,8 +304,17 @@ class ItemStore(Protocol):
         """Items of one partition in sort-key order: those whose sort key has the prefix and is at most `upto`."""
         ...
 
-    def query_due(self, due_pk: str, *, upto: str | None = None, limit: int = 1000, start: str | None = None) -> Page:
-        """Items whose `due_pk` equals this, in `due_sk` order up to `upto`; eventually consistent on DynamoDB."""
+    def query_due(
+        self,
+        due_pk: str,
+        *,
+        since: str | None = None,
+        upto: str | None = None,
+        limit: int = 1000,
+        start: str | None = None,
+        descending: bool = False,
+    ) -> Page:
+        """Items whose `due_pk` equals this, in `due_sk` order from `since` up to `upto`; eventually consistent on DynamoDB."""
         ...
 
     def write(self, changes: Sequence[Change]) -> Written | Refused:

@@ -18,6 +18,7 @@ from pipelines.accounting.outcomes import (
 )
 from pipelines.intake.objects import ObjectVersion
 from pipelines.ports import Committed, SourceVersion
+from pipelines.printable import printable
 from pipelines.publication.publish import Published, source_of
 from pipelines.reports import FileEnding, FileReport
 
@@ -25,11 +26,13 @@ __all__ = ["ended", "ending_of", "facts_of", "published_outcome", "unpublished_o
 
 _PARTITIONS_KEPT = 100
 _RULES_KEPT = 5
+_COLUMN_CHARACTERS = 100
 
 
 def facts_of(report: FileReport, contract: str, commit: Committed | None, verdicts_before: int = 0) -> Facts:
     """The numbers of a file under a contract's fingerprint; of a quarantined file every row read is rejected."""
     rejected = report.outcome is FileEnding.QUARANTINED
+    first = report.violations[0] if report.violations else None
     return Facts(
         rows_read=report.rows_read,
         rows_accepted=report.rows_loaded,
@@ -41,6 +44,8 @@ def facts_of(report: FileReport, contract: str, commit: Committed | None, verdic
         partitions=report.partitions[:_PARTITIONS_KEPT],
         snapshot_id=commit.snapshot_id if commit else None,
         rules=tuple(dict.fromkeys(violation.rule.value for violation in report.violations))[:_RULES_KEPT],
+        line=first.line if first else None,
+        column=printable(first.column)[:_COLUMN_CHARACTERS] if first and first.column else None,
         verdicts=verdicts_before + 1,
     )
 

@@ -121,14 +121,26 @@ class DynamoItemStore:
             return Page(tuple(item for item in page.items if str(item["sk"]).startswith(prefix)), page.next)
         return page
 
-    def query_due(self, due_pk: str, *, upto: str | None = None, limit: int = 1000, start: str | None = None) -> Page:
-        """Items whose `due_pk` equals this, in `due_sk` order up to `upto`; eventually consistent."""
+    def query_due(
+        self,
+        due_pk: str,
+        *,
+        since: str | None = None,
+        upto: str | None = None,
+        limit: int = 1000,
+        start: str | None = None,
+        descending: bool = False,
+    ) -> Page:
+        """Items whose `due_pk` equals this, in `due_sk` order from `since` up to `upto`; eventually consistent."""
         condition, names, values = "#p = :pk", {"#p": "due_pk"}, {":pk": {"S": due_pk}}
-        if upto is not None:
-            condition += " AND #s <= :upto"
+        bounds = {name: {"S": bound} for name, bound in ((":since", since), (":upto", upto)) if bound is not None}
+        if bounds:
+            both, one = "#s BETWEEN :since AND :upto", "#s >= :since" if since is not None else "#s <= :upto"
+            condition += f" AND {both if len(bounds) > 1 else one}"
             names["#s"] = "due_sk"
-            values[":upto"] = {"S": upto}
-        return self._query(condition, names, values, limit, start, IndexName=_INDEX)
+            values.update(bounds)
+        forward = not descending
+        return self._query(condition, names, values, limit, start, IndexName=_INDEX, ScanIndexForward=forward)
 
     def _query(
         self,

@@ -89,16 +89,26 @@ class MemoryItemStore:
             )
             return Page(tuple(_copy(partition[sk]) for sk in taken), taken[-1] if taken and rest > 0 else None)
 
-    def query_due(self, due_pk: str, *, upto: str | None = None, limit: int = 1000, start: str | None = None) -> Page:
-        """Items whose `due_pk` equals this, in `due_sk` order up to `upto`."""
+    def query_due(
+        self,
+        due_pk: str,
+        *,
+        since: str | None = None,
+        upto: str | None = None,
+        limit: int = 1000,
+        start: str | None = None,
+        descending: bool = False,
+    ) -> Page:
+        """Items whose `due_pk` equals this, in `due_sk` order from `since` up to `upto`."""
         with self._lock:
             listed = self._due.get(due_pk, [])
-            first = 0
+            first = 0 if since is None else bisect_left(listed, since, key=lambda place: place[0])
             last = len(listed) if upto is None else bisect_right(listed, upto, key=lambda place: place[0])
             if start is not None:
                 due_sk, pk, sk = start.split(_SEPARATOR)
-                first = bisect_right(listed, (due_sk, ItemKey(pk, sk)))
-            taken = listed[first : min(last, first + limit)]
+                here = due_sk, ItemKey(pk, sk)
+                first, last = (first, bisect_left(listed, here)) if descending else (bisect_right(listed, here), last)
+            taken = listed[max(first, last - limit) : last][::-1] if descending else listed[first:last][:limit]
             end = _SEPARATOR.join((taken[-1][0], taken[-1][1].pk, taken[-1][1].sk)) if taken else None
             return Page(tuple(_copy(self._find(key) or {}) for _, key in taken), end if last - first > limit else None)
 

@@ -62,12 +62,23 @@ class SteppedItems:
             quiet=True,
         )
 
-    def query_due(self, due_pk: str, *, upto: str | None = None, limit: int = 1000, start: str | None = None) -> Page:
+    def query_due(
+        self,
+        due_pk: str,
+        *,
+        since: str | None = None,
+        upto: str | None = None,
+        limit: int = 1000,
+        start: str | None = None,
+        descending: bool = False,
+    ) -> Page:
         """Items of the sparse index."""
         return self._engine.call(
             self._actor,
             lambda: "look for what is due",
-            lambda: self._inner.query_due(due_pk, upto=upto, limit=limit, start=start),
+            lambda: self._inner.query_due(
+                due_pk, since=since, upto=upto, limit=limit, start=start, descending=descending
+            ),
             quiet=True,
         )
 

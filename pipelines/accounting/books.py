@@ -92,11 +92,11 @@ class Books:
                 return
             start = page.next
 
-    def listed(self, partition: str) -> Iterator[LedgerEntry]:
+    def listed(self, partition: str, since: str | None = None, *, descending: bool = False) -> Iterator[LedgerEntry]:
         """Entries that the sparse index lists under a partition, in its order; it may lag a moment behind."""
         start: str | None = None
         while True:
-            page = self.store.query_due(partition, start=start)
+            page = self.store.query_due(partition, since=since, start=start, descending=descending)
             yield from map(decode_entry, page.items)
             if page.next is None:
                 return

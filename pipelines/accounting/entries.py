@@ -89,7 +89,8 @@ class Removal:
 class Facts:
     """What reading a file came to. `rows_accepted` are in the table while the version serves.
 
-    `rules` are the first rules that it broke, for finding it by them; `verdicts` counts how often one was reached.
+    `rules` are the first rules that it broke, for finding it by them, `line` and `column` where the first fault is;
+    `verdicts` counts how often one was reached.
     """
 
     rows_read: int = 0
@@ -102,6 +103,8 @@ class Facts:
     partitions: tuple[str, ...] = ()
     snapshot_id: int | None = None
     rules: tuple[str, ...] = ()
+    line: int | None = None
+    column: str | None = None
     verdicts: int = 1
 
 

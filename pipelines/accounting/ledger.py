@@ -16,7 +16,7 @@ layout is in `items.py`. It runs unchanged on DynamoDB and in memory: all it nee
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import date, datetime
 
 from pipelines.accounting.batches import Batches
 from pipelines.accounting.books import Books
@@ -271,6 +271,14 @@ class Ledger:
     def dead(self, dataset: str | None = None) -> Iterator[LedgerEntry]:
         """Versions whose attempts are used up."""
         return self._queries.dead(dataset)
+
+    def newly_quarantined(self, dataset: str, since: datetime) -> Iterator[LedgerEntry]:
+        """Versions of a dataset that came into quarantine since then and that nothing has superseded, newest first."""
+        return self._queries.newly_quarantined(dataset, since)
+
+    def newly_dead(self, dataset: str, since: datetime) -> Iterator[LedgerEntry]:
+        """Versions of a dataset whose attempts were used up since then, newest first."""
+        return self._queries.newly_dead(dataset, since)
 
     def archived(self, dataset: str | None = None) -> Iterator[LedgerEntry]:
         """Versions that wait for a restore."""

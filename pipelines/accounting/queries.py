@@ -17,7 +17,7 @@ from pipelines.accounting.entries import (
     VersionRef,
 )
 from pipelines.accounting.items import decode_head, decode_history, decode_removal
-from pipelines.accounting.keys import NO_DATASET, due_partitions, head_key, parse_iso, version_removal_key
+from pipelines.accounting.keys import NO_DATASET, due_partitions, head_key, iso, parse_iso, version_removal_key
 from pipelines.accounting.states import BatchState, Outcome, State
 from pipelines.accounting.transitions import registered
 from pipelines.intake.objects import object_id
@@ -173,6 +173,14 @@ class Queries:
     def quarantined(self, dataset: str | None = None) -> Iterator[LedgerEntry]:
         """Versions in quarantine that nothing has superseded, oldest first in each dataset."""
         return self._waiting("quarantine", dataset)
+
+    def newly_quarantined(self, dataset: str, since: datetime) -> Iterator[LedgerEntry]:
+        """Those of a dataset that came into quarantine since then, newest first."""
+        return self._books.listed(f"quarantine#{dataset}", iso(since), descending=True)
+
+    def newly_dead(self, dataset: str, since: datetime) -> Iterator[LedgerEntry]:
+        """Those of a dataset whose attempts were used up since then, newest first."""
+        return self._books.listed(f"dead#{dataset}", iso(since), descending=True)
 
     def dead(self, dataset: str | None = None) -> Iterator[LedgerEntry]:
         """Versions whose attempts are used up, oldest first in each dataset."""

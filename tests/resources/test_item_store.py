@@ -208,16 +208,22 @@ def test_the_index_lists_exactly_what_carries_its_attributes(store: ItemStore, k
 
     assert listed() == ["4", "0"]
     assert listed(upto="8") == ["4"]
+    assert listed(since="1") == ["0"]
+    assert listed(since="0", upto="8") == ["4"]
+    assert listed(since="a") == []
     assert store.query_due("nowhere").items == ()
 
 
-def test_the_index_goes_on_where_its_page_ended_also_among_equals(store: ItemStore, key: Keys) -> None:
+@pytest.mark.parametrize("descending", [False, True])
+def test_the_index_goes_on_where_its_page_ended_also_among_equals(
+    store: ItemStore, key: Keys, descending: bool
+) -> None:
     due = f"due#{uuid.uuid4().hex}"
     store.write([Put(key(f"{i:02d}"), {"due_pk": due, "due_sk": "same"}) for i in range(25)])
     found: set[str] = set()
     start: str | None = None
     for _ in range(10):
-        page = store.query_due(due, limit=7, start=start)
+        page = store.query_due(due, limit=7, start=start, descending=descending)
         found |= {str(item["sk"]) for item in page.items}
         start = page.next
         if start is None:

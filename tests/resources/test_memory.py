@@ -95,5 +95,8 @@ def test_queries_answer_what_a_sorted_list_of_all_items_would(seed: int) -> None
         found = pages(partial(store.query, "p"), prefix=prefix, upto=upto, descending=descending, limit=limit)
         assert found == [there[k] for k in wanted]
         listed = sorted((str(i["due_sk"]), k) for k, i in there.items() if i.get("due_pk") == "x")
-        listed = [(due, k) for due, k in listed if upto is None or due <= upto]
-        assert pages(partial(store.query_due, "x"), upto=upto, limit=limit) == [there[k] for _, k in listed]
+        since = rng.choice([None, "a", "b"])
+        listed = [(due, k) for due, k in listed if (upto is None or due <= upto) and (since is None or due >= since)]
+        listed = listed[::-1] if descending else listed
+        due = partial(store.query_due, "x", since=since, descending=descending)
+        assert pages(due, upto=upto, limit=limit) == [there[k] for _, k in listed]

@@ -8,7 +8,7 @@ import dagster as dg
 
 from pipelines.contracts.model import Dataset
 
-__all__ = ["LAUNCH_TAG", "TRIGGER_TAG", "counted", "landing_key", "quarantine_key", "table_key"]
+__all__ = ["LAUNCH_TAG", "TRIGGER_TAG", "counted", "landing_key", "pool_of", "quarantine_key", "table_key"]
 
 LAUNCH_TAG = "lakegate/launch"
 """Names the group of batches a run was requested for; the ledger holds the membership."""
@@ -29,6 +29,11 @@ def table_key(dataset: Dataset) -> dg.AssetKey:
 def quarantine_key(dataset: Dataset) -> dg.AssetKey:
     """The files that broke the contract."""
     return dg.AssetKey(["quarantine", f"{dataset.name}_quarantine"])
+
+
+def pool_of(dataset: Dataset) -> str:
+    """The pool that says how many runs may work on the dataset at a time."""
+    return f"write_{dataset.name}"
 
 
 def counted(number: int, what: str) -> str:

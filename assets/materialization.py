@@ -1,12 +1,10 @@
 """The body of a dataset's asset: takes the run's batches through the gate and tells Dagster what became of them.
 
-A run that a sensor requested carries the launch tag and takes the batches planned under it. A run without it (the UI, a
-backfill, a schedule) makes the files of its days due again, on purpose, and takes those. Either way the ledger decides
-what this run may touch: what another live run holds is left to it.
+Which batches those are is said in `taking.py`. The ledger decides what a run may touch: what another live run holds is left to it.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import cast
 
@@ -15,13 +13,14 @@ import dagster as dg
 from assets.checks import check_results
 from assets.columns import column_schema
 from assets.expectations import ExpectationResult, evaluate, gx_expectations
-from assets.keys import LAUNCH_TAG, counted, landing_key, quarantine_key, table_key
+from assets.keys import counted, landing_key, quarantine_key, table_key
+from assets.taking import batches_of_run
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.rejected import tables_of
 from pipelines.errors import LakegateError
 from pipelines.gate import Gate
 from pipelines.ingest import ingest_batch
-from pipelines.intake.backfill import take_days
+from pipelines.intake.backfill import Choice
 from pipelines.printable import printable, spoken
 from pipelines.publication.staged import StagedFile
 from pipelines.reports import BatchNotRun, BatchReport, FileEnding, FileReport
@@ -31,7 +30,7 @@ __all__ = ["materialize"]
 _FILES_SHOWN = 200
 
 
-def materialize(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.MaterializeResult:
+def materialize(context: dg.AssetExecutionContext, dataset: Dataset, choice: Choice) -> dg.MaterializeResult:
     """Run every batch of this run, then report: metadata for each landing day, checks for the run.
 
     Bad files are an outcome and leave the run green. A fault of ours fails the run, after the batches that could be
@@ -45,7 +44,7 @@ def materialize(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.Mater
     for table in tables_of(dataset):
         gate.tables.ensure(table)
     with gate.reader() as reader:
-        for batch_id, day in _batches(context, gate, dataset, days):
+        for batch_id, day in batches_of_run(context, gate, dataset, days, choice):
 
             def inspect(files: Sequence[StagedFile], day: date = day) -> None:
                 if gx_expectations(dataset):
@@ -89,23 +88,6 @@ def materialize(context: dg.AssetExecutionContext, dataset: Dataset) -> dg.Mater
     return dg.MaterializeResult(
         asset_key=table_key(dataset), check_results=check_results(dataset, reports, expectations, gate.queries)
     )
-
-
-def _batches(
-    context: dg.AssetExecutionContext, gate: Gate, dataset: Dataset, days: Sequence[date]
-) -> Iterator[tuple[str, date]]:
-    launch = context.run.tags.get(LAUNCH_TAG)
-    if launch is not None:
-        mine = [b for b in gate.ledger.live_batches(dataset.name) if b.run_key == launch]
-        if not mine:
-            context.log.info(f"Launch {launch} has no open batch: another run has done its work already.")
-        yield from ((b.batch_id, b.landing_day) for b in sorted(mine, key=lambda b: b.landing_day))
-        return
-    taken = take_days(gate, dataset, days, run_key=context.run.run_id)
-    for batch in taken.batches():
-        yield batch.batch_id, batch.landing_day
-    for note in taken.notes:
-        context.log.info(note)
 
 
 def _table_schema(gate: Gate, dataset: Dataset) -> dict[str, dg.MetadataValue]:

@@ -11,7 +11,8 @@ import dagster as dg
 
 from assets.checks import check_specs
 from assets.columns import column_schema
-from assets.keys import landing_key, quarantine_key, table_key
+from assets.keys import landing_key, pool_of, quarantine_key, table_key
+from assets.launch_form import WhichFiles
 from assets.materialization import materialize
 from assets.standing import build_standing_checks, standing_keys
 from pipelines.contracts.loading import BrokenDataset
@@ -78,7 +79,7 @@ def build_assets(dataset: Dataset, links: Links) -> DatasetAssets:
         kinds={"iceberg", "parquet"},
         owners=owners,
         tags=tags,
-        pool=f"write_{dataset.name}",
+        pool=pool_of(dataset),
         freshness_policy=_freshness(dataset),
         check_specs=check_specs(dataset),
         required_resource_keys={"gate"},
@@ -90,8 +91,8 @@ def build_assets(dataset: Dataset, links: Links) -> DatasetAssets:
             "primary key": ", ".join(dataset.primary_key) or "none",
         },
     )
-    def table(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        return materialize(context, dataset)
+    def table(context: dg.AssetExecutionContext, config: WhichFiles) -> dg.MaterializeResult:
+        return materialize(context, dataset, config.choice())
 
     return DatasetAssets(
         table=table,

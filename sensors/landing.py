@@ -11,12 +11,14 @@ from typing import Any
 
 import dagster as dg
 
-from assets.keys import LAUNCH_TAG, TRIGGER_TAG, counted
+from assets.keys import LAUNCH_TAG, counted, pool_of
+from assets.run_tags import tags_of_launch
 from assets.tables import MAX_DAYS_PER_RUN, landing_partitions
 from pipelines.contracts.model import Dataset
 from pipelines.gate import Gate
 from pipelines.intake.dispatching import Dispatch, Launch, RunState, dispatch
 from pipelines.intake.receiving import IntakeReport, receive
+from sensors.pools import set_pool_limits
 
 __all__ = ["build_landing_sensor", "run_states", "sentence"]
 
@@ -73,6 +75,8 @@ def build_landing_sensor(datasets: Sequence[Dataset], jobs: Sequence[Any]) -> dg
         for launch, reason in outcome.abandoned:
             _fail_runs(context.instance, launch, reason)
         requests = list(_requests(outcome.launches, by_name))
+        if requests:
+            set_pool_limits(context.instance, map(pool_of, datasets))
         told = sentence(heard, outcome)
         context.log.info(told)
         if not requests:
@@ -133,7 +137,7 @@ def _requests(launches: Sequence[Launch], datasets: Mapping[str, Dataset]) -> It
         # Routing has quarantined such files already; this is the last look.
         if not all(partitions.has_partition_key(key) for key in (keys[0], keys[-1])):
             continue
-        tags = {LAUNCH_TAG: launch.run_key, TRIGGER_TAG: launch.trigger}
+        tags = tags_of_launch(launch)
         if len(keys) == 1:
             yield dg.RunRequest(
                 run_key=launch.run_key, job_name=f"ingest_{dataset.name}", partition_key=keys[0], tags=tags

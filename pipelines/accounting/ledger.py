@@ -6,7 +6,7 @@
     pauses.py         datasets that are paused           pauses: fault, verdict, probe, pause, resume
     delimiters.py     what `delimiter: auto` told        pinned_delimiter, pin_delimiter
     sweeps.py         what sweeps leave                  swept_days, last_sweeps …
-    settlement.py     verdicts, and work made due again  settle, make_due, make_days_due
+    settlement.py     verdicts, and work made due again  settle, make_due
     queries.py        looking                            due, live_batches, entries, head, history, counts, quarantined …
 
 The rules are in `transitions.py` (what may become of a version) and `changes.py` (counters in step with entries); the
@@ -159,10 +159,6 @@ class Ledger:
         """Make serving and never accepted versions due again, on purpose; what a live batch holds is left to it."""
         return self._settlement.make_due(refs, trigger, reason)
 
-    def make_days_due(self, dataset: str, days: Iterable[date], trigger: Trigger, reason: str = "") -> MadeDue:
-        """`make_due` for all versions of a dataset's days."""
-        return self._settlement.make_days_due(dataset, days, trigger, reason)
-
     # ---- working
 
     def claim(self, batch_id: str, owner: str, lease_s: float | None = None) -> ClaimResult:
@@ -238,7 +234,12 @@ class Ledger:
         if dataset is None:
             return [entry.ref for entry in self._queries.unrouted() if entry.landing_day in wanted]
         unread = (entry.ref for entry in self._queries.removed_unread(dataset) if entry.landing_day in wanted)
-        return list(dict.fromkeys((*self._settlement.of_days(dataset, wanted), *unread)))
+        known = (ref for _, refs in self._settlement.of_days(dataset, wanted) for ref in refs)
+        return list(dict.fromkeys((*known, *unread)))
+
+    def versions_by_day(self, dataset: str, days: Iterable[date]) -> Iterator[tuple[date, list[VersionRef]]]:
+        """The versions of each of these days that some batch had or that wait for one, a day at a time, in order of the days."""
+        return self._settlement.of_days(dataset, frozenset(days))
 
     def removals(self, bucket: str, key: str) -> list[Removal]:
         """The removals of a key that hold now: delete markers not lifted, and versions gone."""

@@ -203,26 +203,22 @@ class Settlement:
                 return MadeDue(tuple(due), tuple(held), tuple(out))
         raise TransientError("versions change too often to be made due; try again")
 
-    def make_days_due(self, dataset: str, days: Iterable[date], trigger: Trigger, reason: str = "") -> MadeDue:
-        """Make all versions of a dataset's days due again that can be.
+    def of_days(self, dataset: str, days: frozenset[date]) -> Iterator[tuple[date, list[VersionRef]]]:
+        """Every version of a dataset's days that the books know, a day at a time and read when it is asked for.
 
-        A day's versions are the members of every batch it had, and what the index lists that was never in a batch.
+        A day's versions are the members of every batch it had, and what an index lists that was never in a batch.
         """
-        return self.make_due(self.of_days(dataset, frozenset(days)), trigger, reason)
-
-    def of_days(self, dataset: str, days: frozenset[date]) -> list[VersionRef]:
-        """Every version of a dataset's days that the books know."""
-        found: dict[VersionRef, None] = {}
-        for day in sorted(days):
-            ids = [str(item["batch_id"]) for item in self._books.query(f"days#{dataset}", f"{day.isoformat()}#")]
-            for record in self._books.batches(ids).values():
-                for member in self._batches.members(record):
-                    found[member.ref] = None
+        listed: dict[date, list[VersionRef]] = {}
         for partition in (*due_partitions(dataset), f"quarantine#{dataset}"):
             for entry in self._books.listed(partition):
                 if entry.landing_day in days:
-                    found[entry.ref] = None
-        return list(found)
+                    listed.setdefault(entry.landing_day, []).append(entry.ref)
+        for day in sorted(days):
+            found: dict[VersionRef, None] = {}
+            ids = [str(item["batch_id"]) for item in self._books.query(f"days#{dataset}", f"{day.isoformat()}#")]
+            for record in self._books.batches(ids).values():
+                found |= dict.fromkeys(member.ref for member in self._batches.members(record))
+            yield day, list(found | dict.fromkeys(listed.get(day, [])))
 
 
 def _was_removed(head: Head, outcomes: Iterable[FileOutcome]) -> bool:

@@ -168,7 +168,7 @@ def again(ledger: Ledger, clock: HandClock) -> None:
     ledger.adopt(sighting("landing/other/x.csv", dataset="other"))
     if not ledger.datasets() or ledger.head(BUCKET, "landing/flights/a.csv").latest_order is None:
         return
-    ledger.make_days_due("flights", [DAY], Trigger.BACKFILL)
+    ledger.make_due(ledger.versions_of_days("flights", [DAY]), Trigger.BACKFILL)
 
 
 @pytest.mark.parametrize("how", ["before", "after"])

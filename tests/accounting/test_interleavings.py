@@ -159,7 +159,7 @@ def duplicates(ledger: Ledger, _: World) -> None:
 
 
 def backfill(ledger: Ledger, _: World) -> None:
-    ledger.make_days_due("flights", [DAY, NEXT, NEXT + timedelta(days=1)], Trigger.BACKFILL)
+    ledger.make_due(ledger.versions_of_days("flights", [DAY, NEXT, NEXT + timedelta(days=1)]), Trigger.BACKFILL)
 
 
 def remove(ledger: Ledger, world: World) -> None:

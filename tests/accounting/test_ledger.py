@@ -418,12 +418,12 @@ def test_a_backfill_makes_serving_and_never_accepted_versions_due_and_nothing_el
     do_bad(ledger, sighting("landing/flights/old.csv", 1))
     do_good(ledger, sighting("landing/flights/old.csv", 2))
     ledger.register([sighting("landing/flights/new.csv")])
-    made = ledger.make_days_due("flights", [DAY], Trigger.BACKFILL)
+    made = ledger.make_due(ledger.versions_of_days("flights", [DAY]), Trigger.BACKFILL)
     names = {(e.version.key.rsplit("/")[-1], e.version.version_id) for e in ledger.due("flights")}
     assert names == {("a.csv", "v2"), ("a.csv", "v3"), ("old.csv", "v2"), ("new.csv", "v1")}
     assert len(made.due) == 4
-    assert set(ledger.make_days_due("flights", [DAY], Trigger.BACKFILL).due) == set(made.due)
-    assert ledger.make_days_due("flights", [DAY + timedelta(days=1)], Trigger.BACKFILL).due == ()
+    assert set(ledger.make_due(ledger.versions_of_days("flights", [DAY]), Trigger.BACKFILL).due) == set(made.due)
+    assert ledger.make_due(ledger.versions_of_days("flights", [DAY + timedelta(days=1)]), Trigger.BACKFILL).due == ()
     do_good(ledger)
     assert outcomes(ledger) == {"v1": "superseded", "v2": "superseded", "v3": "loaded"}
     assert_balanced(ledger)
@@ -432,7 +432,7 @@ def test_a_backfill_makes_serving_and_never_accepted_versions_due_and_nothing_el
 def test_a_backfill_leaves_alone_what_a_live_batch_holds(ledger: Ledger) -> None:
     ledger.register([sighting()])
     claim = claim_due(ledger)
-    made = ledger.make_days_due("flights", [DAY], Trigger.BACKFILL)
+    made = ledger.make_due(ledger.versions_of_days("flights", [DAY]), Trigger.BACKFILL)
     assert (made.due, made.held) == ((), (sighting().ref,))
     ledger.settle(claim, [good(sighting().ref)])
 

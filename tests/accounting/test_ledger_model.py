@@ -167,7 +167,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def backfill(self) -> None:
-        for ref in self.ledger.make_days_due("flights", [DAY], Trigger.BACKFILL).due:
+        for ref in self.ledger.make_due(self.ledger.versions_of_days("flights", [DAY]), Trigger.BACKFILL).due:
             self.truth[self._place(ref)].verdict = "pending"
 
     @rule(seconds=st.sampled_from([1, 31, 4000]))

@@ -114,7 +114,7 @@ def test_an_adopted_version_names_the_day_it_was_counted_under_before() -> None:
 def test_a_verdict_that_took_nothing_away_tells_its_own_numbers() -> None:
     ledger = ledger_on(MemoryItemStore())
     do_good(ledger, sighting(KEY))
-    ledger.make_days_due("flights", [DAY], Trigger.BACKFILL, "look again")
+    ledger.make_due(ledger.versions_of_days("flights", [DAY]), Trigger.BACKFILL, "look again")
     claim = claim_due(ledger)
     ledger.settle(claim, [FileQuarantined(m.ref, Facts(3, 0, 3, violations_total=2)) for m in claim.members])
     last = drained(ledger)[-1]

@@ -195,11 +195,11 @@ def test_what_is_to_be_retracted_is_retracted_whatever_is_asked_of_it_meanwhile(
     ledger = ledger_on(store, clock)
     hide(ledger)
     show(ledger)
-    ledger.make_days_due("flights", [DAY], Trigger.BACKFILL)
+    ledger.make_due(ledger.versions_of_days("flights", [DAY]), Trigger.BACKFILL)
     claim = claim_due(ledger)
     assert {(m.version.version_id, m.trigger) for m in claim.members if m.serving} == {("v2", Trigger.REMOVAL)}
     ledger.release(claim.batch_id, "its run failed")
-    ledger.make_days_due("flights", [DAY], Trigger.BACKFILL)
+    ledger.make_due(ledger.versions_of_days("flights", [DAY]), Trigger.BACKFILL)
     claim = claim_due(ledger)
     assert {(m.version.version_id, m.trigger) for m in claim.members if m.serving} == {("v2", Trigger.REMOVAL)}
 
@@ -243,7 +243,7 @@ def test_a_serving_version_that_was_archived_since_keeps_its_rows_when_it_is_tak
     ledger = ledger_on(MemoryItemStore())
     ledger.register([sighting(KEY)])
     work(ledger)
-    ledger.make_days_due("flights", [DAY], Trigger.BACKFILL)
+    ledger.make_due(ledger.versions_of_days("flights", [DAY]), Trigger.BACKFILL)
     claim = claim_due(ledger)
     ledger.settle(claim, [FileArchived(sighting(KEY).ref)])
     [entry] = ledger.entries(BUCKET, KEY)

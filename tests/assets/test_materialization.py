@@ -146,7 +146,7 @@ def test_a_backfill_leaves_to_another_run_what_that_run_holds(stage: Stage) -> N
 
     assert result.success
     assert rows(stage) == []
-    assert "1 files are with another run now; they are left to it" in _log(stage, result.run_id)
+    assert "1 file is with another run now, left to it" in _log(stage, result.run_id)
     assert stage.gate.ledger.batch(launch.batches[0]).owner == "another run"
 
 

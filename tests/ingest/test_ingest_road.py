@@ -326,7 +326,7 @@ def test_a_backfill_leaves_what_another_run_holds_and_says_so(world: World) -> N
     gate = world.gate()
     taken = take_days(gate, world.datasets[0], [DAY], "backfill")
     assert list(taken.batches()) == []
-    assert "1 files are with another run now; they are left to it" in taken.notes
+    assert f"{DAY}: 1 file is with another run now, left to it" in taken.notes
     assert any("another run works on this day" in note for note in taken.notes)
     world.settle_down()
     assert world.ids() == [1, 2]

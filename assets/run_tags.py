@@ -1,0 +1,70 @@
+"""The tags of a run: what a person filters the list of runs by, and where the run stands in the queue.
+
+| tag                | says                                                                              |
+|--------------------|-----------------------------------------------------------------------------------|
+| `lakegate/dataset` | the dataset                                                                       |
+| `lakegate/day`     | the landing day, or the first and the last: `2024-03-01..2024-03-31`              |
+| `lakegate/trigger` | what made it start: `event`, `removal`, `replay`, `sweep` or `backfill`           |
+| `lakegate/batch`   | the batch; of a run with several, the first                                       |
+| `lakegate/batches` | how many batches, if several                                                      |
+| `lakegate/launch`  | the name of a launch, under which the ledger holds the batches; a backfill has none |
+| `dagster/priority` | the place in the queue: the higher, the sooner; a run without it has 0             |
+
+A run that the landing sensor requests has all of them from the start. One from the UI or a backfill gets them when it begins,
+and those of its batches as they become known: until then it waits with what Dagster gave it.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+from assets.keys import LAUNCH_TAG, TRIGGER_TAG
+from pipelines.accounting.states import Trigger
+from pipelines.intake.dispatching import Launch
+
+__all__ = ["BATCHES_TAG", "BATCH_TAG", "DATASET_TAG", "DAY_TAG", "PRIORITIES", "days_tag", "tags_of_batches", "tags_of_launch", "tags_of_own_run"]  # fmt: skip
+
+DATASET_TAG = "lakegate/dataset"
+DAY_TAG = "lakegate/day"
+BATCH_TAG = "lakegate/batch"
+BATCHES_TAG = "lakegate/batches"
+_PRIORITY_TAG = "dagster/priority"
+
+PRIORITIES: Mapping[Trigger, int] = {
+    Trigger.EVENT: 30,
+    Trigger.REMOVAL: 30,
+    Trigger.REPLAY: 20,
+    Trigger.SWEEP: 10,
+    Trigger.BACKFILL: 0,
+}
+"""Fresh files first, then what a person asked for again, then what a sweep found. Dagster gives the runs of a backfill no
+priority, which is 0, and a job cannot change that: so everything else stands above it."""
+
+
+def tags_of_launch(launch: Launch) -> dict[str, str]:
+    """The tags of a run that the landing sensor requests."""
+    return {
+        LAUNCH_TAG: launch.run_key,
+        TRIGGER_TAG: launch.trigger,
+        DATASET_TAG: launch.dataset,
+        DAY_TAG: days_tag(launch.days),
+        **tags_of_batches(launch.batches),
+        _PRIORITY_TAG: str(PRIORITIES[Trigger(launch.trigger)]),
+    }
+
+
+def tags_of_own_run(dataset: str, days: Sequence[date]) -> dict[str, str]:
+    """The tags of a run from the UI or a backfill, as soon as it begins."""
+    return {DATASET_TAG: dataset, DAY_TAG: days_tag(days), TRIGGER_TAG: Trigger.BACKFILL.value}
+
+
+def tags_of_batches(batches: Sequence[str]) -> dict[str, str]:
+    """The tags of the batches that a run has so far."""
+    if not batches:
+        return {}
+    return {BATCH_TAG: batches[0]} | ({BATCHES_TAG: str(len(batches))} if len(batches) > 1 else {})
+
+
+def days_tag(days: Sequence[date]) -> str:
+    """One day, or the first and the last of them."""
+    first, last = min(days), max(days)
+    return f"{first}" if first == last else f"{first}..{last}"

@@ -1,0 +1,51 @@
+"""Which batches a run takes, and the tags that say so.
+
+A run that a sensor requested takes the batches planned under its launch. Any other (a click, a backfill, a schedule) makes the
+files of its days due again, a day at a time, and takes those that no other live run holds.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+
+import dagster as dg
+
+from assets.keys import LAUNCH_TAG, counted
+from assets.run_tags import tags_of_batches, tags_of_own_run
+from pipelines.contracts.model import Dataset
+from pipelines.errors import ConfigurationError
+from pipelines.gate import Gate
+from pipelines.intake.backfill import Choice, take_days
+
+__all__ = ["batches_of_run"]
+
+
+def batches_of_run(
+    context: dg.AssetExecutionContext, gate: Gate, dataset: Dataset, days: Sequence[date], choice: Choice
+) -> Iterator[tuple[str, date]]:
+    """Each batch and its landing day; the caller processes one before it asks for the next.
+
+    Raises dagster.Failure when `choice` names a key that nobody knows.
+    """
+    launch = context.run.tags.get(LAUNCH_TAG)
+    if launch is not None:
+        mine = [b for b in gate.ledger.live_batches(dataset.name) if b.run_key == launch]
+        if not mine:
+            context.log.info(f"Launch {launch} has no open batch: another run has done its work already.")
+        yield from ((b.batch_id, b.landing_day) for b in sorted(mine, key=lambda b: b.landing_day))
+        return
+    context.instance.add_run_tags(context.run.run_id, tags_of_own_run(dataset.name, days))
+    try:
+        taken = take_days(gate, dataset, days, context.run.run_id, choice)
+    except ConfigurationError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    batches: list[str] = []
+    for batch in taken.batches():
+        batches.append(batch.batch_id)
+        if len(batches) == 1:
+            context.instance.add_run_tags(context.run.run_id, tags_of_batches(batches))
+            context.log.info(f"Processing again the files of {counted(len(days), 'day')}, one day after the other.")
+        yield batch.batch_id, batch.landing_day
+    if len(batches) > 1:
+        context.instance.add_run_tags(context.run.run_id, tags_of_batches(batches))
+    for note in taken.notes:
+        context.log.info(note)

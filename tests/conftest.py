@@ -22,6 +22,9 @@ settings.load_profile("test")
 # `make proof` and `make fuzz` look for new ones, and at more of them. What a test sets for itself stays.
 settings.register_profile("proof", _PATIENT, max_examples=1000)
 
+# A developer's own database is no place for the tests' runs; a test that wants a server sets it for itself.
+os.environ.pop("LAKEGATE_DAGSTER_POSTGRES", None)
+
 if TYPE_CHECKING:
     from lakegate.local.laptop import Laptop
     from resources.environment import Deployment

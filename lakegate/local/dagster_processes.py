@@ -1,38 +1,37 @@
 """Dagster on the laptop: how its web server and daemon are started, and when they are healthy.
 
-Both share one DAGSTER_HOME of their own with SQLite storage, which is made once before either starts: two processes that make
-it at the same time race. The web server has no login and listens on loopback only.
+Both share one DAGSTER_HOME of their own, made by `instance` before either starts. The web server has no login and listens on
+loopback only.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+from lakegate.local.instance import POSTGRES_VARIABLE, create_instance, dagster_yaml, postgres_of
 from lakegate.local.processes import Command, answers
-from pipelines.errors import ConfigurationError, PermanentError
+from pipelines.errors import ConfigurationError
 
 START_LIMIT_S = 120.0
 WEBSERVER = "dagster-webserver"
 DAEMON = "dagster-daemon"
 _HEALTH_QUERY = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
-_CREATE_INSTANCE = "from dagster import DagsterInstance\nwith DagsterInstance.get():\n    pass\n"
 
 
 def prepare_dagster_home(dagster_home: Path, environment: Mapping[str, str]) -> dict[str, str]:
     """Make DAGSTER_HOME and its databases if they are not there; return the environment of Dagster's processes.
 
     Raises:
+        ConfigurationError: the setting of its storage cannot be used.
         PermanentError: Dagster could not make its instance; the message holds its output.
     """
     dagster_home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(Path(__file__).with_name("dagster.yaml"), dagster_home / "dagster.yaml")
+    (dagster_home / "dagster.yaml").write_text(dagster_yaml(environment), encoding="utf-8")
     own = {
         **environment,
         "DAGSTER_HOME": str(dagster_home),
@@ -40,14 +39,11 @@ def prepare_dagster_home(dagster_home: Path, environment: Mapping[str, str]) -> 
         "GX_ANALYTICS_ENABLED": "false",
         "PYTHONUNBUFFERED": "1",
     }
+    if postgres := postgres_of(environment):
+        own[POSTGRES_VARIABLE] = postgres
     # Every run is a new process: without compiled byte code each would cost twice as much.
     own.pop("PYTHONDONTWRITEBYTECODE", None)
-    if not (dagster_home / "schedules" / "schedules.db").exists():
-        made = subprocess.run(
-            [sys.executable, "-c", _CREATE_INSTANCE], env=own, capture_output=True, text=True, check=False
-        )
-        if made.returncode != 0:
-            raise PermanentError(f"Dagster could not make its instance in {dagster_home}:\n{made.stderr[-4000:]}")
+    create_instance(dagster_home, own)
     return own
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from lakegate.local import dagster_processes as dagster
 from lakegate.local import ministack
+from lakegate.local.instance import POSTGRES_VARIABLE
 from lakegate.local.processes import Child, Command, ProcessRunner, answers, free_port
 from pipelines.errors import ConfigurationError
 from resources.deployment import deploy
@@ -37,6 +38,8 @@ CREDENTIALS: Mapping[str, str] = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+# Settings of ours that a child inherits; all others would lead it to another deployment.
+_KEPT = ("LAKEGATE_DATASETS", POSTGRES_VARIABLE, ministack.INTERPRETER_VARIABLE)
 _AWS, _ATHENA, _DAGSTER = "ministack", "athena", "dagster"
 _PREFERRED_PORTS = {_AWS: 4566, _ATHENA: 4567, _DAGSTER: 3000}
 # Dagster first, and its daemon before its pages: what uses the AWS goes before the AWS.
@@ -130,6 +133,8 @@ class Laptop:
             port = port or self._port(_DAGSTER, self._runner.find(dagster.WEBSERVER))
             linked = {**environment, "LAKEGATE_DAGSTER_URL": f"http://127.0.0.1:{port}"}
             own = dagster.prepare_dagster_home(self.home / "dagster", child_environment(linked))
+            # Who opens the instance here, as the demo does, needs the address in the form that Dagster's processes got.
+            os.environ.update({name: own[name] for name in (POSTGRES_VARIABLE,) if name in own})
             self._remember_port(_DAGSTER, port)
             started: list[tuple[Child, Callable[[int], bool]]] = []
             # Both load the definitions first, which takes seconds: at the same time, not one after the other.
@@ -271,9 +276,7 @@ def athena_is_healthy(port: int) -> bool:
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return our own environment for a child, with every AWS setting in it replaced by `environment`'s."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LAKEGATE_"))}
-    kept = {
-        name: os.environ[name] for name in ("LAKEGATE_DATASETS", ministack.INTERPRETER_VARIABLE) if name in os.environ
-    }
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     inherited.pop("PYTHONDONTWRITEBYTECODE", None)
     return {**inherited, **kept, **environment}
 

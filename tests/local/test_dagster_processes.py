@@ -13,9 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 
-from lakegate.local import dagster_processes
 from lakegate.local.laptop import CREDENTIALS, Laptop
 from lakegate.local.processes import answers, free_port
 
@@ -92,13 +90,3 @@ def test_a_killed_foreground_takes_dagster_with_it(own_laptop: Laptop, workspace
     while left := dagster_processes_of(own_laptop.home):
         assert time.monotonic() < deadline, [process.cmdline() for process in left]
         time.sleep(0.1)
-
-
-def test_the_instance_is_told_what_the_measurements_asked_for() -> None:
-    settings = yaml.safe_load(Path(dagster_processes.__file__).with_name("dagster.yaml").read_text())
-    assert settings["telemetry"] == settings["nux"] == {"enabled": False}
-    assert settings["run_coordinator"]["config"]["dequeue_interval_seconds"] == 1
-    assert settings["concurrency"]["runs"]["max_concurrent_runs"] == 2
-    assert settings["concurrency"]["pools"] == {"granularity": "run", "default_limit": 1}
-    assert settings["sensors"]["use_threads"] is True
-    assert settings["run_retries"] == {"enabled": False}

@@ -293,6 +293,10 @@ class Batches:
                 return False
             if claim is not None and record.state in LIVE_BATCH_STATES and record.epoch != claim.epoch:
                 return False
+            if record.state is BatchState.COMMITTING and fault is FaultKind.DEATH:
+                # Its files were read and judged: they did not kill the worker, and their rows may be in the table. The
+                # next attempt looks there first, so they must not have used up their attempts before it.
+                fault = FaultKind.PASSING
             if record.state is not BatchState.RELEASED:
                 fenced = replace(
                     record,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.accounting.entries import RetryPolicy
 from pipelines.errors import ClaimLostError, LakegateError
 from pipelines.intake.dispatching import RunState
 from resources.folder import folder_tables
@@ -130,3 +131,16 @@ def test_a_version_published_by_a_worker_that_died_and_removed_since_is_retracte
         assert world.outcomes() == {"v1": "loaded", "v2": "removed"}
         assert world.ids() == [1, 2]
         world.assert_balanced()
+
+
+def test_a_death_right_after_the_commit_never_ends_a_file_whose_rows_are_in_the_table(world: World) -> None:
+    """Its attempts are not used up by deaths that it cannot be the cause of: the next attempt finds the commit."""
+    world.policy = RetryPolicy(max_attempts=1)
+    second = world.put(orders_key("a"), orders(3))
+    with pytest.raises(Died):
+        world.settle_down(fragile(world.ports, Fuse(name="tables.commit", how="after", where=of_orders)), owner="first")
+    fail_runs(world)
+    world.settle_down(owner="second")
+    assert world.outcome(second) == "loaded"
+    assert world.ids() == [3]
+    world.assert_balanced()

@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import assert_never
 
@@ -34,7 +35,7 @@ from pipelines.errors import ClaimLostError, LakegateError
 from pipelines.gate import Gate
 from pipelines.giving_up import give_up
 from pipelines.intake.objects import ObjectVersion
-from pipelines.members import MemberReader, ReadMember, Timings
+from pipelines.members import MemberReader, NamesInFiles, ReadMember, Timings
 from pipelines.ports import Committed, SourceVersion
 from pipelines.publication.growing import GrowingTable
 from pipelines.publication.known import known_versions
@@ -101,6 +102,8 @@ class _Work:
         self.contract = fingerprint(dataset)
         self.rejected: RejectedRows | None = None
         self.timings = Timings()
+        self.names = NamesInFiles()
+        self.queryable_at: datetime | None = None
 
     def run(self) -> BatchReport:
         """Do it all."""
@@ -118,7 +121,15 @@ class _Work:
             self._beside(Path(scratch)) as self.rejected,
         ):
             members = MemberReader(
-                self.gate, self.reader, self.dataset, self.claim, self.heartbeat, table, self.rejected, self.timings
+                self.gate,
+                self.reader,
+                self.dataset,
+                self.claim,
+                self.heartbeat,
+                table,
+                self.rejected,
+                self.timings,
+                self.names,
             )
             found = self._find_commit()
             if found is not None:
@@ -185,6 +196,8 @@ class _Work:
                 fence=any(self._was_given_up(read.entry) for read in removed),
                 pause=self.gate.pause,
             )
+            if published.commit is not None and not published.found:
+                self.queryable_at = self.gate.clock()
             endings = self._endings(published, reads)
             if self.rejected is not None:
                 left = {FileEnding.SUPERSEDED, FileEnding.REMOVED}
@@ -323,10 +336,10 @@ class _Work:
         for entry in entries:
             version = entry.version
             count, bad = rows.get(source_of(version), 0), rejected.get(source_of(version), 0)
-            report = FileReport(
-                version.key, version.version_id, version.size_bytes, FileEnding.LOADED, count + bad, count
+            report = FileReport(version.key, version.version_id, version.size_bytes, FileEnding.LOADED)
+            reads.append(
+                ReadMember(entry, replace(report, rows_read=count + bad, rows_loaded=count, rows_rejected=bad))
             )
-            reads.append(ReadMember(entry, replace(report, rows_rejected=bad)))
         return reads
 
     # ---- the books
@@ -370,4 +383,6 @@ class _Work:
             column_nulls=count_nulls(staged) if published_here else None,
             columns_added=grown.columns_added if grown else {},
             types_widened=grown.types_widened if grown else {},
+            queryable_at=self.queryable_at,
+            names_in_files=self.names.by_column,
         )

@@ -1,13 +1,14 @@
 """Reading the members of one batch, for one attempt at it: each is read and judged, its rows staged, or its object quarantined."""
 
 import time
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import assert_never
 
 from pipelines.accounting.entries import BatchTimes, Claim, LedgerEntry
 from pipelines.accounting.heartbeat import Heartbeat
+from pipelines.accounting.states import Trigger
 from pipelines.accounting.transitions import awaits_retraction
 from pipelines.contracts.model import CsvFormat, Dataset
 from pipelines.errors import LakegateError, ObjectArchivedError, ObjectGoneError
@@ -19,11 +20,39 @@ from pipelines.publication.growing import MAX_GROWTHS, GrowingTable
 from pipelines.publication.publish import source_of
 from pipelines.publication.quarantine import make_report, quarantine
 from pipelines.publication.rejected import FileSink, RejectedRows
+from pipelines.reading.headers import names_meant
 from pipelines.reading.limits import limits_of
 from pipelines.reading.summary import Accepted, Empty, FileReader, ReadRequest, ReadSummary, Rejected, Verdict, judge
 from pipelines.reports import FileEnding, FileReport, Stage
 
-__all__ = ["MemberReader", "ReadMember", "Timings"]
+__all__ = ["MemberReader", "NamesInFiles", "ReadMember", "Timings"]
+
+_HEADERS_REMEMBERED = 64
+_NAMES_KEPT = 20
+
+
+class NamesInFiles:
+    """Under which names the accepted files of a batch had each column, up to 20 of one: files choose them."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._found: dict[str, dict[str, None]] = {}
+        self._seen: set[tuple[str, ...]] = set()
+
+    def add(self, dataset: Dataset, source_columns: tuple[str, ...]) -> None:
+        """Note the columns of one file."""
+        if source_columns in self._seen:
+            return
+        if len(self._seen) < _HEADERS_REMEMBERED:
+            self._seen.add(source_columns)
+        for column, names in names_meant(dataset, source_columns).items():
+            found = self._found.setdefault(column, {})
+            found.update(dict.fromkeys(names[: _NAMES_KEPT - len(found)]))
+
+    @property
+    def by_column(self) -> Mapping[str, tuple[str, ...]]:
+        """The names, by column of the table."""
+        return {column: tuple(names) for column, names in self._found.items()}
 
 
 class Timings:
@@ -78,6 +107,7 @@ class MemberReader:
         table: GrowingTable,
         rejected: RejectedRows | None,
         timings: Timings,
+        names: NamesInFiles,
     ) -> None:
         self.gate = gate
         self.reader = reader
@@ -87,6 +117,7 @@ class MemberReader:
         self.table = table
         self.rejected = rejected
         self.timings = timings
+        self.names = names
         self.partitions: set[str] = set()
         """The partitions that the files accepted so far touch."""
         self.delimiter = self._pinned_delimiter()
@@ -159,7 +190,8 @@ class MemberReader:
         """Read and judge one file. A fault of ours with this file is its own outcome, not its neighbours'."""
         self.heartbeat.check()
         version = entry.version
-        report = FileReport(version.key, version.version_id, version.size_bytes, FileEnding.RETRY)
+        landed_at = version.landed_at if entry.trigger is Trigger.EVENT else None
+        report = FileReport(version.key, version.version_id, version.size_bytes, FileEnding.RETRY, landed_at=landed_at)
         routed = route(version.key, (self.dataset,), event_day(version.landed_at), event_day(self.gate.clock()))
         match routed:
             case Routed():
@@ -210,6 +242,7 @@ class MemberReader:
                 with self.timings.of(Stage.STAGE):
                     stage.accept()
                 self.partitions.update(stage.partition_paths)
+                self.names.add(self.table.dataset, summary.source_columns)
                 report = replace(
                     report,
                     outcome=FileEnding.LOADED,

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 
 from pipelines.accounting.states import FaultKind
@@ -53,7 +53,8 @@ class FileReport:
     `rows_rejected` of a loaded file went to the table beside the dataset's own; its `violations` say why. `rows_removed` left the
     table with a removed object. `changes` is what a loaded file changed that took the place of older rows of its key.
     `rescued` counts the values that went to `_rescued`, by the column's name in the file. `new_columns` (the file's name to the
-    table's) and `wider_types` (by column) are what the table lacked to hold the file.
+    table's) and `wider_types` (by column) are what the table lacked to hold the file. `landed_at` is set where an event told of the
+    file: of one that is processed again on purpose, or was found by a sweep, the time says nothing of how fast it went.
     """
 
     key: str
@@ -82,6 +83,7 @@ class FileReport:
     error_code: str | None = None
     error_kind: FaultKind = FaultKind.LASTING
     seconds: float = 0.0
+    landed_at: datetime | None = None
 
     def read_as(self, summary: ReadSummary, partitions: tuple[str, ...]) -> "FileReport":
         """The report with what one reading of the file told."""
@@ -134,7 +136,8 @@ class BatchReport:
 
     `columns_added` (the table's name: the file's) and `types_widened` (column: type before and after) changed the table for it.
     `rows_published` are the rows in its data files, and `column_nulls` how many of them are null in each column of the table (in a
-    nested column, the value as a whole); None where an attempt that died published some of them.
+    nested column, the value as a whole); None where an attempt that died published some of them. `queryable_at` is when the commit was
+    made, by this attempt. `names_in_files` are those under which the loaded files had a column, where they brought it.
     """
 
     dataset: str
@@ -151,6 +154,8 @@ class BatchReport:
     column_nulls: Mapping[str, int] | None = field(default_factory=dict[str, int])
     columns_added: Mapping[str, str] = field(default_factory=dict[str, str])
     types_widened: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    queryable_at: datetime | None = None
+    names_in_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
     def count(self, outcome: FileEnding) -> int:
         """How many files had this outcome."""
@@ -195,6 +200,14 @@ class BatchReport:
             if file.outcome is FileEnding.LOADED:
                 counts.update(file.rescued)
         return counts
+
+    @property
+    def latencies(self) -> tuple[float, ...]:
+        """Seconds from landing to queryable of the loaded files that came by an event, shortest first; clocks differ: never below 0."""
+        if self.queryable_at is None:
+            return ()
+        landed = (f.landed_at for f in self.files if f.outcome is FileEnding.LOADED and f.landed_at is not None)
+        return tuple(sorted(max(0.0, (self.queryable_at - at).total_seconds()) for at in landed))
 
     @property
     def bytes_in(self) -> int:

@@ -8,14 +8,14 @@ two code points), each run of characters that are not alphanumeric made one `_`.
 import difflib
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipelines.contracts.column_sources import spellings
 from pipelines.contracts.model import Dataset
 from pipelines.reading.collector import shown
 
-__all__ = ["Fault", "Matching", "likely_delimiter", "match_columns", "normalised"]
+__all__ = ["Fault", "Matching", "likely_delimiter", "match_columns", "names_meant", "normalised"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,19 @@ def match_columns(dataset: Dataset, names: Sequence[str]) -> Matching:
         tuple(c for c in dataset.file_columns if c not in positions),
         tuple(collisions),
     )
+
+
+def names_meant(dataset: Dataset, names: Iterable[str]) -> dict[str, list[str]]:
+    """The names among these (of a file's columns, or of keys of its JSON records) that mean a column of the contract, by column."""
+    said = {name: _spellings(dataset, name) for name in dataset.file_columns if dataset.columns[name].path is None}
+    exact = {spelling: column for column, spelt in reversed(said.items()) for spelling in spelt}
+    loose = {normalised(spelling): column for column, spelt in reversed(said.items()) for spelling in spelt}
+    meant: dict[str, list[str]] = {}
+    for name in names:
+        column = exact.get(name) or loose.get(normalised(name))
+        if column is not None:
+            meant.setdefault(column, []).append(name)
+    return meant
 
 
 def _spellings(dataset: Dataset, name: str) -> tuple[str, ...]:

@@ -6,19 +6,23 @@ Dagster resolves annotations of resources: none are imported from the future.
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from pipelines.contracts.loading import load_datasets
 from pipelines.gate import Gate
-from resources.assembly import open_gate
-from resources.environment import Deployment
+
+if TYPE_CHECKING:
+    from resources.environment import Deployment
 
 __all__ = ["GateResource", "deployment_here"]
 
 
-def deployment_here() -> Deployment:
+def deployment_here() -> "Deployment":
     """The deployment that `LAKEGATE_*` variables name, else that of the stack `LAKEGATE_STACK` (default `lakegate`)."""
+    from resources.environment import Deployment
+
     if os.environ.get("LAKEGATE_LANDING_BUCKET"):
         return Deployment.from_environment()
     return Deployment.from_stack(os.environ.get("LAKEGATE_STACK", "lakegate"))
@@ -38,4 +42,7 @@ class GateResource(dg.ConfigurableResource):
 # Not kept in the resource: Dagster makes a new one for each tick, and the sensor would read every dataset file each time.
 @lru_cache(maxsize=8)
 def _open(datasets_folder: str, _environment: tuple[tuple[str, str], ...]) -> Gate:
+    # Here, and not above: to load the definitions nobody needs the clients of AWS, whose import takes a second.
+    from resources.assembly import open_gate
+
     return open_gate(deployment_here(), load_datasets(Path(datasets_folder)))

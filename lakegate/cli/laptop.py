@@ -13,7 +13,7 @@ import typer
 
 from lakegate.cli.output import Exit, JsonOption, console, errors, print_json
 from lakegate.local.laptop import Laptop
-from lakegate.settings import home_folder
+from lakegate.settings import home_folder, repository_root
 
 __all__ = ["add_to"]
 
@@ -86,8 +86,12 @@ def down(as_json: JsonOption = False) -> None:
 
 
 def env(as_json: JsonOption = False) -> None:
-    """Print the running laptop's environment, for a shell: eval "$(lakegate env)", then `dagster dev -w workspace.yaml`."""
-    environment = _laptop().environment()
+    """Print the running laptop's environment, for a shell: eval "$(lakegate env)", then `dg dev`, or `dagster dev -w workspace.yaml`."""
+    quiet = {
+        "DG_CLI_CONFIG": str(repository_root() / "lakegate" / "local" / "dg.toml"),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }
+    environment = _laptop().environment() | quiet
     if as_json:
         print_json({"version": 1, "environment": environment})
         return

@@ -75,7 +75,7 @@ def re2_fault(regex: Any) -> str | None:
     if not isinstance(regex, str):
         return "not text"
     try:
-        pc.call_function("match_substring_regex", [pa.array([""])], pc.MatchSubstringOptions(regex))
+        pc.call_function("match_substring_regex", [pa.nulls(1, pa.string())], pc.MatchSubstringOptions(regex))
     except (pa.ArrowInvalid, UnicodeEncodeError) as fault:
         return str(fault).removeprefix("Invalid regular expression: ")
     return None

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from assets.checks import check_specs
+from assets.column_lineage import column_lineage, landing_schema
 from assets.columns import column_schema
 from assets.keys import landing_key, pool_of, quarantine_key, table_key
 from assets.launch_form import WhichFiles
@@ -56,6 +57,7 @@ def build_assets(dataset: Dataset, links: Links) -> DatasetAssets:
         kinds={"s3", "json" if dataset.format.type.startswith("json") else "csv"},
         owners=owners,
         tags=tags,
+        metadata={"dagster/column_schema": landing_schema(dataset)},
     )
     quarantine = dg.AssetSpec(
         quarantine_key(dataset),
@@ -85,6 +87,7 @@ def build_assets(dataset: Dataset, links: Links) -> DatasetAssets:
         required_resource_keys={"gate"},
         metadata={
             "dagster/column_schema": column_schema(dataset),
+            "dagster/column_lineage": column_lineage(dataset),
             "dagster/table_name": dataset.table,
             "landing pattern": dataset.landing.key,
             "partitioned by": ", ".join(p.name for p in dataset.partition_by) or "nothing",

@@ -168,7 +168,7 @@ def test_the_table_schema_says_types_constraints_and_where_a_column_comes_from()
         "bigint",
         "timestamp",
     ]
-    assert columns["day"].description == "Taken from the object's key."
+    assert columns["day"].description == "From the object's key."
     assert columns["flight"].description == "Number."
     assert columns["flight"].constraints == dg.TableColumnConstraints(nullable=False, other=["at least 1"])
     assert columns["origin"].constraints.other == ["one of EWR, JFK, LGA"]

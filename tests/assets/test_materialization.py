@@ -284,7 +284,7 @@ def test_a_run_tells_how_its_table_grew_and_what_was_rescued(stage_growing: Stag
     assert second["values rescued by column"] == [{"column in the file": "delay", "values": 1}]
     shown = {column.name: column for column in second["dagster/column_schema"].columns}
     assert (shown["flight"].type, shown["gate_no"].type) == ("bigint", "string")
-    assert shown["gate_no"].description == "Added from files: Gate No."
+    assert shown["gate_no"].description == r"Added from files, where it is called Gate No\.."
     assert list(shown)[-6:] == [
         "_rescued",
         "_source_file",

@@ -1,4 +1,5 @@
-"""The attention sensor: tells between runs what waits for a person, on two checks of each table. It starts nothing.
+"""The attention sensor: tells between runs what waits for a person, on two checks of each table, and of days whose run could not
+tell of them. It starts nothing.
 
 A file may fail when the landing sensor gives up on a run, a contract may change without any file: no run tells of either. The
 cursor holds a mark a dataset, so that a check is answered anew only when its answer has changed. Dagster resolves annotations
@@ -7,9 +8,12 @@ here: none from the future.
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 import dagster as dg
 
+from assets.keys import counted
+from assets.late_days import late_materializations, runs_failed_lately
 from assets.standing import Standing, contract_standing, failed_standing
 from pipelines.accounting.ledger import Ledger
 from pipelines.contracts.model import Dataset
@@ -31,23 +35,45 @@ def build_attention_sensor(datasets: Sequence[Dataset]) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         required_resource_keys={"gate"},
         description="Looks once a minute for files that failed and for contracts that changed, and shows them on the checks "
-        "`no_failed_files` and `contract_is_current` of each table. It starts nothing.",
+        "`no_failed_files` and `contract_is_current` of each table; shows days as materialized whose files were loaded though the run "
+        "that was to say so was killed. It starts nothing.",
     )
     def attention_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         gate: Gate = context.resources.gate.open()
         before = _marks(context.cursor)
         marks: dict[str, Marks] = {}
-        events: list[dg.AssetCheckEvaluation] = []
+        checks: list[dg.AssetCheckEvaluation] = []
+        late: list[dg.AssetMaterialization] = []
+        now = datetime.now(UTC)
+        owed = runs_failed_lately(context.instance, now)
         for dataset in datasets:
             known = before.get(dataset.name, {})
             answers = _look(gate.ledger, dataset, known)
             marks[dataset.name] = known | {answer.check: answer.mark for answer in answers}
-            events.extend(a.evaluation() for a in answers if known.get(a.check) != a.mark)
-        if not events:
-            return dg.SkipReason("nothing has changed that waits for a person")
-        return dg.SensorResult(asset_events=events, cursor=json.dumps(marks, sort_keys=True))
+            checks.extend(a.evaluation() for a in answers if known.get(a.check) != a.mark)
+            if owed:
+                late.extend(late_materializations(context.instance, gate.ledger, dataset, now))
+        told = _sentence(datasets, checks, late)
+        context.log.info(told)
+        if not (checks or late):
+            return dg.SkipReason(told)
+        return dg.SensorResult(asset_events=[*checks, *late], cursor=json.dumps(marks, sort_keys=True))
 
     return attention_sensor
+
+
+def _sentence(
+    datasets: Sequence[Dataset], checks: Sequence[dg.AssetCheckEvaluation], late: Sequence[dg.AssetMaterialization]
+) -> str:
+    if not (checks or late):
+        return f"nothing has changed that waits for a person; looked at {counted(len(datasets), 'dataset')}"
+    answers = (
+        f"`{c.check_name}` of {c.asset_key.to_user_string()} {'passes' if c.passed else 'fails'}" for c in checks
+    )
+    days = (
+        f"{m.asset_key.to_user_string()} {m.partition} was loaded, though its run did not live to say so" for m in late
+    )
+    return "; ".join((*answers, *days))
 
 
 def _look(ledger: Ledger, dataset: Dataset, known: Mapping[str, str]) -> list[Standing]:

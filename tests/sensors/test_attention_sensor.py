@@ -78,7 +78,7 @@ def test_all_checks_are_answered_once_and_then_left_alone(stage: Stage) -> None:
         ("readings", "no_failed_files"): True,
         ("readings", "contract_is_current"): True,
     }
-    assert tick(stage, first.cursor).skip_message == "nothing has changed that waits for a person"
+    assert tick(stage, first.cursor).skip_message == "nothing has changed that waits for a person; looked at 2 datasets"
 
 
 @pytest.mark.parametrize("cursor", ["", "not json", "[]", "{}"])

@@ -1,4 +1,4 @@
-"""Jobs by which a person has files processed again: quarantined ones, failed ones, those of an older contract.
+"""Jobs by which a person has files processed again: quarantined ones, failed ones, those of an older contract, some by name.
 
 They only make versions due; the landing sensor plans and runs them, as it does new files. Dagster resolves the annotations of
 configuration: none from the future.
@@ -16,7 +16,7 @@ from pipelines.contracts.model import Dataset
 from pipelines.errors import ConfigurationError
 from pipelines.gate import Gate
 from pipelines.intake.impact import process_again
-from pipelines.intake.replay import Asked, Replayed, replay_quarantined, retry_failed
+from pipelines.intake.replay import Asked, Replayed, process_keys, replay_quarantined, retry_failed
 from pipelines.reading.violations import Rule
 
 __all__ = ["build_again_jobs"]
@@ -58,8 +58,24 @@ class ProcessAgain(_Config):
     last_day: str = Field(default="", description="The last landing day; empty: to the last.")
 
 
+class ProcessFiles(_Config):
+    """Which files, by their keys."""
+
+    keys: list[str] = Field(
+        description="The files' keys as they stand in the landing bucket, such as `landing/flights/2024-03-01.csv`."
+    )
+    dataset: str = Field(
+        default="", description="The dataset they belong to; the run fails if one belongs to another. Empty: any."
+    )
+    force: bool = Field(
+        default=True,
+        description="On: also files that today's contract has judged already; they come to the same end again. Off: only files that "
+        "wait, that failed, or that an older contract judged.",
+    )
+
+
 def build_again_jobs(catalog: DatasetCatalog) -> Sequence[dg.JobDefinition]:
-    """Make the three jobs."""
+    """Make the four jobs."""
 
     @dg.op(name="make_quarantined_files_due", required_resource_keys={"gate"})
     def make_quarantined_files_due(context: dg.OpExecutionContext, config: ReplayQuarantine) -> dg.Output[None]:
@@ -88,6 +104,20 @@ def build_again_jobs(catalog: DatasetCatalog) -> Sequence[dg.JobDefinition]:
         of, first, last = _named(catalog, config.dataset), _day(config.first_day), _day(config.last_day)
         return _told(context, lambda gate, asked: process_again(gate.ledger, of, asked, first=first, last=last), config)
 
+    @dg.op(name="make_files_due", required_resource_keys={"gate"})
+    def make_files_due(context: dg.OpExecutionContext, config: ProcessFiles) -> dg.Output[None]:
+        name = _named(catalog, config.dataset).name if config.dataset else None
+        return _told(
+            context,
+            lambda gate, asked: process_keys(gate, asked, config.keys, dataset=name, force=config.force),
+            config,
+        )
+
+    @dg.job(description=f"Processes files again whose keys you know, whatever their day, under today's contract. {_THEN} Whole days are "
+            "processed again from the Partitions tab of their table.")  # fmt: skip
+    def process_files() -> None:
+        make_files_due()
+
     @dg.job(description=f"Processes quarantined files again under today's contract. {_THEN} One that is accepted leaves quarantine; "
             "one that is rejected again keeps its id, and its report is renewed.")  # fmt: skip
     def replay_quarantine() -> None:
@@ -106,7 +136,7 @@ def build_again_jobs(catalog: DatasetCatalog) -> Sequence[dg.JobDefinition]:
     def process_again_job() -> None:
         make_files_of_an_older_contract_due()
 
-    return (replay_quarantine, retry_failed_files, process_again_job)
+    return (replay_quarantine, retry_failed_files, process_again_job, process_files)
 
 
 def _told(
@@ -118,11 +148,19 @@ def _told(
         done = make_due(gate, asked)
     except ConfigurationError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
+    current = f", {done.current:,} judged by today's contract already" if done.current else ""
     context.log.info(
-        f"{counted(done.due, 'file')} due again; {done.held:,} with a run just now, {done.left:,} settled otherwise meanwhile"
+        f"{counted(done.due, 'file')} due again; {done.held:,} with a run just now, {done.left:,} superseded, removed or settled "
+        f"otherwise meanwhile{current}. The landing sensor plans and runs them: filter the runs by the tag lakegate/trigger=replay."
     )
     return dg.Output(
-        None, metadata={"due again": done.due, "with a run just now": done.held, "settled otherwise": done.left}
+        None,
+        metadata={
+            "due again": done.due,
+            "with a run just now": done.held,
+            "settled otherwise": done.left,
+            "judged by today's contract already": done.current,
+        },
     )
 
 

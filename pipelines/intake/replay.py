@@ -6,14 +6,16 @@ history of each version. Each selection reads one index of the ledger, page by p
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from pipelines.accounting.entries import LedgerEntry, VersionRef
 from pipelines.accounting.ledger import Ledger
 from pipelines.accounting.states import Trigger
+from pipelines.contracts.schema import fingerprint
 from pipelines.errors import ConfigurationError, ObjectGoneError
 from pipelines.gate import Gate
+from pipelines.intake.backfill import is_judged_by, unknown_keys
 from pipelines.printable import printable
 from pipelines.publication.quarantine import load_report, quarantine_id
 
@@ -24,6 +26,7 @@ __all__ = [
     "failure_reason",
     "find_quarantined",
     "make_due_in_parts",
+    "process_keys",
     "quarantined_for",
     "replay_quarantined",
     "retry_failed",
@@ -51,11 +54,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """`due` wait for the landing sensor now; `held` are with a live run; `left` had been settled otherwise meanwhile."""
+    """`due` wait for the landing sensor now; `held` are with a live run; `left` had been settled otherwise meanwhile.
+
+    `current` were judged by today's contract already, and nobody asked for them all the same.
+    """
 
     due: int = 0
     held: int = 0
     left: int = 0
+    current: int = 0
 
 
 # ---- failed
@@ -138,6 +145,35 @@ def replay_quarantined(
     else:
         raise ConfigurationError("say which files: ids, or a dataset (see `lakegate quarantine list`)")
     return make_due_in_parts(gate.ledger, (entry.ref for entry in chosen), asked.words("replayed"))
+
+
+# ---- by name
+
+
+def process_keys(
+    gate: Gate, asked: Asked, keys: Sequence[str], *, dataset: str | None = None, force: bool = True
+) -> Replayed:
+    """Make the versions of these keys due again: those that serve and those never accepted.
+
+    Without `force`, none that today's contract has judged already. Raises ConfigurationError when no key is given, or one that the
+    ledger has no object of, that no dataset claims, or that is another dataset's than `dataset`: nothing was made due.
+    """
+    if not keys:
+        raise ConfigurationError("say which files: their keys as they stand in the landing bucket")
+    contracts = {of.name: fingerprint(of) for of in gate.datasets.datasets}
+    found = {key: gate.ledger.entries(gate.landing_bucket, key) for key in dict.fromkeys(keys)}
+    if unknown := [key for key, entries in found.items() if not entries]:
+        raise ConfigurationError(unknown_keys(unknown, gate.landing_bucket))
+    for key, entries in found.items():
+        of = entries[-1].dataset
+        if of not in contracts or (dataset is not None and of != dataset):
+            claimed = f"belongs to the dataset {of}" if of is not None else "is claimed by no dataset"
+            wanted = f", not to {dataset}" if dataset is not None and of is not None else ""
+            raise ConfigurationError(f"{printable(key)} {claimed}{wanted}")
+    versions = [entry for entries in found.values() for entry in entries if entry.dataset in contracts]
+    chosen = [e for e in versions if force or not is_judged_by(e, contracts[e.dataset or ""])]
+    done = make_due_in_parts(gate.ledger, (entry.ref for entry in chosen), asked.words("processed again"))
+    return replace(done, current=len(versions) - len(chosen))
 
 
 # ---- both

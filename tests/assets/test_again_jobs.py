@@ -13,6 +13,7 @@ OPS = {
     "replay_quarantine": "make_quarantined_files_due",
     "retry_failed_files": "make_failed_files_due",
     "process_again": "make_files_of_an_older_contract_due",
+    "process_files": "make_files_due",
 }
 
 
@@ -81,6 +82,13 @@ def test_a_replay_by_id(rejected: Stage) -> None:
         ("retry_failed_files", {"dataset": "nobody"}, "There is no dataset 'nobody'"),
         ("process_again", {"dataset": "nobody"}, "There is no dataset 'nobody'"),
         ("process_again", {"dataset": "departures", "first_day": "yesterday"}, "'yesterday' is not a day"),
+        ("process_files", {"keys": []}, "say which files: their keys"),
+        ("process_files", {"keys": [key(DAY), "landing/typo.csv"]}, "knows no object under landing/typo.csv"),
+        (
+            "process_files",
+            {"keys": [key(DAY)], "dataset": "readings"},
+            "belongs to the dataset departures, not to readings",
+        ),
     ],
 )
 def test_a_form_filled_in_wrongly_fails_with_what_is_wrong_and_changes_nothing(
@@ -90,6 +98,23 @@ def test_a_form_filled_in_wrongly_fails_with_what_is_wrong_and_changes_nothing(
     assert not done.success
     assert said in why_failed(done)
     assert entry(rejected).outcome == "quarantined"
+
+
+def test_files_by_their_keys_are_run_by_the_landing_sensor(rejected: Stage) -> None:
+    good = key("2024-02-02")
+    assert due_again(run(rejected, "process_files", keys=[good], force=False)) == 0
+    assert due_again(run(rejected, "process_files", keys=[good, good], dataset="departures")) == 1
+    [request] = rejected.tick().run_requests
+    assert (request.partition_key, request.tags["lakegate/trigger"]) == ("2024-02-02", "replay")
+    assert rejected.run_request(request).success
+    assert entry(rejected).verdicts == 1
+
+
+def test_a_file_that_no_dataset_claims_is_not_made_due(rejected: Stage) -> None:
+    rejected.world.put("landing/elsewhere/a.csv", b"x")
+    rejected.world.settle_down()
+    done = run(rejected, "process_files", keys=["landing/elsewhere/a.csv"])
+    assert "is claimed by no dataset" in why_failed(done)
 
 
 def test_nothing_failed_is_nothing_to_retry(rejected: Stage) -> None:

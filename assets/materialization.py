@@ -13,6 +13,7 @@ import dagster as dg
 from assets.checks import check_results
 from assets.columns import column_schema
 from assets.expectations import ExpectationResult, evaluate, gx_expectations
+from assets.failing import failure
 from assets.keys import counted, landing_key, quarantine_key, table_key
 from assets.taking import batches_of_run
 from pipelines.contracts.model import Dataset
@@ -78,13 +79,7 @@ def materialize(context: dg.AssetExecutionContext, dataset: Dataset, choice: Cho
                 )
             )
         breaker = gate.ledger.pauses.breakers([dataset.name])[dataset.name]
-        raise dg.Failure(
-            description=(f"{printable(breaker.sentence())}\n" if breaker.is_paused else "")
-            + f"{len(faults)} of the run's {counted(len(days), 'day')} could not be finished. Nothing is lost: their files are due again and the "
-            "next tick of the landing sensor plans them. If this repeats, look at the error below and at `lakegate status`.\n"
-            + "\n".join(faults.values()),
-            allow_retries=False,
-        )
+        raise failure(dataset, days, faults, breaker, gate.links)
     return dg.MaterializeResult(
         asset_key=table_key(dataset), check_results=check_results(dataset, reports, expectations, gate.queries)
     )

@@ -30,7 +30,10 @@ def batches_of_run(
     if launch is not None:
         mine = [b for b in gate.ledger.live_batches(dataset.name) if b.run_key == launch]
         if not mine:
-            context.log.info(f"Launch {launch} has no open batch: another run has done its work already.")
+            context.log.info(
+                f"Launch {launch} has no open batch: another run has done its work already, or its files were planned anew. To process a "
+                "day again, materialize it from the Partitions tab."
+            )
         yield from ((b.batch_id, b.landing_day) for b in sorted(mine, key=lambda b: b.landing_day))
         return
     context.instance.add_run_tags(context.run.run_id, tags_of_own_run(dataset.name, days))

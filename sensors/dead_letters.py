@@ -7,6 +7,7 @@ changed. Dagster resolves annotations here: none from the future.
 import dagster as dg
 
 from assets.dead_letters import check_evaluation, materialization
+from assets.keys import counted
 from pipelines.gate import Gate
 from pipelines.intake.dead_letters import look_at_dead_letters
 
@@ -36,7 +37,7 @@ def build_dead_letter_sensor() -> dg.SensorDefinition:
             )
         mark = found.fingerprint()
         if mark == context.cursor:
-            return dg.SkipReason(f"{found.total:,} dead letters, as before")
+            return dg.SkipReason(f"{counted(found.total, 'dead letter')}, as before")
         return dg.SensorResult(asset_events=[materialization(found), check_evaluation(found)], cursor=mark)
 
     return dead_letter_sensor

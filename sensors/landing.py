@@ -1,18 +1,19 @@
 """The landing sensor: hears of files, plans batches, requests runs. A thin shell; every decision is made in the core.
 
-A tick is level-triggered and has no cursor: receive -> register in the ledger -> delete the messages -> look at every
+A tick is level-triggered and reads no cursor: receive -> register in the ledger -> delete the messages -> look at every
 open batch and its run -> plan new batches -> request one run for each group of them. Whatever step a crash hits, the
 next tick does the rest (DAGSTER.md, "How a tick works"). Dagster resolves annotations here: none from the future.
 """
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
 from assets.keys import LAUNCH_TAG, counted, pool_of
-from assets.run_tags import tags_of_launch
+from assets.run_tags import days_tag, tags_of_launch
 from assets.tables import MAX_DAYS_PER_RUN, landing_partitions
 from pipelines.contracts.model import Dataset
 from pipelines.gate import Gate
@@ -30,6 +31,8 @@ _RECEIVE_BUDGET_S = 20.0
 """How long a tick goes on receiving: Dagster gives an evaluation 60 seconds."""
 _BEGIN_S = 180.0
 """How long a run may take from its start to its first claim: it imports for seconds, on a busy machine for tens of them."""
+
+_LAUNCHES_NAMED = 3
 
 _STATES = {
     dg.DagsterRunStatus.NOT_STARTED: RunState.NOT_STARTED,
@@ -56,10 +59,12 @@ def build_landing_sensor(datasets: Sequence[Dataset], jobs: Sequence[Any]) -> dg
         minimum_interval_seconds=1,
         default_status=dg.DefaultSensorStatus.RUNNING,
         required_resource_keys={"gate"},
-        description="Receives S3's notifications from the queue, registers every object version in the ledger, and requests one run "
-        "for each group of files that is due. Stopping it loses nothing: messages and the ledger wait.",
+        description="Hears of files. Receives S3's notifications from the queue, registers every object version in the ledger, plans "
+        "what is due into batches, and requests a run for each dataset and stretch of days; runs that died are found here, and their files "
+        "planned again. The cursor says what the last busy tick saw; each tick's log says it too. Stopping it loses nothing: messages "
+        "and the ledger wait.",
     )
-    def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         gate: Gate = context.resources.gate.open()
 
         def look() -> Dispatch:
@@ -79,25 +84,40 @@ def build_landing_sensor(datasets: Sequence[Dataset], jobs: Sequence[Any]) -> dg
             set_pool_limits(context.instance, map(pool_of, datasets))
         told = sentence(heard, outcome)
         context.log.info(told)
+        # A tick that requests runs has no place for words but its cursor, which the list of ticks and the head of the sensor's page
+        # show. Nothing reads it back.
+        said = f"{datetime.now(UTC):%H:%M:%S} UTC: {told}" if _happened(heard, outcome) else context.cursor
         if not requests:
-            return dg.SkipReason(told)
-        return dg.SensorResult(run_requests=requests)
+            return dg.SensorResult(skip_reason=told, cursor=said)
+        return dg.SensorResult(run_requests=requests, cursor=said)
 
     return landing_sensor
+
+
+def _happened(heard: IntakeReport, outcome: Dispatch) -> bool:
+    return bool(heard.received or outcome.launches or outcome.released or outcome.adopted)
 
 
 def sentence(heard: IntakeReport, outcome: Dispatch) -> str:
     """What the tick saw and did, in one sentence."""
     parts = [heard.sentence()]
+    if outcome.adopted:
+        parts.append(f"{counted(outcome.adopted, 'file')} that no dataset claimed until now")
     if outcome.launches:
         batches = sum(len(launch.batches) for launch in outcome.launches)
-        parts.append(f"{counted(len(outcome.launches), 'run')} requested for {counted(batches, 'batch')}")
+        named = [f"{launch.dataset} {days_tag(launch.days)}" for launch in outcome.launches[:_LAUNCHES_NAMED]]
+        more = ", …" if len(outcome.launches) > _LAUNCHES_NAMED else ""
+        parts.append(
+            f"{counted(len(outcome.launches), 'run')} requested for {counted(batches, 'batch')} ({', '.join(named)}{more})"
+        )
     if outcome.waiting:
         parts.append(f"{counted(outcome.waiting, 'batch')} under way")
     if outcome.released:
         reasons = ", ".join(sorted(set(outcome.released)))
         parts.append(f"{counted(len(outcome.released), 'batch')} released, to be tried again: {reasons}")
     parts.extend(breaker.sentence() for breaker in outcome.paused)
+    if len(parts) == 1 and not heard.received:
+        return "no messages in the queue, and no file is due"
     return "; ".join(parts)
 
 

@@ -84,11 +84,11 @@ class Stage:
     def repository(self) -> dg.RepositoryDefinition:
         return self.defs.get_repository_def()
 
-    def tick(self) -> Any:
+    def tick(self, cursor: str | None = None) -> Any:
         """Evaluate the landing sensor as the daemon does: partition keys and tags are validated."""
         repository = self.repository
         with dg.build_sensor_context(
-            instance=self.instance, repository_def=repository, resources={"gate": OpenGate(self.gate)}
+            instance=self.instance, repository_def=repository, cursor=cursor, resources={"gate": OpenGate(self.gate)}
         ) as context:
             return repository.get_sensor_def("landing_sensor").evaluate_tick(context)
 

@@ -156,7 +156,7 @@ def test_a_run_whose_launch_is_done_already_does_nothing_and_is_green(stage: Sta
     stage.run_request(_request(launch))
     again = stage.run_request(_request(launch))
     assert again.success
-    assert "has no open batch: another run has done its work already." in _log(stage, again.run_id)
+    assert "has no open batch: another run has done its work already" in _log(stage, again.run_id)
     assert rows(stage) == [1]
 
 
@@ -180,7 +180,10 @@ def test_a_fault_of_ours_fails_the_run_after_the_other_days_were_done(
     assert rows(stage) == [1, 3]
     [failure] = [e for e in result.all_events if e.event_type_value == "STEP_FAILURE"]
     said = failure.step_failure_data.error.message + str(failure.step_failure_data.user_failure_data)
-    assert "1 of the run's 3 days could not be finished. Nothing is lost" in said
+    assert (
+        "departures: 1 of the run's 3 days could not be finished, for a fault of ours or of AWS, not of a file. Nothing is lost."
+        in said
+    )
     assert "2024-02-02: PermanentError: Glue does not answer" in said
     # What was done shows as done; the day that failed shows as such.
     assert stage.metadata(["departures"], "2024-02-03")["rows loaded"] == 1

@@ -65,7 +65,7 @@ def test_nothing_new_is_told_while_nothing_has_changed(stage: Stage) -> None:
     second = tick(stage, first.cursor)
     assert not told(second)[1].passed
     again = tick(stage, second.cursor)
-    assert (again.asset_events, again.cursor, again.skip_message) == ([], second.cursor, "1 dead letters, as before")
+    assert (again.asset_events, again.cursor, again.skip_message) == ([], second.cursor, "1 dead letter, as before")
     [message] = stage.world.dead_letters.receive(0)
     stage.world.dead_letters.delete([message.receipt])
     assert told(tick(stage, second.cursor))[1].passed

@@ -55,7 +55,8 @@ def test_a_file_of_one_day_becomes_a_run_of_that_partition(stage: Stage) -> None
         TRIGGER_TAG: "event",
     }
     assert len(stage.world.queue) == 0
-    assert tick.cursor is None
+    told = "received 1 message: 1 new; 1 run requested for 1 batch (departures 2024-02-01)"
+    assert (tick.cursor or "").endswith(f" UTC: {told}")
 
 
 def test_consecutive_days_share_a_run_and_a_gap_makes_two(stage: Stage) -> None:
@@ -76,6 +77,14 @@ def test_datasets_have_runs_of_their_own(stage: Stage) -> None:
         "ingest_departures": DAY,
         "ingest_readings": "2024-03-10",
     }
+
+
+def test_the_cursor_keeps_what_the_last_busy_tick_saw(stage: Stage) -> None:
+    stage.world.put(key(DAY), BAD)
+    first = stage.tick()
+    stage.run_request(first.run_requests[0])
+    idle = stage.tick(first.cursor)
+    assert (idle.skip_message, idle.cursor) == ("no messages in the queue, and no file is due", first.cursor)
 
 
 def test_the_same_run_is_asked_for_until_there_is_one(stage: Stage) -> None:
@@ -300,11 +309,17 @@ def test_a_second_sensor_process_asks_for_the_very_same_run(stage: Stage) -> Non
 @pytest.mark.parametrize(
     ("heard", "outcome", "said"),
     [
-        (IntakeReport(), Dispatch(), "no messages"),
+        (IntakeReport(), Dispatch(), "no messages in the queue, and no file is due"),
+        (IntakeReport(), Dispatch(adopted=2), "no messages; 2 files that no dataset claimed until now"),
         (
             IntakeReport(received=3, new=2, duplicates=1),
-            Dispatch(launches=[Launch("k", "d", "event", ("b1", "b2"), ())]),
-            "received 3 messages: 2 new, 1 duplicate; 1 run requested for 2 batches",
+            Dispatch(launches=[Launch("k", "d", "event", ("b1", "b2"), (date(2024, 2, 1), date(2024, 2, 2)))]),
+            "received 3 messages: 2 new, 1 duplicate; 1 run requested for 2 batches (d 2024-02-01..2024-02-02)",
+        ),
+        (
+            IntakeReport(received=120, new=117, duplicates=2, test_events=1),
+            Dispatch(launches=[Launch(f"k{n}", f"d{n}", "event", ("b",), (date(2024, 2, 1),)) for n in range(4)]),
+            "received 120 messages: 117 new, 2 duplicates, 1 test event; 4 runs requested for 4 batches (d0 2024-02-01, d1 2024-02-01, d2 2024-02-01, …)",
         ),
         (
             IntakeReport(),

@@ -67,6 +67,8 @@ def materialize(context: dg.AssetExecutionContext, dataset: Dataset, choice: Cho
     rows_in_table = {c.landing_day: c.rows_in_table for c in gate.ledger.counts(dataset.name, since=min(days))}
     schema = _table_schema(gate, dataset)
     _tell(context, gate, dataset, days, reports, rows_in_table, schema)
+    for trouble in gate.lineage.settle() if gate.lineage is not None else ():
+        context.log.warning(trouble)
     if faults:
         # A failed step yields no materialization: the days that are done are told of here, or they would look failed too.
         for day in sorted({r.landing_day for r in reports} - faults.keys()):

@@ -10,6 +10,7 @@ from pipelines.accounting.entries import Claim
 from pipelines.accounting.heartbeat import Heartbeat
 from pipelines.accounting.ledger import Ledger
 from pipelines.contracts.loading import DatasetCatalog
+from pipelines.lineage.news import LineageSink
 from pipelines.links import Links
 from pipelines.ports import Clock, EventQueue, ObjectStore, QueryEngine, Tables, ThreadPools
 from pipelines.reading.summary import FileReader
@@ -24,7 +25,8 @@ class Gate:
     `landing_bucket` and `quarantine_bucket` are names; where tables live is the tables' business. `reader` opens the
     warm reading process of a run: it is closed when the context ends. `queue` is None where nothing announces files
     (`convert`), and so is `dead_letters`, where the queue's redrive puts what could not be taken. `queries` looks into the
-    tables after a commit; without it, the checks that need it fail. `links` are the addresses that messages to people carry.
+    tables after a commit; without it, the checks that need it fail. `links` are the addresses that messages to people carry;
+    `lineage` is told of each batch, where somebody wants to hear.
     The last three are what a worker takes from its computer: threads to wait for many answers at once, a pause between two
     attempts (seconds), and a sign of life; the simulator gives its own.
     """
@@ -41,6 +43,7 @@ class Gate:
     dead_letters: EventQueue | None = None
     queries: QueryEngine | None = None
     links: Links = field(default_factory=Links)
+    lineage: LineageSink | None = None
     pools: ThreadPools = ThreadPoolExecutor
     pause: Callable[[float], None] = time.sleep
     heartbeat: Callable[[Ledger, Claim], Heartbeat] = Heartbeat

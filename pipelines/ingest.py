@@ -35,6 +35,7 @@ from pipelines.errors import ClaimLostError, LakegateError
 from pipelines.gate import Gate
 from pipelines.giving_up import give_up
 from pipelines.intake.objects import ObjectVersion
+from pipelines.lineage.news import telling
 from pipelines.members import MemberReader, NamesInFiles, ReadMember, Timings
 from pipelines.ports import Committed, SourceVersion
 from pipelines.publication.growing import GrowingTable
@@ -67,7 +68,10 @@ def ingest_batch(
     claimed = gate.ledger.claim(batch_id, owner)
     match claimed:
         case Claim():
-            return _attempt(gate, claimed, _Work(gate, reader, dataset, claimed, inspect))
+            work = _Work(gate, reader, dataset, claimed, inspect)
+            return telling(
+                gate.lineage, gate.clock, gate.tables, dataset, claimed, lambda: _attempt(gate, claimed, work)
+            )
         case AlreadyDone():
             return BatchNotRun(batch_id, "its work is done already")
         case HeldByOther():

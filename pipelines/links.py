@@ -1,7 +1,7 @@
-"""Addresses that messages to people carry: the pages of Dagster, and the documentation.
+"""Addresses that messages to people carry: the pages of Dagster, the documentation, and the dataset files.
 
 Where the address of Dagster's pages is not known (`LAKEGATE_DAGSTER_URL`), there is no link; a page of the documentation is
-named by its path in the repository then (`LAKEGATE_DOCS_URL`).
+named by its path in the repository then (`LAKEGATE_DOCS_URL`). `LAKEGATE_DATASETS_URL` is the folder of the dataset files in a browser.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,13 @@ class Links:
 
     dagster: str | None = None
     docs: str | None = None
+    datasets: str | None = None
 
     @staticmethod
     def of(environment: Mapping[str, str]) -> "Links":
-        """As `LAKEGATE_DAGSTER_URL` and `LAKEGATE_DOCS_URL` say. Raises ConfigurationError for what is no address."""
-        return Links(_address(environment, "LAKEGATE_DAGSTER_URL"), _address(environment, "LAKEGATE_DOCS_URL"))
+        """As `LAKEGATE_DAGSTER_URL`, `LAKEGATE_DOCS_URL` and `LAKEGATE_DATASETS_URL` say. Raises ConfigurationError for what is no address."""
+        said = ("LAKEGATE_DAGSTER_URL", "LAKEGATE_DOCS_URL", "LAKEGATE_DATASETS_URL")
+        return Links(*(_address(environment, name) for name in said))
 
     def run(self, run_id: str) -> str | None:
         """The page of a run."""
@@ -36,6 +38,10 @@ class Links:
         path = "/".join(quote(part, safe="") for part in key)
         chosen = f"&partition={quote(partition, safe='')}" if partition is not None else ""
         return f"{self.dagster}/assets/{path}?view={view}{chosen}"
+
+    def dataset_file(self, name: str) -> str | None:
+        """The YAML file of a dataset."""
+        return f"{self.datasets}/{name}.yaml" if self.datasets else None
 
     def page(self, name: str, anchor: str = "") -> str:
         """A page of the documentation, such as `operating.md`, at a heading."""

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.accounting.breaker import BreakerPolicy
@@ -11,19 +13,22 @@ from pipelines.accounting.ledger import LEASE_S, Ledger
 from pipelines.contracts.loading import DatasetCatalog
 from pipelines.errors import ConfigurationError
 from pipelines.gate import Gate
+from pipelines.lineage.naming import LineageNames
 from pipelines.links import Links
 from pipelines.reading.child import ChildReader
 from resources.crash_points import CrashPoints
 from resources.dynamodb import DynamoItemStore
 from resources.environment import Deployment, client
 from resources.iceberg import glue_tables
+from resources.openlineage import OpenLineageSink, is_configured
 from resources.s3 import S3ObjectStore
 from resources.sqs import SqsEventQueue
 
 if TYPE_CHECKING:
-    from pipelines.ports import QueryEngine
+    from pipelines.lineage.news import LineageSink
+    from pipelines.ports import QueryEngine, Tables
 
-__all__ = ["open_gate", "query_engine", "utc_now"]
+__all__ = ["lineage_sink", "open_gate", "query_engine", "utc_now"]
 
 
 _SHORTEST_LEASE_S, _LONGEST_LEASE_S = 1.0, 900.0
@@ -42,13 +47,15 @@ def open_gate(deployment: Deployment, datasets: DatasetCatalog, policy: RetryPol
     """
     points = CrashPoints(os.environ)
     store = points.around("store", S3ObjectStore())
+    tables = points.around("tables", glue_tables(deployment, store))
+    links = Links.of(os.environ)
     items = points.around("ledger", DynamoItemStore(client("dynamodb"), deployment.ledger_table))
     points.inside(lambda: client("glue"), "glue", ("CreateTable", "UpdateTable"))
     return Gate(
         datasets=datasets,
         store=store,
         ledger=Ledger(items, utc_now, policy=policy, lease_s=_lease_s(os.environ), breaker=_breaker_policy(os.environ)),
-        tables=points.around("tables", glue_tables(deployment, store)),
+        tables=tables,
         reader=points.around_reader(ChildReader),
         clock=utc_now,
         landing_bucket=deployment.landing_bucket,
@@ -56,7 +63,8 @@ def open_gate(deployment: Deployment, datasets: DatasetCatalog, policy: RetryPol
         queue=points.around("queue", SqsEventQueue(client("sqs"), deployment.queue_url)),
         dead_letters=SqsEventQueue(client("sqs"), deployment.dlq_url),
         queries=query_engine(deployment),
-        links=Links.of(os.environ),
+        links=links,
+        lineage=lineage_sink(deployment, tables, links, os.environ),
     )
 
 
@@ -87,6 +95,25 @@ def _number(environment: Mapping[str, str], name: str, usual: float, what: str, 
     if not lowest <= number <= highest:
         raise ConfigurationError(f"{name} is {said!r}: say {what}, from {lowest:.0f} to {highest:.0f}")
     return number
+
+
+def lineage_sink(
+    deployment: Deployment, tables: "Tables", links: Links, environment: Mapping[str, str]
+) -> "LineageSink | None":
+    """Whom lineage is told to, where OpenLineage is configured; `OPENLINEAGE_NAMESPACE` names the jobs' namespace (default `lakegate`)."""
+    if not is_configured(environment, Path.cwd()):
+        return None
+    names = LineageNames(
+        job_namespace=environment.get("OPENLINEAGE_NAMESPACE") or "lakegate",
+        region=deployment.region,
+        database=deployment.glue_database,
+        landing_bucket=deployment.landing_bucket,
+        quarantine_bucket=deployment.quarantine_bucket,
+        locate=tables.data_location,
+        version=version("lakegate"),
+        links=links,
+    )
+    return OpenLineageSink(names)
 
 
 def query_engine(deployment: Deployment) -> "QueryEngine":

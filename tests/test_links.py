@@ -8,8 +8,13 @@ from pipelines.links import Links
 
 def test_links_of_a_deployment_that_says_where_its_pages_are() -> None:
     links = Links.of(
-        {"LAKEGATE_DAGSTER_URL": "https://dagster.example/", "LAKEGATE_DOCS_URL": "https://docs.example/lakegate"}
+        {
+            "LAKEGATE_DAGSTER_URL": "https://dagster.example/",
+            "LAKEGATE_DOCS_URL": "https://docs.example/lakegate",
+            "LAKEGATE_DATASETS_URL": "https://git.example/blob/main/assets/datasets",
+        }
     )
+    assert links.dataset_file("orders") == "https://git.example/blob/main/assets/datasets/orders.yaml"
     assert links.run("ab-1") == "https://dagster.example/runs/ab-1"
     assert links.asset(["quarantine", "a b"], partition="2026-03-01") == (
         "https://dagster.example/assets/quarantine/a%20b?view=overview&partition=2026-03-01"
@@ -21,6 +26,7 @@ def test_without_addresses_pages_are_paths_and_the_rest_is_not_linked() -> None:
     links = Links.of({})
     assert links.run("ab-1") is None
     assert links.asset(["orders"]) is None
+    assert links.dataset_file("orders") is None
     assert links.page("operating.md") == "docs/operating.md"
 
 

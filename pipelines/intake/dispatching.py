@@ -12,7 +12,7 @@ from typing import assert_never
 from pipelines.accounting.breaker import Breaker, Flow
 from pipelines.accounting.entries import Batch, BatchRecord, Planned
 from pipelines.accounting.ledger import Ledger
-from pipelines.accounting.states import FaultKind
+from pipelines.accounting.states import LIVE_BATCH_STATES, FaultKind
 from pipelines.contracts.model import Dataset
 from pipelines.gate import Gate
 from pipelines.intake.planning import (
@@ -28,6 +28,7 @@ from pipelines.intake.planning import (
 )
 from pipelines.intake.receiving import adopt_unrouted
 from pipelines.intake.routing import event_day
+from pipelines.lineage.news import tell_abandoned
 from pipelines.ports import Clock
 
 __all__ = ["Dispatch", "Launch", "RunState", "RunStates", "dispatch", "dispatch_from"]
@@ -51,13 +52,14 @@ class Launch:
 class Dispatch:
     """What one look came to.
 
-    `waiting` batches are under way; `released` holds why each released batch was; `abandoned` are runs (by run key) to be
+    `waiting` batches are under way; `released` holds why each released batch was, and `taken_back` those a worker had begun; `abandoned` are runs (by run key) to be
     marked failed, with the reason: their batches are released already. `paused` are the datasets that plan nothing but a probe.
     """
 
     launches: list[Launch] = field(default_factory=list[Launch])
     waiting: int = 0
     released: list[str] = field(default_factory=list[str])
+    taken_back: list[tuple[BatchRecord, str]] = field(default_factory=list[tuple[BatchRecord, str]])
     abandoned: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     adopted: int = 0
     paused: list[Breaker] = field(default_factory=list[Breaker])
@@ -67,9 +69,11 @@ def dispatch(
     gate: Gate, states: RunStates, *, max_days_per_run: int = 31, limits: BatchLimits | None = None
 ) -> Dispatch:
     """`dispatch_from` the gate's own ledger and datasets."""
-    return dispatch_from(
-        gate.ledger, gate.datasets.datasets, gate.clock, states, max_days_per_run=max_days_per_run, limits=limits
-    )
+    datasets = gate.datasets.datasets
+    outcome = dispatch_from(gate.ledger, datasets, gate.clock, states, max_days_per_run=max_days_per_run, limits=limits)
+    if gate.lineage is not None:
+        tell_abandoned(gate.lineage, gate.clock, datasets, outcome.taken_back)
+    return outcome
 
 
 def dispatch_from(
@@ -122,16 +126,22 @@ def _look(
                 busy.add(record.landing_day)
             case Release():
                 if _release(ledger, record, decision.reason, burn=decision.burn):
-                    outcome.released.append(decision.reason)
+                    _note(outcome, record, decision.reason)
             case FailRun():
                 # Released first: should the caller die before it fails the run, the run stays what it is, dead and fenced off.
                 _release(ledger, record, decision.reason, burn=True)
-                outcome.released.append(decision.reason)
+                _note(outcome, record, decision.reason)
                 if (record.run_key, decision.reason) not in outcome.abandoned:
                     outcome.abandoned.append((record.run_key, decision.reason))
             case _ as never:
                 assert_never(never)
     return offered, busy
+
+
+def _note(outcome: Dispatch, record: BatchRecord, reason: str) -> None:
+    outcome.released.append(reason)
+    if record.owner is not None and record.state in LIVE_BATCH_STATES:
+        outcome.taken_back.append((record, reason))
 
 
 def _release(ledger: Ledger, record: BatchRecord, reason: str, *, burn: bool) -> bool:

@@ -33,6 +33,7 @@ from pipelines.ingest import ingest_batch
 from pipelines.intake.dispatching import Launch, RunState, dispatch
 from pipelines.intake.objects import ObjectVersion, Sequencer
 from pipelines.intake.receiving import receive
+from pipelines.lineage.news import LineageSink
 from pipelines.publication.quarantine import QuarantineReport, load_report
 from pipelines.reading.reader import InProcessReader
 from pipelines.reports import BatchNotRun, BatchReport, FileReport
@@ -122,6 +123,7 @@ class World:
     versions: list[ObjectVersion] = field(default_factory=list)
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    lineage: LineageSink | None = None
 
     def __post_init__(self) -> None:
         def seconds() -> float:
@@ -151,6 +153,7 @@ class World:
             queries=MemoryQueries(self.tables, [t for d in self.datasets for t in tables_of(d)])
             if isinstance(self.tables, MemoryTables)
             else None,
+            lineage=self.lineage,
         )
 
     # ---- the producer

@@ -13,29 +13,26 @@ Those that ask the tables after the commit are in `lookups.py`; those that ask t
 | rules_block         | a row breaks a rule with severity `block`               | ERROR, blocking   |
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 import dagster as dg
 
-from assets.expectations import ExpectationResult, shown_arguments
+from assets.expectations import ExpectationResult
+from assets.judgements import EXPECTATIONS, RULES, asked_expectations, asked_rules, in_reports, judged
 from assets.keys import counted, table_key
 from assets.lookups import lookup_results, lookup_specs
-from pipelines.contracts.expectations import identified, is_native
 from pipelines.contracts.model import Dataset, Severity
 from pipelines.contracts.rejected import bad_row_limit, rejected_dataset
 from pipelines.ports import QueryEngine
 from pipelines.printable import printable
-from pipelines.reading.row_rules import identified_rules
 from pipelines.reports import BatchReport, FileEnding
 
-__all__ = ["check_results", "check_specs"]
+__all__ = ["FILES_ACCEPTED", "ROWS_ACCEPTED", "ROWS_RECONCILED", "check_results", "check_specs", "rejected_rows_sql"]
 
 FILES_ACCEPTED = "files_accepted"
 ROWS_ACCEPTED = "rows_accepted"
 ROWS_RECONCILED = "rows_reconciled"
-_EXPECTATIONS = (("expectations", Severity.WARN), ("expectations_block", Severity.BLOCK))
-_RULES = (("rules", Severity.WARN), ("rules_block", Severity.BLOCK))
 
 
 def check_specs(dataset: Dataset) -> list[dg.AssetCheckSpec]:
@@ -62,11 +59,11 @@ def check_specs(dataset: Dataset) -> list[dg.AssetCheckSpec]:
                 description=f"No row of an accepted file was rejected. Rejected rows are in {rejected_dataset(dataset).table}.",
             )
         )
-    for name, severity in _EXPECTATIONS:
-        if any(e.severity is severity for e in dataset.expectations):
+    for name, severity in EXPECTATIONS.items():
+        if asked_expectations(dataset, severity):
             specs.append(_spec(key, name, severity, "The contract's expectations", "on the rows just published"))
-    for name, severity in _RULES:
-        if any(r.severity is severity for r in dataset.rules):
+    for name, severity in RULES.items():
+        if asked_rules(dataset, severity):
             specs.append(
                 _spec(key, name, severity, "The contract's row rules", "on every row of the files just loaded")
             )
@@ -91,18 +88,14 @@ def check_results(
     results = [_files_accepted(reports), _rows_reconciled(reports)]
     if bad_row_limit(dataset) is not None:
         results.append(_rows_accepted(dataset, reports))
-    for name, severity in _EXPECTATIONS:
-        asked = [(i, e) for i, e in identified(dataset) if e.severity is severity]
-        if asked:
+    for name, severity in EXPECTATIONS.items():
+        if asked := asked_expectations(dataset, severity):
             found = [(day, r) for day, told in expectations.items() for r in told if r.severity is severity]
-            for identity, e in asked:
-                found += _in_reports(e.name, shown_arguments(e), identity, severity, reports, is_native=is_native(e))
-            results.append(_judged(name, "expectation", severity, found))
-    for name, severity in _RULES:
-        asked_rules = [(i, r) for i, r in identified_rules(dataset) if r.severity is severity]
-        if asked_rules:
-            found = [t for i, r in asked_rules for t in _in_reports(r.rule, r.name or "", i, severity, reports)]
-            results.append(_judged(name, "rule", severity, found))
+            found += [judgement for one in asked for judgement in in_reports(one, reports)]
+            results.append(judged(name, severity, found))
+    for name, severity in RULES.items():
+        if asked := asked_rules(dataset, severity):
+            results.append(judged(name, severity, [j for one in asked for j in in_reports(one, reports)]))
     return [*results, *lookup_results(dataset, reports, queries)]
 
 
@@ -138,6 +131,16 @@ def _files_accepted(reports: Sequence[BatchReport]) -> dg.AssetCheckResult:
     )
 
 
+def rejected_rows_sql(dataset: Dataset, days: Iterable[date]) -> str:
+    """The query by which a person sees the rejected rows of these landing days."""
+    listed = ", ".join(f"DATE '{day}'" for day in sorted(days))
+    table = rejected_dataset(dataset).table
+    return (
+        f"SELECT _source_file, _source_line, rules, raw, reasons FROM {table} WHERE landing_day IN ({listed}) "  # noqa: S608 - for people; the names are the contract's
+        "ORDER BY _source_file, _source_line"
+    )
+
+
 def _rows_accepted(dataset: Dataset, reports: Sequence[BatchReport]) -> dg.AssetCheckResult:
     files = [f for r in reports for f in r.files if f.rows_rejected]
     rejected = sum(f.rows_rejected for f in files)
@@ -163,11 +166,8 @@ def _rows_accepted(dataset: Dataset, reports: Sequence[BatchReport]) -> dg.Asset
         ]
         if records:
             metadata["rejected rows"] = dg.MetadataValue.table(records[:100])
-        days = ", ".join(f"DATE '{day}'" for day in sorted({r.landing_day for r in reports if r.rows_rejected}))
-        metadata["to see them"] = dg.MetadataValue.text(
-            f"SELECT _source_file, _source_line, rules, raw, reasons FROM {table} WHERE landing_day IN ({days}) "  # noqa: S608 - for people; the names are the contract's
-            "ORDER BY _source_file, _source_line"
-        )
+        days = {r.landing_day for r in reports if r.rows_rejected}
+        metadata["to see them"] = dg.MetadataValue.text(rejected_rows_sql(dataset, days))
     return dg.AssetCheckResult(
         check_name=ROWS_ACCEPTED,
         passed=not rejected,
@@ -197,63 +197,3 @@ def _rows_reconciled(reports: Sequence[BatchReport]) -> dg.AssetCheckResult:
         if wrong
         else "Every row read from accepted files was added to the table or rejected by itself.",
     )
-
-
-def _judged(
-    name: str, what: str, severity: Severity, results: list[tuple[date, ExpectationResult]]
-) -> dg.AssetCheckResult:
-    failed = sum(not result.success for _, result in results)
-    results.sort(key=lambda found: (found[1].success, found[0]))
-    metadata: dict[str, dg.MetadataValue] = {
-        "evaluated": dg.MetadataValue.int(len(results)),
-        "failed": dg.MetadataValue.int(failed),
-    }
-    if results:
-        records = [_record(what, day.isoformat(), r) for day, r in results[:200]]
-        metadata[f"{what}s"] = dg.MetadataValue.table(records)
-    if failed:
-        description = f"{failed} of {counted(len(results), what)} {'does' if failed == 1 else 'do'} not hold."
-    else:
-        description = f"All {what}s hold." if results else "The run published no rows: there was nothing to evaluate."
-    return dg.AssetCheckResult(
-        check_name=name,
-        passed=failed == 0,
-        severity=dg.AssetCheckSeverity.WARN if severity is Severity.WARN else dg.AssetCheckSeverity.ERROR,
-        metadata=metadata,
-        description=description,
-    )
-
-
-def _record(what: str, day: str, result: ExpectationResult) -> dg.TableRecord:
-    return dg.TableRecord(
-        {
-            what: result.name,
-            "arguments" if what == "expectation" else "name": result.arguments,
-            "landing day": day,
-            "holds": "yes" if result.success else "NO",
-            "observed": result.observed,
-        }
-    )
-
-
-def _in_reports(
-    name: str,
-    arguments: str,
-    identity: str,
-    severity: Severity,
-    reports: Sequence[BatchReport],
-    *,
-    is_native: bool = True,
-) -> Iterator[tuple[date, ExpectationResult]]:
-    """What the reader found on the files that were loaded; all that was missed when this run did not read them."""
-    for report in reports:
-        loaded = [file for file in report.files if file.outcome is FileEnding.LOADED]
-        rows = sum(file.rows_read for file in loaded)
-        if not rows or not (is_native or report.recognised):
-            continue
-        broken = sum(w.count for file in loaded for w in file.warnings if w.expectation == identity)
-        observed = f"{broken:,} of {rows:,} rows do not fit"
-        if report.recognised:
-            observed = "not evaluated: an attempt that died had published these rows; materialize the day again"
-        success = not broken and not report.recognised
-        yield report.landing_day, ExpectationResult(name, arguments, severity, success, observed)

@@ -8,7 +8,7 @@ import json
 import numbers
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -21,23 +21,50 @@ from assets.keys import counted
 from pipelines.contracts.expectations import is_native
 from pipelines.contracts.model import Dataset, Expectation, Severity
 
-__all__ = ["MAX_ROWS", "ExpectationResult", "evaluate", "gx_expectations", "shown_arguments"]
+__all__ = [
+    "MAX_ROWS",
+    "ExpectationResult",
+    "column_of",
+    "evaluate",
+    "evaluate_table",
+    "expected_of",
+    "gx_columns",
+    "gx_expectations",
+    "shown_arguments",
+]
 
 MAX_ROWS = 2_000_000
 """Rows of one batch beyond which GX is not asked: 1 M rows of seven columns take about 575 MB."""
 _TEXT_LIMIT = 200
+_COLUMN_ARGUMENTS = ("column", "column_A", "column_B", "column_list", "column_set")
 _QUOTED = re.compile("[\"'].*[\"']")
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectationResult:
-    """How one expectation came out on one batch. `observed` is a short text without row contents."""
+    """How one expectation came out on one batch. `observed` is a short text without row contents.
+
+    `expected` are the arguments beside the column; `unexpected` counts the rows of `rows` that do not fit, where GX counts them.
+    """
 
     name: str
     arguments: str
     severity: Severity
     success: bool
     observed: str
+    column: str = ""
+    expected: str = ""
+    unexpected: int | None = None
+    rows: int | None = None
+
+    @property
+    def share(self) -> float | None:
+        """The share of rows that do not fit, where they were counted."""
+        return None if self.unexpected is None or not self.rows else self.unexpected / self.rows
+
+    def with_counts(self, observed: str, unexpected: int | None, rows: int | None) -> "ExpectationResult":
+        """The same with other numbers."""
+        return replace(self, observed=observed, unexpected=unexpected, rows=rows)
 
 
 def gx_expectations(dataset: Dataset) -> tuple[Expectation, ...]:
@@ -64,6 +91,17 @@ def evaluate(dataset: Dataset, files: Sequence[Path]) -> tuple[ExpectationResult
     return _validate(dataset.name, expectations, table)
 
 
+def evaluate_table(dataset: Dataset, rows: pa.Table, severity: Severity) -> tuple[ExpectationResult, ...]:
+    """Evaluate those of the dataset's GX expectations that have this severity on rows with `gx_columns`, as one batch."""
+    asked = [expectation for expectation in gx_expectations(dataset) if expectation.severity is severity]
+    return _validate(dataset.name, asked, rows) if asked else ()
+
+
+def gx_columns(dataset: Dataset) -> list[str]:
+    """The columns that `evaluate_table` needs."""
+    return _wanted(dataset, gx_expectations(dataset))
+
+
 def _validate(name: str, expectations: Sequence[Expectation], table: pa.Table) -> tuple[ExpectationResult, ...]:
     import pandas as pd
 
@@ -83,7 +121,12 @@ def _one(batch: Any, expectation: Expectation) -> ExpectationResult:
         outcome = batch.validate(suite, result_format={"result_format": "SUMMARY"}).results[0]
     except Exception as error:  # noqa: BLE001 - GX is a door: whatever it raises, the rows are published and stay
         return _result(expectation, success=False, observed=_refused(str(error)))
-    return _result(expectation, success=bool(outcome.success), observed=_observed(outcome))
+    result: Mapping[str, Any] = outcome.result or {}
+    counts = (result.get("unexpected_count"), result.get("element_count"))
+    found = _result(expectation, success=bool(outcome.success), observed=_observed(outcome))
+    if not all(isinstance(count, numbers.Integral) for count in counts):
+        return found
+    return replace(found, unexpected=int(counts[0] or 0), rows=int(counts[1] or 0))
 
 
 @cache
@@ -115,14 +158,29 @@ def _wanted(dataset: Dataset, expectations: Sequence[Expectation]) -> list[str]:
 
 
 def _result(expectation: Expectation, *, success: bool, observed: str) -> ExpectationResult:
-    return ExpectationResult(expectation.name, shown_arguments(expectation), expectation.severity, success, observed)
+    column, expected = column_of(expectation), expected_of(expectation)
+    arguments = shown_arguments(expectation)
+    return ExpectationResult(expectation.name, arguments, expectation.severity, success, observed, column, expected)
+
+
+def column_of(expectation: Expectation) -> str:
+    """The column, or columns, that an expectation is about; empty where it is about the table."""
+    named = [value for name, value in expectation.arguments.items() if name in _COLUMN_ARGUMENTS]
+    return ", ".join(str(name) for value in named for name in (value if isinstance(value, list | tuple) else [value]))
+
+
+def expected_of(expectation: Expectation) -> str:
+    """An expectation's arguments for people, without the column."""
+    return _shown({n: v for n, v in expectation.arguments.items() if n not in _COLUMN_ARGUMENTS})
 
 
 def shown_arguments(expectation: Expectation) -> str:
     """An expectation's arguments for people: as YAML would say them, without its notes, capped."""
-    said = {
-        name: value for name, value in expectation.arguments.items() if name not in ("notes", "meta", "description")
-    }
+    return _shown(expectation.arguments)
+
+
+def _shown(arguments: Mapping[str, Any]) -> str:
+    said = {name: value for name, value in arguments.items() if name not in ("notes", "meta", "description")}
     text = ", ".join(f"{name}: {json.dumps(value, default=str, ensure_ascii=False)}" for name, value in said.items())
     return text if len(text) <= _TEXT_LIMIT else text[: _TEXT_LIMIT - 1] + "…"
 

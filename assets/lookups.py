@@ -6,10 +6,10 @@
 | references          | a value just published is not where a column's `references` says          | WARN                             |
 | references_block    | the same, for references with severity `block`                            | ERROR, blocking                  |
 
-Each is one query over what the run published. A query that fails is a check that fails, with the reason.
+Each is one query over what the run published; executed alone, over the whole table. A query that fails is a check that fails, with the reason.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from pipelines.contracts.model import Dataset
 from pipelines.ports import QueryEngine
 from pipelines.printable import printable
 from pipelines.publication.after_commit import (
+    WHOLE_TABLE,
     MissingValues,
     NotLooked,
     Published,
@@ -30,7 +31,7 @@ from pipelines.publication.after_commit import (
 )
 from pipelines.reports import BatchReport
 
-__all__ = ["lookup_results", "lookup_specs"]
+__all__ = ["lookup_results", "lookup_specs", "table_lookup_results"]
 
 _KEY = "primary_key_unique"
 _REFERENCES = {"warn": "references", "block": "references_block"}
@@ -65,14 +66,26 @@ def lookup_specs(dataset: Dataset) -> list[dg.AssetCheckSpec]:
 def lookup_results(
     dataset: Dataset, reports: Sequence[BatchReport], queries: QueryEngine | None
 ) -> list[dg.AssetCheckResult]:
-    """Ask, and answer every check of `lookup_specs`."""
-    published = _published(reports)
+    """Ask about the rows that a run published, and answer every check of `lookup_specs`."""
+    return _look(dataset, _published(reports), queries)
+
+
+def table_lookup_results(
+    dataset: Dataset, queries: QueryEngine | None, names: Collection[str], *, has_rows: bool
+) -> list[dg.AssetCheckResult]:
+    """Ask about all rows of the table, and answer those checks of `lookup_specs` that are named."""
+    return _look(dataset, WHOLE_TABLE if has_rows else None, queries, names)
+
+
+def _look(
+    dataset: Dataset, published: Published | None, queries: QueryEngine | None, names: Collection[str] | None = None
+) -> list[dg.AssetCheckResult]:
     results: list[dg.AssetCheckResult] = []
-    if severity := _key_severity(dataset):
+    if (severity := _key_severity(dataset)) and (names is None or _KEY in names):
         found = find_repeated_keys(queries, dataset, published) if published else None
-        results.append(_repeated(severity, found))
+        results.append(_repeated(severity, found, "just published" if published != WHOLE_TABLE else "of the table"))
     for severity, name in _REFERENCES.items():
-        if wanted := _references(dataset, severity):
+        if (wanted := _references(dataset, severity)) and (names is None or name in names):
             missing = find_missing_values(queries, dataset, wanted, published) if published else None
             results.append(_missing(name, severity, wanted, missing))
     return results
@@ -97,7 +110,7 @@ def _published(reports: Sequence[BatchReport]) -> Published | None:
     return Published(tuple(report.batch_id for report in committed), paths if known else None)
 
 
-def _repeated(severity: str, found: RepeatedKeys | NotLooked | None) -> dg.AssetCheckResult:
+def _repeated(severity: str, found: RepeatedKeys | NotLooked | None, of: str) -> dg.AssetCheckResult:
     match found:
         case None:
             return _unasked(_KEY, severity)
@@ -123,10 +136,10 @@ def _repeated(severity: str, found: RepeatedKeys | NotLooked | None) -> dg.Asset
             return _answered(
                 _KEY,
                 severity,
-                f"{keys} just published {'stands' if found.total == 1 else 'stand'} in another file too: send each row in one file, "
+                f"{keys} {of} {'stands' if found.total == 1 else 'stand'} in another file too: send each row in one file, "
                 "or correct primary_key."
                 if found.total
-                else "No key just published stands in another file.",
+                else f"No key {of} stands in another file too.",
                 {"repeated keys": dg.MetadataValue.int(found.total)},
                 records,
             )
@@ -181,7 +194,7 @@ def _answered(
 
 
 def _unasked(name: str, severity: str) -> dg.AssetCheckResult:
-    return _result(name, severity, "The run published no rows: there was nothing to look up.", passed=True)
+    return _result(name, severity, "No rows were published: there was nothing to look up.", passed=True)
 
 
 def _failed(name: str, severity: str, found: NotLooked) -> dg.AssetCheckResult:

@@ -4,6 +4,7 @@ What a person reads in the UI about an asset's definition is written here; what 
 Dagster resolves annotations at decoration, so this module must not import annotations from the future.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from assets.columns import column_schema
 from assets.keys import landing_key, pool_of, quarantine_key, table_key
 from assets.launch_form import WhichFiles
 from assets.materialization import materialize
+from assets.rechecks import recheck
 from assets.standing import build_standing_checks, standing_keys
 from pipelines.contracts.loading import BrokenDataset
 from pipelines.contracts.model import Dataset
@@ -71,20 +73,16 @@ def build_assets(dataset: Dataset, links: Links) -> DatasetAssets:
         tags=tags,
     )
 
-    @dg.asset(
-        key=table_key(dataset),
+    spec = dg.AssetSpec(
+        table_key(dataset),
         deps=[landing_key(dataset)],
         description=_description(dataset),
         partitions_def=partitions,
-        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=MAX_DAYS_PER_RUN),
         group_name=group,
         kinds={"iceberg", "parquet"},
         owners=owners,
         tags=tags,
-        pool=pool_of(dataset),
         freshness_policy=_freshness(dataset),
-        check_specs=check_specs(dataset),
-        required_resource_keys={"gate"},
         metadata={
             "dagster/column_schema": column_schema(dataset),
             "dagster/column_lineage": column_lineage(dataset),
@@ -94,8 +92,26 @@ def build_assets(dataset: Dataset, links: Links) -> DatasetAssets:
             "primary key": ", ".join(dataset.primary_key) or "none",
         },
     )
-    def table(context: dg.AssetExecutionContext, config: WhichFiles) -> dg.MaterializeResult:
-        return materialize(context, dataset, config.choice())
+
+    # Of one asset and its checks each may be selected alone: a check executed without the asset looks at the table as it is.
+    @dg.multi_asset(
+        name=dataset.name,
+        specs=[spec],
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=MAX_DAYS_PER_RUN),
+        can_subset=True,
+        check_specs=check_specs(dataset),
+        pool=pool_of(dataset),
+        required_resource_keys={"gate"},
+    )
+    def table(
+        context: dg.AssetExecutionContext, config: WhichFiles
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        names = {key.name for key in context.selected_asset_check_keys}
+        if context.selected_asset_keys:
+            yield materialize(context, dataset, config.choice(), names)
+        else:
+            yield from recheck(context.resources.gate.open(), dataset, names, context.log.info)
 
     return DatasetAssets(
         table=table,

@@ -21,6 +21,7 @@ from pipelines.publication.partitioning import parse_segment
 
 __all__ = [
     "MAX_SAMPLES",
+    "WHOLE_TABLE",
     "MissingValue",
     "MissingValues",
     "NotLooked",
@@ -42,10 +43,16 @@ _MAX_CHARACTERS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a run published: its batches, and the paths of their partitions (None where nobody knows them)."""
+    """What a run published: its batches, and the paths of their partitions (None where nobody knows them).
 
-    batch_ids: tuple[str, ...]
+    Without batches (None), all rows of the table are asked about, whoever published them.
+    """
+
+    batch_ids: tuple[str, ...] | None
     partitions: tuple[str, ...] | None
+
+
+WHOLE_TABLE = Published(None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,12 @@ def repeated_keys_sql(dataset: Dataset, published: Published) -> str:
     """
     key = dataset.primary_key
     columns = ", ".join(sql_name(name) for name in key)
+    if published.batch_ids is None:
+        rows = (
+            f"SELECT {columns}, {sql_name(SOURCE_FILE)}, {sql_name(SOURCE_VERSION)}, CONCAT('1 ', {_source('o')}) AS \"_source\" "
+            f"FROM {sql_name(dataset.table)} AS o"
+        )
+        return f"WITH m AS ({rows}) {_repeated_in_m(columns)}"
     within = _within(dataset, published)
     # A partition column that is part of the key has the same value in both rows: the rest of the table need not be read.
     shared = [condition for name, condition in within.items() if name in key]
@@ -142,7 +155,12 @@ def repeated_keys_sql(dataset: Dataset, published: Published) -> str:
         f"WITH p AS (SELECT DISTINCT {columns} FROM {sql_name(dataset.table)} WHERE {_of_run(published, within)}), "
         f"m AS (SELECT {', '.join(f'o.{sql_name(name)}' for name in key)}, o.{sql_name(SOURCE_FILE)}, o.{sql_name(SOURCE_VERSION)}, "
         f"CONCAT(CASE WHEN o.{_batches(published)} THEN '1 ' ELSE '0 ' END, {_source('o')}) AS \"_source\" "
-        f"FROM {sql_name(dataset.table)} AS o INNER JOIN p ON {joined}{theirs}) "
+        f"FROM {sql_name(dataset.table)} AS o INNER JOIN p ON {joined}{theirs}) {_repeated_in_m(columns)}"
+    )
+
+
+def _repeated_in_m(columns: str) -> str:
+    return (
         f'SELECT {columns}, COUNT(*) AS "_rows", MAX("_source") AS "_published", MIN("_source") AS "_other", '
         f'COUNT(*) OVER () AS "_total" FROM m GROUP BY {columns} '
         f"HAVING MIN({sql_name(SOURCE_FILE)}) <> MAX({sql_name(SOURCE_FILE)}) "
@@ -159,13 +177,15 @@ def missing_values_sql(dataset: Dataset, references: Mapping[str, Reference], pu
 
 def _missing_values(dataset: Dataset, name: str, reference: Reference, published: Published) -> str:
     column = sql_name(name)
+    ours = published.batch_ids is not None
+    of_run = f"p.{_of_run(published, _within(dataset, published), ' AND p.')} AND " if ours else ""
     return (
         f'SELECT {sql_text(name)} AS "_column", CAST(p.{column} AS VARCHAR) AS "_value", COUNT(*) AS "_rows", '
         f"MIN(CONCAT('1 ', {_source('p')})) AS \"_first\", "
         f'COUNT(*) OVER () AS "_values", CAST(SUM(COUNT(*)) OVER () AS BIGINT) AS "_all_rows" '
         f'FROM {sql_name(dataset.table)} AS p LEFT JOIN (SELECT DISTINCT {sql_name(reference.column)} AS "_there" '
         f'FROM {sql_name(reference.dataset)}) AS o ON p.{column} = o."_there" '
-        f"WHERE p.{_of_run(published, _within(dataset, published), ' AND p.')} AND p.{column} IS NOT NULL "
+        f"WHERE {of_run}p.{column} IS NOT NULL "
         f'AND o."_there" IS NULL GROUP BY p.{column} ORDER BY p.{column} LIMIT {MAX_SAMPLES}'
     )
 
@@ -175,7 +195,7 @@ def _of_run(published: Published, within: Mapping[str, str], join: str = " AND "
 
 
 def _batches(published: Published) -> str:
-    return f"{sql_name(BATCH_ID)} IN ({', '.join(sql_text(batch) for batch in published.batch_ids)})"
+    return f"{sql_name(BATCH_ID)} IN ({', '.join(sql_text(batch) for batch in published.batch_ids or ())})"
 
 
 def _source(table: str) -> str:

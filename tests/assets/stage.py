@@ -113,6 +113,17 @@ class Stage:
         tags = {**request.tags, "dagster/run_key": request.run_key, "dagster/sensor_name": "landing_sensor"}
         return self.run(tags, of=of, raises=raises)
 
+    def check(self, *names: str, of: str = "departures") -> dict[str, dg.AssetCheckEvaluation]:
+        """Execute checks of a table alone, as the button in the UI does; all of them where none is named."""
+        asset = dg.AssetKey([of])
+        wanted = {check for check in self.repository.asset_graph.asset_check_keys if check.asset_key == asset}
+        selected = {check for check in wanted if not names or check.name in names}
+        job = self.repository.get_implicit_global_asset_job_def().get_subset(
+            asset_selection=set(), asset_check_selection=selected
+        )
+        result = job.execute_in_process(instance=self.instance, raise_on_error=False)
+        return {answer.check_name: answer for answer in result.get_asset_check_evaluations()}
+
     def metadata(self, asset: Sequence[str], partition: str) -> dict[str, Any]:
         """The newest materialization of an asset's partition, as plain values."""
         records = self.instance.fetch_materializations(

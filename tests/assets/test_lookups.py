@@ -154,7 +154,7 @@ def test_a_run_that_published_nothing_passes_and_says_so() -> None:
     for reports in ((), world.settle_down()):
         for result in answers(world, *reports, gate=replace(world.gate(), queries=NoAnswer())).values():
             assert result.passed
-            assert result.description == "The run published no rows: there was nothing to look up."
+            assert result.description == "No rows were published: there was nothing to look up."
 
 
 def test_rows_that_a_dead_attempt_published_are_looked_up_in_the_whole_table() -> None:

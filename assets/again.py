@@ -11,6 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from assets.keys import counted
+from assets.run_tags import SHORT_RUN
 from pipelines.contracts.loading import DatasetCatalog
 from pipelines.contracts.model import Dataset
 from pipelines.errors import ConfigurationError
@@ -113,24 +114,26 @@ def build_again_jobs(catalog: DatasetCatalog) -> Sequence[dg.JobDefinition]:
             config,
         )
 
-    @dg.job(description=f"Processes files again whose keys you know, whatever their day, under today's contract. {_THEN} Whole days are "
+    @dg.job(tags=SHORT_RUN, description=f"Processes files again whose keys you know, whatever their day, under today's contract. {_THEN} Whole days are "
             "processed again from the Partitions tab of their table.")  # fmt: skip
     def process_files() -> None:
         make_files_due()
 
-    @dg.job(description=f"Processes quarantined files again under today's contract. {_THEN} One that is accepted leaves quarantine; "
+    @dg.job(tags=SHORT_RUN, description=f"Processes quarantined files again under today's contract. {_THEN} One that is accepted leaves quarantine; "
             "one that is rejected again keeps its id, and its report is renewed.")  # fmt: skip
     def replay_quarantine() -> None:
         make_quarantined_files_due()
 
     @dg.job(
-        description=f"Tries files again whose attempts were used up by faults of ours, with all their attempts. {_THEN}"
+        tags=SHORT_RUN,
+        description=f"Tries files again whose attempts were used up by faults of ours, with all their attempts. {_THEN}",
     )
     def retry_failed_files() -> None:
         make_failed_files_due()
 
     @dg.job(
         name="process_again",
+        tags=SHORT_RUN,
         description=f"Processes again what an older contract judged: see the check `contract_is_current`. {_THEN}",
     )
     def process_again_job() -> None:

@@ -5,6 +5,7 @@ Dagster resolves annotations at decoration: none from the future.
 
 import dagster as dg
 
+from assets.run_tags import SHORT_RUN
 from pipelines.gate import Gate
 from pipelines.publication.export import export_history as export
 
@@ -30,6 +31,7 @@ def build_history_job() -> dg.JobDefinition:
 
     @dg.job(
         name="export_history",
+        tags=SHORT_RUN,
         description="Brings every change of state of every file to the table `file_history`, exactly once, and the balance sheet to "
         "`balance_sheet`. It can be stopped, repeated and run twice at once: nothing is lost and nothing is there twice.",
     )

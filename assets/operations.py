@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from assets.keys import counted
+from assets.run_tags import SWEEP_RUN
 from pipelines.accounting.proof import Proof, prove
 from pipelines.accounting.states import Outcome
 from pipelines.gate import Gate
@@ -121,6 +122,7 @@ def build_operations(grace: timedelta, orphan_grace: timedelta, *, removes_orpha
         assets=(landing_sweep, balance_sheet, orphans),
         job=dg.define_asset_job(
             "sweep",
+            tags=SWEEP_RUN,
             selection=dg.AssetSelection.assets(LANDING_SWEEP, BALANCE_SHEET, ORPHANS),
             description="Compares the landing bucket with the ledger, registers what no event told of, proves the balance sheet, and "
             "looks for files that dead attempts left behind. Safe at any time; `sweep_schedule` runs it daily.",

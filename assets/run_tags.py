@@ -6,7 +6,6 @@
 | `lakegate/day`     | the landing day, or the first and the last: `2024-03-01..2024-03-31`              |
 | `lakegate/trigger` | what made it start: `event`, `removal`, `replay`, `sweep` or `backfill`           |
 | `lakegate/batch`   | the batch; of a run with several, the first                                       |
-| `lakegate/batches` | how many batches, if several                                                      |
 | `lakegate/launch`  | the name of a launch, under which the ledger holds the batches; a backfill has none |
 | `dagster/priority` | the place in the queue: the higher, the sooner; a run without it has 0             |
 
@@ -21,12 +20,22 @@ from assets.keys import LAUNCH_TAG, TRIGGER_TAG
 from pipelines.accounting.states import Trigger
 from pipelines.intake.dispatching import Launch
 
-__all__ = ["BATCHES_TAG", "BATCH_TAG", "DATASET_TAG", "DAY_TAG", "PRIORITIES", "days_tag", "tags_of_batches", "tags_of_launch", "tags_of_own_run"]  # fmt: skip
+__all__ = [
+    "BATCH_TAG",
+    "DATASET_TAG",
+    "DAY_TAG",
+    "PRIORITIES",
+    "SHORT_RUN",
+    "SWEEP_RUN",
+    "days_tag",
+    "tag_of_batch",
+    "tags_of_launch",
+    "tags_of_own_run",
+]
 
 DATASET_TAG = "lakegate/dataset"
 DAY_TAG = "lakegate/day"
 BATCH_TAG = "lakegate/batch"
-BATCHES_TAG = "lakegate/batches"
 _PRIORITY_TAG = "dagster/priority"
 
 PRIORITIES: Mapping[Trigger, int] = {
@@ -38,6 +47,10 @@ PRIORITIES: Mapping[Trigger, int] = {
 }
 """Fresh files first, then what a person asked for again, then what a sweep found. Dagster gives the runs of a backfill no
 priority, which is 0, and a job cannot change that: so everything else stands above it."""
+SHORT_RUN: Mapping[str, str] = {_PRIORITY_TAG: "40"}
+"""Of jobs that take seconds and that somebody waits for: they go before everything, or a backlog would hold them up for hours."""
+SWEEP_RUN: Mapping[str, str] = {_PRIORITY_TAG: str(PRIORITIES[Trigger.SWEEP])}
+"""Of the job `sweep`, whose finds have the same place."""
 
 
 def tags_of_launch(launch: Launch) -> dict[str, str]:
@@ -47,7 +60,7 @@ def tags_of_launch(launch: Launch) -> dict[str, str]:
         TRIGGER_TAG: launch.trigger,
         DATASET_TAG: launch.dataset,
         DAY_TAG: days_tag(launch.days),
-        **tags_of_batches(launch.batches),
+        **tag_of_batch(launch.batches[0]),
         _PRIORITY_TAG: str(PRIORITIES[Trigger(launch.trigger)]),
     }
 
@@ -57,11 +70,9 @@ def tags_of_own_run(dataset: str, days: Sequence[date]) -> dict[str, str]:
     return {DATASET_TAG: dataset, DAY_TAG: days_tag(days), TRIGGER_TAG: Trigger.BACKFILL.value}
 
 
-def tags_of_batches(batches: Sequence[str]) -> dict[str, str]:
-    """The tags of the batches that a run has so far."""
-    if not batches:
-        return {}
-    return {BATCH_TAG: batches[0]} | ({BATCHES_TAG: str(len(batches))} if len(batches) > 1 else {})
+def tag_of_batch(first: str) -> dict[str, str]:
+    """The tag of the first batch that a run has."""
+    return {BATCH_TAG: first}
 
 
 def days_tag(days: Sequence[date]) -> str:

@@ -10,7 +10,7 @@ from datetime import date
 import dagster as dg
 
 from assets.keys import LAUNCH_TAG, counted
-from assets.run_tags import tags_of_batches, tags_of_own_run
+from assets.run_tags import tag_of_batch, tags_of_own_run
 from pipelines.contracts.model import Dataset
 from pipelines.errors import ConfigurationError
 from pipelines.gate import Gate
@@ -41,14 +41,10 @@ def batches_of_run(
         taken = take_days(gate, dataset, days, context.run.run_id, choice)
     except ConfigurationError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
-    batches: list[str] = []
-    for batch in taken.batches():
-        batches.append(batch.batch_id)
-        if len(batches) == 1:
-            context.instance.add_run_tags(context.run.run_id, tags_of_batches(batches))
+    for number, batch in enumerate(taken.batches()):
+        if number == 0:
+            context.instance.add_run_tags(context.run.run_id, tag_of_batch(batch.batch_id))
             context.log.info(f"Processing again the files of {counted(len(days), 'day')}, one day after the other.")
         yield batch.batch_id, batch.landing_day
-    if len(batches) > 1:
-        context.instance.add_run_tags(context.run.run_id, tags_of_batches(batches))
     for note in taken.notes:
         context.log.info(note)

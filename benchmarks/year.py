@@ -137,7 +137,7 @@ def _pages(address: str, days: list[date]) -> None:
         ("runs", "/runs", "Success"),
         ("runs of a dataset", f"/runs?q%5B0%5D=tag%3Alakegate%2Fdataset%3D{DATASETS[0]}", "Success"),
         ("backfills", "/runs?view=backfills", "Completed|In progress|No backfills"),
-        ("sensor", "/locations/workspace.yaml/sensors/landing_sensor", "landing_sensor"),
+        ("sensor", "/locations/lakegate/sensors/landing_sensor", "landing_sensor"),
     ]
     executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
     print(f"{'page':<22}{'median s':>10}{'worst s':>10}")

@@ -9,6 +9,13 @@ from pipelines.gate import Gate
 
 __all__ = ["build_history_schedule"]
 
+_OPEN = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+
 
 def build_history_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
     """Make the schedule of the job `export_history`. A run costs seconds: none is requested while the outbox is empty."""
@@ -27,6 +34,12 @@ def build_history_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
         gate: Gate = context.resources.gate.open()
         if gate.ledger.outbox.is_empty():
             return dg.SkipReason("no file changed its state since the last export")
+        open_runs = context.instance.get_run_records(
+            dg.RunsFilter(job_name=job.name, statuses=_OPEN), limit=1, ascending=True
+        )
+        if open_runs:
+            began = open_runs[0].create_timestamp
+            return dg.SkipReason(f"an export requested at {began:%H:%M} UTC has not ended yet")
         return dg.RunRequest()
 
     return export_history_schedule

@@ -27,7 +27,6 @@ def test_a_requested_run_says_what_it_is_for_and_where_it_stands_in_the_queue() 
         "lakegate/dataset": "flights",
         "lakegate/day": "2024-02-01..2024-02-03",
         "lakegate/batch": "b1",
-        "lakegate/batches": "2",
         "dagster/priority": "30",
     }
 
@@ -62,7 +61,7 @@ def test_a_run_from_the_ui_is_tagged_when_it_begins(stage: Stage) -> None:
     }
     several = stage.run(days(DAY, "2024-02-03"))
     found = tags(stage, several.run_id)
-    assert (found["lakegate/day"], found["lakegate/batches"]) == ("2024-02-01..2024-02-03", "2")
+    assert found["lakegate/day"] == "2024-02-01..2024-02-03"
     assert found["lakegate/batch"] == stage.gate.ledger.batches_of_run(several.run_id)[0].batch_id
     of_day = stage.instance.get_runs(dg.RunsFilter(tags={"lakegate/day": DAY, "lakegate/trigger": "backfill"}))
     assert [run.run_id for run in of_day] == [one.run_id]
@@ -88,7 +87,6 @@ def test_the_runs_that_the_sensor_asks_for_carry_the_tags(stage: Stage) -> None:
         "lakegate/dataset": "departures",
         "lakegate/day": "2024-02-01..2024-02-02",
         "lakegate/batch": first.batch_id,
-        "lakegate/batches": "2",
         "lakegate/trigger": "event",
         "dagster/priority": "30",
     }

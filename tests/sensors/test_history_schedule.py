@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
+import pytest
 
 from pipelines.contracts.system_tables import file_history
-from tests.assets.stage import OpenGate, Stage, departures, key
+from tests.assets.stage import OpenGate, Stage, departures, key, staged
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """Over an instance on disk: a schedule's context opens it by its settings."""
+    with dg.instance_for_test() as instance, staged(instance) as found:
+        yield found
 
 
 def tick(stage: Stage) -> dg.RunRequest | dg.SkipReason:
@@ -26,6 +35,19 @@ def tick(stage: Stage) -> dg.RunRequest | dg.SkipReason:
 
 def test_a_tick_with_nothing_to_export_is_skipped_with_a_sentence(stage: Stage) -> None:
     assert tick(stage) == dg.SkipReason("no file changed its state since the last export")
+
+
+def test_no_second_export_queues_up_behind_one_that_waits(stage: Stage) -> None:
+    stage.world.put(key("2024-03-09"), departures(1))
+    stage.planned()
+    job = stage.repository.get_job("export_history")
+    run = stage.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTING, tags=dict(job.tags))
+    skipped = tick(stage)
+    assert isinstance(skipped, dg.SkipReason)
+    assert "has not ended yet" in (skipped.skip_message or "")
+    assert int(run.tags["dagster/priority"]) > 30, "fresh files go first, and there may always be some"
+    stage.instance.report_run_canceled(run)
+    assert isinstance(tick(stage), dg.RunRequest)
 
 
 def test_what_happened_is_exported_by_one_run_and_then_there_is_nothing_left(stage: Stage) -> None:

@@ -14,7 +14,8 @@ from pydantic import Field
 
 from assets.catalog import dataset_definitions
 from assets.scaffolding import scaffold_dataset
-from pipelines.contracts.loading import DatasetCatalog, load_datasets
+from pipelines.contracts.current import current_datasets
+from pipelines.contracts.loading import DatasetCatalog
 from pipelines.errors import ConfigurationError
 from pipelines.links import Links
 
@@ -42,7 +43,7 @@ class DatasetFolder(dg.Component, dg.Model, dg.Resolvable):
     @cached_property
     def catalog(self) -> DatasetCatalog:
         """The datasets, read once. Raises ConfigurationError when there is no such folder."""
-        return load_datasets(self.folder)
+        return current_datasets(self.folder)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - Dagster's signature
         """The definitions of these datasets. Where they are only validated, a wrong file is an error with all its faults."""

@@ -183,6 +183,7 @@ class Deployment:
     quarantine_bucket: str
     queue_url: str
     dlq_url: str
+    run_queue_url: str
     ledger_table: str
     glue_database: str
     athena_workgroup: str
@@ -251,6 +252,7 @@ _VARIABLES = {
     "quarantine_bucket": "LAKEGATE_QUARANTINE_BUCKET",
     "queue_url": "LAKEGATE_QUEUE_URL",
     "dlq_url": "LAKEGATE_DLQ_URL",
+    "run_queue_url": "LAKEGATE_RUN_QUEUE_URL",
     "ledger_table": "LAKEGATE_LEDGER_TABLE",
     "glue_database": "LAKEGATE_GLUE_DATABASE",
     "athena_workgroup": "LAKEGATE_ATHENA_WORKGROUP",
@@ -261,6 +263,7 @@ _OUTPUTS = {
     "quarantine_bucket": "QuarantineBucket",
     "queue_url": "QueueUrl",
     "dlq_url": "DeadLetterQueueUrl",
+    "run_queue_url": "RunQueueUrl",
     "ledger_table": "LedgerTable",
     "glue_database": "GlueDatabase",
     "athena_workgroup": "AthenaWorkgroup",

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from pipelines.contracts.loading import load_datasets
+from pipelines.contracts.current import current_datasets
+from pipelines.contracts.loading import DatasetCatalog
 from pipelines.gate import Gate
 
 if TYPE_CHECKING:
@@ -34,15 +35,28 @@ class GateResource(dg.ConfigurableResource):
     datasets_folder: str
 
     def open(self) -> Gate:
-        """The gate; the same one for the whole life of this process. Reads the dataset files and makes the clients."""
+        """The gate; the same one in this process until a dataset file or the environment changes. Makes the clients."""
         named = (item for item in os.environ.items() if item[0].startswith(("AWS_", "LAKEGATE_")))
-        return _open(self.datasets_folder, tuple(sorted(named)))
+        return _open(_Held(current_datasets(Path(self.datasets_folder))), tuple(sorted(named)))
 
 
-# Not kept in the resource: Dagster makes a new one for each tick, and the sensor would read every dataset file each time.
-@lru_cache(maxsize=8)
-def _open(datasets_folder: str, _environment: tuple[tuple[str, str], ...]) -> Gate:
+class _Held:
+    """A catalog as a key: the same as long as its files are, and cheaper to compare than they are."""
+
+    def __init__(self, catalog: DatasetCatalog) -> None:
+        self.catalog = catalog
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held) and other.catalog is self.catalog
+
+    def __hash__(self) -> int:
+        return id(self.catalog)
+
+
+# Not kept in the resource: Dagster makes a new one for each tick, and the clients would be made each time.
+@lru_cache(maxsize=2)
+def _open(held: _Held, _environment: tuple[tuple[str, str], ...]) -> Gate:
     # Here, and not above: to load the definitions nobody needs the clients of AWS, whose import takes a second.
     from resources.assembly import open_gate
 
-    return open_gate(deployment_here(), load_datasets(Path(datasets_folder)))
+    return open_gate(deployment_here(), held.catalog)

@@ -40,6 +40,9 @@ def up(
         bool, typer.Option("--detach", "-d", help="Return when all is up; `lakegate down` stops it.")
     ] = False,
     port: PortOption = None,
+    simple: Annotated[
+        bool, typer.Option("--simple", help="A new process for each run instead of warm workers: slower, less memory.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Start the laptop's AWS and Dagster; in the foreground until Ctrl-C, or in the background with --detach."""
@@ -58,7 +61,7 @@ def up(
         environment = laptop.start(tied=not detach)
         if not as_json:
             console.print("Starting Dagster …")
-        address = laptop.start_dagster(environment, port, tied=not detach)
+        address = laptop.start_dagster(environment, port, tied=not detach, warm_workers=not simple)
         if as_json:
             print_json({"version": 1, "dagster": address, "environment": environment})
         else:

@@ -61,7 +61,7 @@ def run_demo(laptop: Laptop, console: Console, errors: Console, port: int | None
         repeated = _deliver_twice(deployment)
         console.print(f"  {repeated} of their events were delivered twice")
         say("Starting Dagster (web server and daemon); its landing sensor takes it from here")
-        address = laptop.start_dagster(environment, port, tied=True)
+        address = laptop.start_dagster(environment, port, tied=True, warm_workers=True)
         rest = _await_rest(gate, console, before.sheet.objects + len(feed.first))
         say("Sending the corrected file again under its key")
         _drop(deployment, feed.corrected)

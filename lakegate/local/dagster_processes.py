@@ -23,15 +23,19 @@ DAEMON = "dagster-daemon"
 _HEALTH_QUERY = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
 
 
-def prepare_dagster_home(dagster_home: Path, environment: Mapping[str, str]) -> dict[str, str]:
+def prepare_dagster_home(
+    dagster_home: Path, environment: Mapping[str, str], *, warm_workers: bool = False
+) -> dict[str, str]:
     """Make DAGSTER_HOME and its databases if they are not there; return the environment of Dagster's processes.
+
+    With `warm_workers` its dagster.yaml hands runs to them.
 
     Raises:
         ConfigurationError: the setting of its storage cannot be used.
         PermanentError: Dagster could not make its instance; the message holds its output.
     """
     dagster_home.mkdir(parents=True, exist_ok=True)
-    (dagster_home / "dagster.yaml").write_text(dagster_yaml(environment), encoding="utf-8")
+    (dagster_home / "dagster.yaml").write_text(dagster_yaml(environment, warm_workers=warm_workers), encoding="utf-8")
     own = {
         **environment,
         "DAGSTER_HOME": str(dagster_home),

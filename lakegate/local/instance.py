@@ -1,8 +1,8 @@
 """The settings of Dagster's instance: what `dagster.yaml` is put together from, and where its books are kept.
 
 `dagster.yaml` beside this module holds for every instance and keeps Dagster's books in SQLite files below DAGSTER_HOME.
-Where LAKEGATE_DAGSTER_POSTGRES names a server, `dagster-postgres.yaml` is added to it. The file names the variable and
-never its value: the password is in the environment of processes, and in no file, log or command line.
+Where LAKEGATE_DAGSTER_POSTGRES names a server, `dagster-postgres.yaml` is added to it, where warm workers are to run,
+`dagster-workers.yaml`. The file names the variable and never its value: the password is in the environment of processes, and in no file, log or command line.
 """
 
 from __future__ import annotations
@@ -36,10 +36,21 @@ def postgres_of(environment: Mapping[str, str]) -> str | None:
     return None if url is None else url.render_as_string(hide_password=False)
 
 
-def dagster_yaml(environment: Mapping[str, str]) -> str:
-    """Return the text of `dagster.yaml` for this environment; it holds no secret."""
-    parts = ["dagster.yaml"] if _url(environment) is None else ["dagster.yaml", "dagster-postgres.yaml"]
+def dagster_yaml(environment: Mapping[str, str], *, warm_workers: bool = False) -> str:
+    """Return the text of `dagster.yaml` for this environment; it holds no secret. With `warm_workers` runs are handed to them."""
+    parts = ["dagster.yaml"]
+    if _url(environment) is not None:
+        parts.append("dagster-postgres.yaml")
+    if warm_workers:
+        parts.append("dagster-workers.yaml")
     return "\n".join((_PARTS / part).read_text(encoding="utf-8") for part in parts)
+
+
+def has_warm_workers(dagster_home: Path) -> bool:
+    """Whether the instance there hands its runs to warm workers."""
+    path = dagster_home / "dagster.yaml"
+    launcher = (_PARTS / "dagster-workers.yaml").read_text(encoding="utf-8")
+    return path.exists() and launcher in path.read_text(encoding="utf-8")
 
 
 def create_instance(dagster_home: Path, environment: Mapping[str, str]) -> None:

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from lakegate.local import dagster_processes as dagster
 from lakegate.local import ministack
-from lakegate.local.instance import POSTGRES_VARIABLE
+from lakegate.local import worker_processes as workers
+from lakegate.local.instance import POSTGRES_VARIABLE, has_warm_workers
 from lakegate.local.processes import Child, Command, ProcessRunner, answers, free_port
 from pipelines.errors import ConfigurationError
 from resources.deployment import deploy
@@ -43,7 +44,7 @@ _KEPT = ("LAKEGATE_DATASETS", POSTGRES_VARIABLE, ministack.INTERPRETER_VARIABLE)
 _AWS, _ATHENA, _DAGSTER = "ministack", "athena", "dagster"
 _PREFERRED_PORTS = {_AWS: 4566, _ATHENA: 4567, _DAGSTER: 3000}
 # Dagster first, and its daemon before its pages: what uses the AWS goes before the AWS.
-_STOP_ORDER = (dagster.DAEMON, dagster.WEBSERVER, _ATHENA, _AWS)
+_STOP_ORDER = (dagster.DAEMON, workers.WORKERS, dagster.WEBSERVER, _ATHENA, _AWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +121,13 @@ class Laptop:
         *,
         tied: bool = False,
         workspace: Path = WORKSPACE,
+        warm_workers: bool = False,
     ) -> str:
         """Start Dagster's daemon and web server unless they run; return the address of its pages.
 
         They get `environment` (what `start` returned) and load what `workspace` names. A port is taken as it is; without
-        one the known port is used again, else 3000, else a free one. With `tied` as in `start`.
+        one the known port is used again, else 3000, else a free one. With `warm_workers` runs are handed to workers, which are
+        started too; where the daemon runs already, it says whether they are. With `tied` as in `start`.
 
         Raises:
             PermanentError: one of them did not start; the message holds the end of its log.
@@ -132,16 +135,23 @@ class Laptop:
         with self._locked():
             port = port or self._port(_DAGSTER, self._runner.find(dagster.WEBSERVER))
             linked = {**environment, "LAKEGATE_DAGSTER_URL": f"http://127.0.0.1:{port}"}
-            own = dagster.prepare_dagster_home(self.home / "dagster", child_environment(linked))
+            dagster_home = self.home / "dagster"
+            daemon = self._runner.find(dagster.DAEMON)
+            if daemon is not None and daemon.is_alive:
+                warm_workers = has_warm_workers(dagster_home)
+            own = dagster.prepare_dagster_home(dagster_home, child_environment(linked), warm_workers=warm_workers)
             # Who opens the instance here, as the demo does, needs the address in the form that Dagster's processes got.
             os.environ.update({name: own[name] for name in (POSTGRES_VARIABLE,) if name in own})
             self._remember_port(_DAGSTER, port)
-            started: list[tuple[Child, Callable[[int], bool]]] = []
-            # Both load the definitions first, which takes seconds: at the same time, not one after the other.
-            for command, is_healthy in (
+            commands: list[tuple[Command, Callable[[int], bool]]] = [
                 (dagster.webserver_command(port, workspace, own), dagster.webserver_is_healthy),
                 (dagster.daemon_command(workspace, own), dagster.daemon_is_healthy),
-            ):
+            ]
+            if warm_workers:
+                commands.append((workers.workers_command(self._notes, workspace, own), self._workers_are_ready))
+            started: list[tuple[Child, Callable[[int], bool]]] = []
+            # All load the definitions first, which takes seconds: at the same time, not one after the other.
+            for command, is_healthy in commands:
                 child = self._runner.find(command.name)
                 if child is not None and not child.is_alive:
                     self._runner.stop(command.name)
@@ -180,6 +190,8 @@ class Laptop:
             dagster.WEBSERVER: (_DAGSTER, dagster.webserver_is_healthy),
             dagster.DAEMON: (_DAGSTER, dagster.daemon_is_healthy),
         }
+        if has_warm_workers(self.home / "dagster"):
+            checks[workers.WORKERS] = (_DAGSTER, self._workers_are_ready)
         found: list[ProcessStatus] = []
         for name, (port_name, is_healthy) in checks.items():
             child, port = self._runner.find(name), ports.get(port_name)
@@ -190,7 +202,7 @@ class Laptop:
                     is_running,
                     is_running and port is not None and is_healthy(port),
                     child.pid if child else None,
-                    f"http://127.0.0.1:{port}" if port and name != dagster.DAEMON else None,
+                    f"http://127.0.0.1:{port}" if port and name not in (dagster.DAEMON, workers.WORKERS) else None,
                     self.home / "logs" / f"{name}.log",
                 )
             )
@@ -208,9 +220,16 @@ class Laptop:
         """Stop everything and forget all state: buckets, ledger, tables, runs, logs. The ports stay."""
         self.stop()
         with self._locked():
-            for name in ("ministack", "dagster", "run", "logs"):
+            for name in ("ministack", "dagster", "workers", "run", "logs"):
                 if (self.home / name).exists():
                     shutil.rmtree(self.home / name)
+
+    @property
+    def _notes(self) -> Path:
+        return self.home / "workers"
+
+    def _workers_are_ready(self, _port: int) -> bool:
+        return workers.workers_are_ready(self._notes)
 
     def _stop(self, names: tuple[str, ...]) -> list[str]:
         with self._locked():

@@ -124,7 +124,7 @@ class ProcessRunner:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_tie_to_parent(os.getpid()) if tied else None,
+                preexec_fn=tie_to_parent(os.getpid()) if tied else None,
             )
         try:
             created_at = psutil.Process(popen.pid).create_time()
@@ -255,7 +255,7 @@ def _can_listen(port: int) -> bool:
         time.sleep(0.05)
 
 
-def _tie_to_parent(parent_pid: int) -> Callable[[], None] | None:
+def tie_to_parent(parent_pid: int) -> Callable[[], None] | None:
     """Return what a child runs between fork and exec to be ended with its parent; None where Linux's prctl is absent."""
     prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
     if prctl is None:

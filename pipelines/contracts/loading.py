@@ -21,7 +21,16 @@ from pipelines.contracts.yaml_source import MAX_BYTES, Position, YamlDocument, r
 from pipelines.errors import ConfigurationError
 from pipelines.intake.routing import overlaps
 
-__all__ = ["BrokenDataset", "DatasetCatalog", "Fault", "Overlaps", "load_dataset", "load_datasets", "parse_dataset"]
+__all__ = [
+    "BrokenDataset",
+    "DatasetCatalog",
+    "Fault",
+    "Overlaps",
+    "dataset_files",
+    "load_dataset",
+    "load_datasets",
+    "parse_dataset",
+]
 
 Overlaps = Callable[[KeyPattern, KeyPattern], bool]
 """Whether there is a key that both patterns match."""
@@ -75,10 +84,7 @@ def load_datasets(folder: Path, overlaps: Overlaps = overlaps) -> DatasetCatalog
     datasets are broken then, because a file of theirs could go to either. A reference to what no dataset has is a fault too.
     Raises ConfigurationError when there is no such folder.
     """
-    if not folder.is_dir():
-        raise ConfigurationError(f"{folder} is no folder: set LAKEGATE_DATASETS to the folder of your dataset files")
-    paths = sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml") and not p.name.startswith("."))
-    loaded = [(path, *_load(path)) for path in paths]
+    loaded = [(path, *_load(path)) for path in dataset_files(folder)]
     sound = [d for _, d, _ in loaded if isinstance(d, Dataset)]
     problems = _shared_keys(sound, overlaps)
     by_name = {d.name: d for d in sound}
@@ -97,6 +103,13 @@ def load_datasets(folder: Path, overlaps: Overlaps = overlaps) -> DatasetCatalog
         else:
             datasets.append(outcome)
     return DatasetCatalog(tuple(datasets), tuple(broken))
+
+
+def dataset_files(folder: Path) -> list[Path]:
+    """The paths that `load_datasets` reads, in the order of their names. Raises ConfigurationError when there is no such folder."""
+    if not folder.is_dir():
+        raise ConfigurationError(f"{folder} is no folder: set LAKEGATE_DATASETS to the folder of your dataset files")
+    return sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml") and not p.name.startswith("."))
 
 
 def _shared_keys(datasets: Sequence[Dataset], overlaps: Overlaps) -> dict[str, list[Problem]]:

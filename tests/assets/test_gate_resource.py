@@ -20,6 +20,7 @@ NAMES = {
         "QUARANTINE_BUCKET",
         "QUEUE_URL",
         "DLQ_URL",
+        "RUN_QUEUE_URL",
         "LEDGER_TABLE",
         "GLUE_DATABASE",
         "ATHENA_WORKGROUP",
@@ -76,6 +77,17 @@ def test_another_environment_opens_another_gate(folder: Path, monkeypatch: pytes
     monkeypatch.setenv("LAKEGATE_LANDING_BUCKET", "elsewhere")
     assert resource.open().landing_bucket == "elsewhere"
     assert first.landing_bucket == "landing_bucket"
+
+
+def test_a_changed_dataset_file_opens_another_gate_and_a_touched_one_does_not(folder: Path) -> None:
+    resource = GateResource(datasets_folder=str(folder))
+    first = resource.open()
+    path = folder / "departures.yaml"
+    path.write_text(DEPARTURES)
+    assert resource.open() is first
+    path.write_text(DEPARTURES.replace("name: departures", "name: departing"))
+    path.rename(folder / "departing.yaml")
+    assert [d.name for d in resource.open().datasets.datasets] == ["departing"]
 
 
 def test_without_its_variables_the_stack_is_asked_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

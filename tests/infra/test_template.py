@@ -97,6 +97,25 @@ def test_the_dead_letter_queue_keeps_longer_than_the_queue(resources: dict[str, 
     assert dead["MessageRetentionPeriod"] == 14 * 86400
 
 
+def test_the_run_queue_is_encrypted_and_only_roles_send_to_it(resources: dict[str, Any]) -> None:
+    assert resources["RunQueue"]["Properties"]["SqsManagedSseEnabled"] is True
+    assert {"Ref": "RunQueue"} not in resources["QueuePolicy"]["Properties"]["Queues"]
+    actions = {
+        name: [
+            a
+            for s in statements(resources[name])
+            if s.get("Resource") == {"GetAtt": "RunQueue.Arn"}
+            for a in s["Action"]
+        ]
+        for name in POLICIES
+    }
+    assert "sqs:SendMessage" in actions["SensorPolicy"]
+    assert "sqs:ReceiveMessage" not in actions["SensorPolicy"]
+    assert {"sqs:ReceiveMessage", "sqs:DeleteMessage"} <= set(actions["RunPolicy"])
+    assert "sqs:SendMessage" not in actions["RunPolicy"]
+    assert actions["QueryPolicy"] == actions["OperatorPolicy"] == []
+
+
 def test_the_ledger_can_be_restored_to_any_second_and_outlives_the_stack(resources: dict[str, Any]) -> None:
     ledger = resources["Ledger"]
     assert ledger["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}

@@ -124,7 +124,9 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> Deployment:
         monkeypatch.setenv(name, value)
     for name in ("LAKEGATE_CRASH_AT", "LAKEGATE_STOP_AT", "LAKEGATE_CRASH_LOG", "LAKEGATE_LEASE_S"):
         monkeypatch.delenv(name, raising=False)
-    return Deployment("l", "p", "q", "https://queue", "https://dlq", "ledger", "glue", "work group", "eu-west-1")
+    return Deployment(
+        "l", "p", "q", "https://queue", "https://dlq", "https://runs", "ledger", "glue", "work group", "eu-west-1"
+    )
 
 
 def test_the_lease_is_the_one_that_is_configured(nowhere: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:

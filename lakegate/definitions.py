@@ -14,7 +14,9 @@ from assets.components import DatasetFolder
 from assets.dead_letters import build_dead_letters
 from assets.history import build_history_job
 from assets.operations import build_operations
-from lakegate.settings import SweepSettings, repository_root, sweep_settings
+from assets.run_history import RunRetention
+from assets.upkeep import build_upkeep
+from lakegate.settings import SweepSettings, UpkeepSettings, repository_root, sweep_settings, upkeep_settings
 from pipelines.contracts.loading import DatasetCatalog
 from pipelines.links import Links
 from resources.gate import GateResource
@@ -23,6 +25,7 @@ from sensors.dead_letters import build_dead_letter_sensor
 from sensors.history import build_history_schedule
 from sensors.landing import build_landing_sensor
 from sensors.sweep import build_sweep_schedule
+from sensors.upkeep import build_upkeep_schedule
 
 __all__ = ["build_defs", "defs"]
 
@@ -32,9 +35,16 @@ def build_defs(
     gate: dg.ConfigurableResource,
     sweeps: SweepSettings | None = None,
     links: Links | None = None,
+    keeping: UpkeepSettings | None = None,
 ) -> dg.Definitions:
     """Compose the definitions of these datasets; a broken dataset becomes one node that says why."""
-    return _around(dataset_definitions(catalog, links or Links()), catalog, gate, sweeps or sweep_settings({}))
+    return _around(
+        dataset_definitions(catalog, links or Links()),
+        catalog,
+        gate,
+        sweeps or sweep_settings({}),
+        keeping or upkeep_settings({}),
+    )
 
 
 @dg.definitions
@@ -48,12 +58,20 @@ def defs() -> dg.Definitions:
         # Not the whole tree: that also documents every component of every installed package, which costs a second and imports boto3.
         found = tree.build_defs(tree.defs_module_path)
         return _around(
-            found, datasets.catalog, GateResource(datasets_folder=str(datasets.folder)), sweep_settings(os.environ)
+            found,
+            datasets.catalog,
+            GateResource(datasets_folder=str(datasets.folder)),
+            sweep_settings(os.environ),
+            upkeep_settings(os.environ),
         )
 
 
 def _around(
-    found: dg.Definitions, catalog: DatasetCatalog, gate: dg.ConfigurableResource, sweeps: SweepSettings
+    found: dg.Definitions,
+    catalog: DatasetCatalog,
+    gate: dg.ConfigurableResource,
+    sweeps: SweepSettings,
+    keeping: UpkeepSettings,
 ) -> dg.Definitions:
     """Merge these definitions with what serves all datasets: sensors, schedules, jobs, the assets of operations."""
     ours = {f"ingest_{dataset.name}" for dataset in catalog.datasets}
@@ -61,13 +79,18 @@ def _around(
     dead_letters, no_dead_letters = build_dead_letters()
     history = build_history_job()
     operations = build_operations(sweeps.grace, sweeps.orphan_grace, removes_orphans=sweeps.removes_orphans)
+    upkeep = build_upkeep(RunRetention(keeping.keep_runs, keeping.keep_failed_runs))
     return dg.Definitions.merge(
         found,
         dg.Definitions(
-            assets=[dead_letters, *operations.assets],
+            assets=[dead_letters, *operations.assets, upkeep.asset],
             asset_checks=[no_dead_letters],
-            jobs=[history, operations.job, *(build_again_jobs(catalog) if jobs else ())],
-            schedules=[build_history_schedule(history), build_sweep_schedule(operations.job, sweeps.cron)],
+            jobs=[history, operations.job, upkeep.job, *(build_again_jobs(catalog) if jobs else ())],
+            schedules=[
+                build_history_schedule(history),
+                build_sweep_schedule(operations.job, sweeps.cron),
+                build_upkeep_schedule(upkeep.job, keeping.cron),
+            ],
             sensors=[*(_sensors_of(catalog, jobs) if jobs else ()), build_dead_letter_sensor()],
             resources={"gate": gate},
             # One process for a run: each further one would import everything again (DAGSTER.md, "What a run costs").

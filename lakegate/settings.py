@@ -9,7 +9,15 @@ from pipelines.errors import ConfigurationError
 from pipelines.intake.sweep import SWEEP_GRACE
 from pipelines.publication.orphans import ORPHAN_GRACE
 
-__all__ = ["SweepSettings", "datasets_folder", "home_folder", "repository_root", "sweep_settings"]
+__all__ = [
+    "SweepSettings",
+    "UpkeepSettings",
+    "datasets_folder",
+    "home_folder",
+    "repository_root",
+    "sweep_settings",
+    "upkeep_settings",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +31,15 @@ class SweepSettings:
     grace: timedelta
     orphan_grace: timedelta
     removes_orphans: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UpkeepSettings:
+    """When Dagster's old runs are removed (a cron line, UTC), and how long after their end they are kept at least."""
+
+    cron: str
+    keep_runs: timedelta
+    keep_failed_runs: timedelta
 
 
 def repository_root() -> Path:
@@ -64,6 +81,21 @@ def sweep_settings(environment: Mapping[str, str]) -> SweepSettings:
         orphan_grace=orphan_grace,
         removes_orphans=removes == "1",
     )
+
+
+def upkeep_settings(environment: Mapping[str, str]) -> UpkeepSettings:
+    """`LAKEGATE_UPKEEP_CRON`, else a quarter to five; `LAKEGATE_KEEP_RUNS_DAYS`, else 30; `LAKEGATE_KEEP_FAILED_RUNS_DAYS`, else 90.
+
+    Neither less than one day: what ended just now is looked at. Raises ConfigurationError for what is none of these.
+    """
+    day = timedelta(days=1)
+    kept: list[timedelta] = []
+    for name, default in (("LAKEGATE_KEEP_RUNS_DAYS", 30), ("LAKEGATE_KEEP_FAILED_RUNS_DAYS", 90)):
+        found = _duration(environment, name, day, default * day)
+        if found < day:
+            raise ConfigurationError(f"{name} is {environment[name]!r}: it must be 1 or more days")
+        kept.append(found)
+    return UpkeepSettings(environment.get("LAKEGATE_UPKEEP_CRON") or "45 4 * * *", *kept)
 
 
 def _duration(environment: Mapping[str, str], name: str, unit: timedelta, default: timedelta) -> timedelta:

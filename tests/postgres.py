@@ -60,13 +60,14 @@ def postgres_server() -> Iterator[str]:
             _await(address, server, log)
             yield address
         finally:
-            server.send_signal(signal.SIGINT)  # a fast shutdown: who is still connected is cut off
+            server.send_signal(signal.SIGQUIT)  # at once: nothing of it is needed again
             server.wait(30)
 
 
 def execute(address: str, statement: str) -> list[tuple[object, ...]]:
-    """Run one statement; the rows of its answer, if it has any."""
-    engine = create_engine(make_url(address).set(drivername="postgresql+psycopg2"))
+    """Run one statement in a database, a SQLite file too; the rows of its answer, if it has any."""
+    url = make_url(address)
+    engine = create_engine(url if url.drivername == "sqlite" else url.set(drivername="postgresql+psycopg2"))
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             result = connection.execute(text(statement))

@@ -40,7 +40,14 @@ CREDENTIALS: Mapping[str, str] = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 # Settings of ours that a child inherits; all others would lead it to another deployment.
-_KEPT = ("LAKEGATE_DATASETS", POSTGRES_VARIABLE, ministack.INTERPRETER_VARIABLE)
+_KEPT = (
+    "LAKEGATE_DATASETS",
+    "LAKEGATE_KEEP_FAILED_RUNS_DAYS",
+    "LAKEGATE_KEEP_RUNS_DAYS",
+    "LAKEGATE_UPKEEP_CRON",
+    POSTGRES_VARIABLE,
+    ministack.INTERPRETER_VARIABLE,
+)
 _AWS, _ATHENA, _DAGSTER = "ministack", "athena", "dagster"
 _PREFERRED_PORTS = {_AWS: 4566, _ATHENA: 4567, _DAGSTER: 3000}
 # Dagster first, and its daemon before its pages: what uses the AWS goes before the AWS.

@@ -15,7 +15,7 @@ from pipelines.gate import Gate
 from resources.assembly import open_gate
 from resources.environment import Deployment
 from tests.cli.command import GOOD, ORDERS, inside, lakegate
-from tests.cli.test_cli_operate import settle
+from tests.cli.settling import settle
 
 pytestmark = pytest.mark.aws
 DAYS = ("2026-02-01", "2026-02-02")

@@ -15,7 +15,7 @@ from pipelines.contracts.loading import load_datasets
 from resources.assembly import open_gate, query_engine
 from resources.environment import Deployment, client
 from tests.cli.command import inside, lakegate
-from tests.cli.test_cli_operate import settle
+from tests.cli.settling import settle
 from tests.ingest.test_naughty_strings import CONTRACT, naughty_strings, object_names
 
 pytestmark = pytest.mark.aws

@@ -21,7 +21,7 @@ from resources.assembly import open_gate, utc_now
 from resources.dynamodb import DynamoItemStore
 from resources.environment import Deployment, client
 from tests.cli.command import BAD, GOOD, ORDERS, inside, lakegate
-from tests.cli.test_cli_operate import settle
+from tests.cli.settling import settle
 
 pytestmark = pytest.mark.aws
 DAYS = ("2026-02-01", "2026-02-02", "2026-02-03")

@@ -13,7 +13,7 @@ from pipelines.contracts.loading import load_datasets
 from resources.assembly import open_gate
 from resources.environment import Deployment, client
 from tests.cli.command import BAD, GOOD, ORDERS, inside, lakegate
-from tests.cli.test_cli_operate import settle
+from tests.cli.settling import settle
 
 pytestmark = pytest.mark.aws
 DAYS = ("2026-02-01", "2026-02-02")

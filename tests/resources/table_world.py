@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from pipelines.contracts.model import Dataset
-from pipelines.ports import Committed, SourceVersion, TableCommit, TableSnapshot
+from pipelines.ports import Committed, Conflict, SourceVersion, TableCommit, TableSnapshot
 from resources.iceberg import IcebergTables
 from resources.memory_tables import MemoryTables
-from tests.publication.samples import stage
+from tests.publication.samples import row, source, stage
 
 Rows = Sequence[Mapping[str, Any]]
 AnyTables = IcebergTables | MemoryTables
@@ -80,3 +80,19 @@ class World:
         for one in self.arrow().select(["_source_file", "_source_version", "id"]).to_pylist():
             found.setdefault((one["_source_file"], one["_source_version"]), []).append(one["id"])
         return {key: sorted(ids) for key, ids in found.items()}
+
+
+def rows_after_a_late_commit(
+    world: World, later: Callable[[World], World], late_row: Mapping[str, Any]
+) -> dict[int, dict[str, Any]]:
+    """Rows by id after a worker staged a file, the table grew and was published to by another, and the first committed then.
+
+    It loses against the table it planned for, and wins against the one it finds.
+    """
+    change = world.change("b1", {source("a"): [row(1), row(2)]})
+    after = later(world)
+    after.publish("b2", {source("b"): [late_row]})
+    assert world.tables.commit(world.of, change) == Conflict()
+    committed = world.tables.commit(world.of, replace(change, base=world.tables.current(world.of)))
+    assert isinstance(committed, Committed)
+    return {one["id"]: one for one in after.arrow().to_pylist()}

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from pipelines.errors import TableMismatchError
-from pipelines.ports import Committed, Conflict
 from pipelines.publication.parquet_writer import field_ids
 from tests.publication.samples import COLUMNS, dataset, row, source
-from tests.resources.table_world import World
+from tests.resources.table_world import World, rows_after_a_late_commit
 
 LATER = {
     **COLUMNS,
@@ -73,13 +71,7 @@ def test_a_file_of_an_older_generation_is_replaced_without_loss_to_the_others(wo
 
 
 def test_a_worker_that_staged_under_the_older_schema_can_still_commit(world: World) -> None:
-    change = world.change("b1", {source("a"): [row(1), row(2)]})
-    after = later(world)
-    after.publish("b2", {source("b"): [late_row(3)]})
-    assert world.tables.commit(world.of, change) == Conflict()
-    committed = world.tables.commit(world.of, replace(change, base=world.tables.current(world.of)))
-    assert isinstance(committed, Committed)
-    rows = {one["id"]: one for one in after.arrow().to_pylist()}
+    rows = rows_after_a_late_commit(world, later, late_row(3))
     assert rows[1]["actor"] == {**row(1)["actor"], "address": None}
 
 

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pytest
 
 from pipelines.errors import LakegateError, TableMismatchError
-from pipelines.ports import Committed, Conflict, TableCommit
+from pipelines.ports import Committed, TableCommit
 from pipelines.publication.parquet_writer import field_ids
 from resources.iceberg import IcebergTables
 from tests.publication.samples import COLUMNS, dataset, row, source, stage
-from tests.resources.table_world import World
+from tests.resources.table_world import World, rows_after_a_late_commit
 
 JAN_1, JAN_2 = date(2024, 1, 1), date(2024, 1, 2)
 
@@ -116,13 +116,7 @@ def test_a_file_of_an_older_generation_is_replaced_without_loss_to_the_others(wo
 
 def test_a_worker_that_staged_under_the_older_schema_can_still_commit(world: World) -> None:
     """Its files lack a column and hold narrower numbers: both are read as the table has them now."""
-    change = world.change("b1", {source("a"): [row(1), row(2)]})
-    after = later(world)
-    after.publish("b2", {source("b"): [late_row(3)]})
-    assert world.tables.commit(world.of, change) == Conflict()
-    committed = world.tables.commit(world.of, replace(change, base=world.tables.current(world.of)))
-    assert isinstance(committed, Committed)
-    rows = {one["id"]: one for one in after.arrow().to_pylist()}
+    rows = rows_after_a_late_commit(world, later, late_row(3))
     assert [(rows[n]["stops"], rows[n]["airline"], rows[n]["gate"]) for n in (1, 2)] == [
         (1, "größe", None),
         (2, "a/b=c", None),

@@ -90,7 +90,7 @@ def _input(dataset: EventDataset) -> ol.InputDataset:
         if metrics is None
         else facets.data_quality_metrics_input_dataset.DataQualityMetricsInputDatasetFacet(
             {
-                name: facets.data_quality_metrics_input_dataset.ColumnMetrics(nulls)
+                name: facets.data_quality_metrics_input_dataset.ColumnMetrics(nulls, quantiles=None)
                 for name, nulls in metrics.nulls.items()
             },
             rowCount=metrics.rows,
@@ -120,7 +120,10 @@ def _output(dataset: EventDataset) -> ol.OutputDataset:
     of_dataset = _dataset_facets(dataset)
     if metrics is not None:
         of_dataset["dataQualityMetrics"] = facets.data_quality_metrics_dataset.DataQualityMetricsDatasetFacet(
-            {name: facets.data_quality_metrics_dataset.ColumnMetrics(nulls) for name, nulls in metrics.nulls.items()},
+            {
+                name: facets.data_quality_metrics_dataset.ColumnMetrics(nulls, quantiles=None)
+                for name, nulls in metrics.nulls.items()
+            },
             rowCount=metrics.rows,
             bytes=metrics.size_bytes,
             fileCount=metrics.files,

@@ -53,7 +53,7 @@ def assertions(dataset: Dataset, report: BatchReport) -> tuple[Assertion, ...]:
         return ()
     broken: dict[_Key, list[Violation]] = {}
     for violation in (v for file in files for v in (*file.violations, *file.warnings)):
-        broken.setdefault(_key(violation), []).append(violation)
+        broken.setdefault(_key(dataset, violation), []).append(violation)
     is_whole = not any(_is_cut(file) for file in files)
     promises = list(_promises(dataset))
     fields = field_of(dataset)
@@ -64,15 +64,19 @@ def assertions(dataset: Dataset, report: BatchReport) -> tuple[Assertion, ...]:
     ]
     known = {promise.key for promise in promises}
     others = (
-        _Promise(key, key[0].value, None, breaches[0].column) for key, breaches in broken.items() if key not in known
+        _Promise(key, key[0].value, None, key[1] if key[1] in dataset.columns else None)
+        for key in broken
+        if key not in known
     )
     return (*told, *(_assertion(other, broken[other.key], dataset, fields) for other in others))
 
 
-def _key(violation: Violation) -> _Key:
+def _key(dataset: Dataset, violation: Violation) -> _Key:
     # A number its column cannot hold is no value of the column's type.
     rule = Rule.TYPE if violation.rule is Rule.NUMBER_RANGE else violation.rule
-    return rule, violation.expectation or violation.column
+    # What a file calls a column that the contract does not know may be a cell of a row, where the header is missing.
+    column = violation.column if violation.column in dataset.columns else None
+    return rule, violation.expectation or column
 
 
 def _is_cut(file: FileReport) -> bool:

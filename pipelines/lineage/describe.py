@@ -129,6 +129,7 @@ def _inputs(news: BatchNews, report: BatchReport, names: LineageNames) -> tuple[
         statistics=Statistics(report.rows_read, size, len(read)),
         metrics=Metrics(report.rows_read, size, len(read)),
         promises=assertions(news.dataset, report),
+        further=[name for names_of_one in report.names_in_files.values() for name in names_of_one],
     )
     ordered = sorted(report.files, key=lambda file: file.outcome is FileEnding.LOADED)[:MAX_FILES]
     return [landing, *(_reported_file(file, names) for file in ordered)], len(ordered)
@@ -141,14 +142,18 @@ def _landing(
     statistics: Statistics | None = None,
     metrics: Metrics | None = None,
     promises: tuple[Assertion, ...] = (),
+    further: Sequence[str] = (),
 ) -> EventDataset:
+    """All that lands for a dataset. `further` are names that files gave its columns, whether or not the contract has them."""
+    said = {one.name: one.words for one in landing_columns(dataset)}
+    said |= {name: "A column of the file." for name in further if name not in said}
     kind = "JSON" if isinstance(dataset.format, JsonFormat) else dataset.format.type.upper()
     return EventDataset(
         names.landing(dataset),
         "FILE",
         description=f"{kind} files of {dataset.name}, as they land under {dataset.landing.key}",
         owner=dataset.owner,
-        fields=tuple(Field(printable(one.name), description=one.words) for one in landing_columns(dataset)),
+        fields=tuple(Field(printable(name), description=words) for name, words in said.items()),
         statistics=statistics,
         metrics=metrics,
         assertions=promises,
@@ -192,7 +197,7 @@ def _outputs(dataset: Dataset, report: BatchReport, names: LineageNames) -> list
             _table(
                 dataset,
                 names,
-                lineage=_column_lineage(dataset, names),
+                lineage=_column_lineage(dataset, names, report.names_in_files),
                 version=str(committed.snapshot_id),
                 change=Change.ALTER if changed else None,
                 statistics=Statistics(committed.rows_added, size, files),
@@ -266,17 +271,24 @@ def _field(name: str, kind: pa.DataType, description: str | None = None) -> Fiel
     return Field(name, type_text(kind), description)
 
 
-def _column_lineage(dataset: Dataset, names: LineageNames) -> dict[str, tuple[InputField, ...]]:
-    """Each column of the table with a source, and its sources; those that Lakegate makes itself have none."""
+def _column_lineage(
+    dataset: Dataset, names: LineageNames, found: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[InputField, ...]]:
+    """Each column of the table with a source, and its sources; those that Lakegate makes itself have none.
+
+    Of several names of a column, those under which the files of the batch had it, where they had it.
+    """
     landing = names.landing(dataset)
     lineage: dict[str, tuple[InputField, ...]] = {}
     for name, sources in column_sources(dataset).items():
         column = dataset.columns.get(name)
         as_it_is = column is None or column.type == "string"
         subtype = "IDENTITY" if as_it_is else "TRANSFORMATION"
-        words = "" if column is None or as_it_is else f" Read as {column.type}."
+        read_as = "" if column is None or as_it_is else f" Read as {column.type}."
         if sources:
+            words = {source.name: source.words for source in sources}
             lineage[name] = tuple(
-                InputField(landing, printable(source.name), subtype, f"{source.words}{words}") for source in sources
+                InputField(landing, printable(one), subtype, f"{words.get(one, sources[0].words)}{read_as}")
+                for one in found.get(name) or words
             )
     return lineage

@@ -1,7 +1,7 @@
 """What things are called in lineage: by the names that other producers of OpenLineage events give them, so that graphs join.
 
 Source: OpenLineage, "Naming Conventions". A table goes by its Athena name, for that is how it is queried, and has the place of its
-files, by which Spark calls an Iceberg table, as a second name. Glue's own name would carry the account's id, and is not used.
+files, by which Spark calls an Iceberg table, as a second name. Glue's own name holds the account's id, which Lakegate does not ask for.
 """
 
 import uuid

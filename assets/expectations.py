@@ -8,7 +8,7 @@ import json
 import numbers
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from assets.keys import counted
 from pipelines.contracts.expectations import is_native
 from pipelines.contracts.model import Dataset, Expectation, Severity
+from pipelines.reports import ExpectationResult
 
 __all__ = [
     "MAX_ROWS",
@@ -38,33 +39,6 @@ MAX_ROWS = 2_000_000
 _TEXT_LIMIT = 200
 _COLUMN_ARGUMENTS = ("column", "column_A", "column_B", "column_list", "column_set")
 _QUOTED = re.compile("[\"'].*[\"']")
-
-
-@dataclass(frozen=True, slots=True)
-class ExpectationResult:
-    """How one expectation came out on one batch. `observed` is a short text without row contents.
-
-    `expected` are the arguments beside the column; `unexpected` counts the rows of `rows` that do not fit, where GX counts them.
-    """
-
-    name: str
-    arguments: str
-    severity: Severity
-    success: bool
-    observed: str
-    column: str = ""
-    expected: str = ""
-    unexpected: int | None = None
-    rows: int | None = None
-
-    @property
-    def share(self) -> float | None:
-        """The share of rows that do not fit, where they were counted."""
-        return None if self.unexpected is None or not self.rows else self.unexpected / self.rows
-
-    def with_counts(self, observed: str, unexpected: int | None, rows: int | None) -> "ExpectationResult":
-        """The same with other numbers."""
-        return replace(self, observed=observed, unexpected=unexpected, rows=rows)
 
 
 def gx_expectations(dataset: Dataset) -> tuple[Expectation, ...]:

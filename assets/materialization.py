@@ -12,7 +12,7 @@ import dagster as dg
 
 from assets.checks import check_results
 from assets.columns import column_schema
-from assets.expectations import ExpectationResult, evaluate, gx_expectations
+from assets.expectations import ExpectationResult, evaluate
 from assets.failing import failure
 from assets.keys import counted, landing_key, quarantine_key, table_key
 from assets.taking import batches_of_run
@@ -46,13 +46,12 @@ def materialize(
     faults: dict[date, str] = {}
     for table in tables_of(dataset):
         gate.tables.ensure(table)
+
+    def inspect(files: Sequence[StagedFile]) -> Sequence[ExpectationResult]:
+        return evaluate(dataset, [file.path for file in files])
+
     with gate.reader() as reader:
         for batch_id, day in batches_of_run(context, gate, dataset, days, choice):
-
-            def inspect(files: Sequence[StagedFile], day: date = day) -> None:
-                if gx_expectations(dataset):
-                    expectations.setdefault(day, []).extend(evaluate(dataset, [f.path for f in files]))
-
             try:
                 outcome = ingest_batch(gate, reader, dataset, batch_id, owner=context.run.run_id, inspect=inspect)
             except LakegateError as error:
@@ -65,6 +64,7 @@ def materialize(
             for file in outcome.files:
                 context.log.info(file.sentence())
             context.log.info(outcome.sentence())
+            expectations.setdefault(day, []).extend(outcome.expectations)
             reports.append(outcome)
     rows_in_table = {c.landing_day: c.rows_in_table for c in gate.ledger.counts(dataset.name, since=min(days))}
     schema = _table_schema(gate, dataset)

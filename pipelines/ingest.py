@@ -45,12 +45,12 @@ from pipelines.publication.rejected import RejectedRows
 from pipelines.publication.row_changes import compare_replaced
 from pipelines.publication.staged import StagedFile, count_nulls
 from pipelines.reading.summary import FileReader
-from pipelines.reports import VERDICTS, BatchNotRun, BatchReport, FileEnding, FileReport, Stage
+from pipelines.reports import VERDICTS, BatchNotRun, BatchReport, ExpectationResult, FileEnding, FileReport, Stage
 from pipelines.settling import ended, ending_of, facts_of, published_outcome, unpublished_outcome
 
 __all__ = ["Inspect", "ingest_batch"]
 
-Inspect = Callable[[Sequence[StagedFile]], None]
+Inspect = Callable[[Sequence[StagedFile]], Sequence[ExpectationResult]]
 """Looks at the batch's data files after the commit, while they are still on local disk."""
 
 
@@ -102,6 +102,7 @@ class _Work:
         self.dataset = dataset
         self.claim = claim
         self.inspect = inspect
+        self.expectations: tuple[ExpectationResult, ...] = ()
         self.heartbeat = gate.heartbeat(gate.ledger, claim)
         self.contract = fingerprint(dataset)
         self.rejected: RejectedRows | None = None
@@ -218,7 +219,7 @@ class _Work:
                     gone,
                 )
         if self.inspect is not None and published.commit is not None and accepted:
-            self.inspect(published.files)
+            self.expectations = tuple(self.inspect(published.files))
         serving = {
             source_of(read.entry.version): read.report.rows_loaded
             for read, ending in zip(reads, endings, strict=True)
@@ -389,4 +390,5 @@ class _Work:
             types_widened=grown.types_widened if grown else {},
             queryable_at=self.queryable_at,
             names_in_files=self.names.by_column,
+            expectations=self.expectations,
         )

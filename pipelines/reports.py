@@ -7,13 +7,14 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from pipelines.accounting.states import FaultKind
+from pipelines.contracts.model import Severity
 from pipelines.ports import Committed
 from pipelines.printable import printable
 from pipelines.publication.row_changes import RowChanges
 from pipelines.reading.summary import ReadSummary
 from pipelines.reading.violations import Violation
 
-__all__ = ["VERDICTS", "BatchNotRun", "BatchReport", "FileEnding", "FileReport", "Stage"]
+__all__ = ["VERDICTS", "BatchNotRun", "BatchReport", "ExpectationResult", "FileEnding", "FileReport", "Stage"]
 
 
 class FileEnding(StrEnum):
@@ -131,6 +132,33 @@ class FileReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectationResult:
+    """How one expectation came out on one batch. `observed` is a short text without row contents.
+
+    `expected` are the arguments beside the column; `unexpected` counts the rows of `rows` that do not fit, where GX counts them.
+    """
+
+    name: str
+    arguments: str
+    severity: Severity
+    success: bool
+    observed: str
+    column: str = ""
+    expected: str = ""
+    unexpected: int | None = None
+    rows: int | None = None
+
+    @property
+    def share(self) -> float | None:
+        """The share of rows that do not fit, where they were counted."""
+        return None if self.unexpected is None or not self.rows else self.unexpected / self.rows
+
+    def with_counts(self, observed: str, unexpected: int | None, rows: int | None) -> "ExpectationResult":
+        """The same with other numbers."""
+        return replace(self, observed=observed, unexpected=unexpected, rows=rows)
+
+
+@dataclass(frozen=True, slots=True)
 class BatchReport:
     """One batch's story. Times are seconds per stage; bytes in are the objects' sizes, bytes out the data files'.
 
@@ -138,6 +166,7 @@ class BatchReport:
     `rows_published` are the rows in its data files, and `column_nulls` how many of them are null in each column of the table (in a
     nested column, the value as a whole); None where an attempt that died published some of them. `queryable_at` is when the commit was
     made, by this attempt. `names_in_files` are those under which the loaded files had a column, where they brought it.
+    `expectations` are those that were looked at after the commit, by this attempt.
     """
 
     dataset: str
@@ -156,6 +185,7 @@ class BatchReport:
     types_widened: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
     queryable_at: datetime | None = None
     names_in_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    expectations: tuple[ExpectationResult, ...] = ()
 
     def count(self, outcome: FileEnding) -> int:
         """How many files had this outcome."""

@@ -68,7 +68,25 @@ def assertions(dataset: Dataset, report: BatchReport) -> tuple[Assertion, ...]:
         for key in broken
         if key not in known
     )
-    return (*told, *(_assertion(other, broken[other.key], dataset, fields) for other in others))
+    others_told = (_assertion(other, broken[other.key], dataset, fields) for other in others)
+    return (*told, *others_told, *_after_commit(dataset, report, fields))
+
+
+def _after_commit(dataset: Dataset, report: BatchReport, fields: Mapping[str, str]) -> Iterator[Assertion]:
+    """What Great Expectations said of the rows that were published."""
+    asked = [identity for identity, expectation in identified(dataset) if not is_native(expectation)]
+    for identity, result in zip(asked, report.expectations, strict=False):
+        yield Assertion(
+            assertion=result.name,
+            success=result.success,
+            column=fields.get(result.column),
+            severity="warn" if result.severity is Severity.WARN else "error",
+            consequence=result.severity.value,
+            name=identity,
+            expected=_short(result.arguments),
+            actual=_short(result.observed),
+            content=_short(result.arguments),
+        )
 
 
 def _key(dataset: Dataset, violation: Violation) -> _Key:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from assets.keys import counted
+from assets.keys import OPERATIONS, counted
 from pipelines.intake.dead_letters import DeadLetter, DeadLetterKind, DeadLetters
 from pipelines.printable import markdown
 
@@ -26,6 +26,7 @@ def build_dead_letters() -> tuple[dg.AssetSpec, dg.AssetChecksDefinition]:
         description="Messages that were received five times and could not be taken: not understood, of another bucket, without a "
         "version, or left by a fault of ours. Each stays 14 days. `lakegate dlq list` names them, `lakegate dlq redrive` sends them back.",
         group_name="operations",
+        tags=OPERATIONS,
         kinds={"sqs"},
     )
 

@@ -1,41 +1,66 @@
-"""The job that exports the history: changes of state from the ledger's outbox to the tables `file_history` and `balance_sheet`.
+"""The history as an asset: changes of state go from the ledger's outbox to the tables `file_history` and `balance_sheet`.
 
 Dagster resolves annotations at decoration: none from the future.
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 import dagster as dg
 
+from assets.keys import OPERATIONS
 from assets.run_tags import SHORT_RUN
 from pipelines.gate import Gate
-from pipelines.publication.export import export_history as export
+from pipelines.publication.export import export_history
 
-__all__ = ["build_history_job"]
+__all__ = ["FILE_HISTORY", "History", "build_history"]
+
+FILE_HISTORY = dg.AssetKey(["operations", "file_history"])
 
 
-def build_history_job() -> dg.JobDefinition:
-    """Make the job. Two runs of it at once do no harm; each takes the page that is under way."""
+@dataclass(frozen=True, slots=True)
+class History:
+    """What Dagster is told of the history; `job` is what `dg.define_asset_job` makes."""
 
-    @dg.op(
-        name="export_changes",
+    table: dg.AssetsDefinition
+    job: Any
+
+
+def build_history() -> History:
+    """Make the asset and its job. Two runs of it at once do no harm; each takes the page that is under way."""
+
+    @dg.asset(
+        key=FILE_HISTORY,
+        group_name="operations",
+        tags=OPERATIONS,
+        kinds={"iceberg", "parquet"},
         required_resource_keys={"gate"},
-        out=dg.Out(dg.Nothing),
-        description="Adds what waits in the outbox to `file_history`, and writes the months it touched of `balance_sheet` anew.",
+        metadata={"dagster/table_name": "file_history", "tables": "file_history, balance_sheet"},
+        description="Every change of state of every file, exactly once, as a table for Athena: `file_history`. Beside it `balance_sheet`, the counts by dataset and "
+        "day. Both are read with SQL where a page of Dagster is not enough (columns: docs/reference/system-tables.md).\n\nWritten every five minutes by "
+        "`export_history_schedule`, if anything happened. **Press Materialize to have the latest now.** It can be stopped, repeated and run twice at "
+        "once: nothing is lost and nothing is there twice.",
     )
-    def export_changes(context: dg.OpExecutionContext) -> None:
+    def file_history(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         gate: Gate = context.resources.gate.open()
-        report = export(gate)
+        report = export_history(gate)
         context.log.info(report.sentence())
-        context.add_output_metadata(
-            {"changes exported": report.changes, "days written": report.days, "outbox empty": report.is_empty}
+        return dg.MaterializeResult(
+            metadata={
+                "changes exported": report.changes,
+                "days written": report.days,
+                "outbox empty": report.is_empty,
+                "sentence": report.sentence(),
+            }
         )
 
-    @dg.job(
-        name="export_history",
-        tags=SHORT_RUN,
-        description="Brings every change of state of every file to the table `file_history`, exactly once, and the balance sheet to "
-        "`balance_sheet`. It can be stopped, repeated and run twice at once: nothing is lost and nothing is there twice.",
+    return History(
+        table=file_history,
+        job=dg.define_asset_job(
+            "export_history",
+            selection=dg.AssetSelection.assets(FILE_HISTORY),
+            tags=SHORT_RUN,
+            description="Brings every change of state of every file to the table `file_history`, exactly once, and the counts to "
+            "`balance_sheet`. `export_history_schedule` runs it every five minutes, if anything happened.",
+        ),
     )
-    def export_history() -> None:
-        export_changes()
-
-    return export_history

@@ -4,16 +4,32 @@ One place, because people type and read them. The graph shows only the last part
 node is; the prefix keeps it from ever being the name of another dataset's table.
 """
 
+from collections.abc import Mapping
+
 import dagster as dg
 
 from pipelines.contracts.model import Dataset
+from pipelines.contracts.rejected import rejected_dataset
 
-__all__ = ["LAUNCH_TAG", "TRIGGER_TAG", "counted", "landing_key", "pool_of", "quarantine_key", "table_key"]
+__all__ = [
+    "LAUNCH_TAG",
+    "OPERATIONS",
+    "TRIGGER_TAG",
+    "counted",
+    "landing_key",
+    "pool_of",
+    "quarantine_key",
+    "rejected_key",
+    "table_key",
+]
 
 LAUNCH_TAG = "lakegate/launch"
 """Names the group of batches a run was requested for; the ledger holds the membership."""
 TRIGGER_TAG = "lakegate/trigger"
 """What made the run start: event, backfill, replay or sweep."""
+
+OPERATIONS: Mapping[str, str] = {"lakegate/part": "operations"}
+"""The tags of assets that belong to no dataset. Those of datasets say landing, table, quarantine or rejected."""
 
 
 def landing_key(dataset: Dataset) -> dg.AssetKey:
@@ -29,6 +45,11 @@ def table_key(dataset: Dataset) -> dg.AssetKey:
 def quarantine_key(dataset: Dataset) -> dg.AssetKey:
     """The files that broke the contract."""
     return dg.AssetKey(["quarantine", f"{dataset.name}_quarantine"])
+
+
+def rejected_key(dataset: Dataset) -> dg.AssetKey:
+    """The rows that broke the contract; the last part is the name of their table."""
+    return dg.AssetKey(["rejected", rejected_dataset(dataset).table])
 
 
 def pool_of(dataset: Dataset) -> str:

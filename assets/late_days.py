@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from assets.keys import LAUNCH_TAG, counted, table_key
-from assets.tables import landing_partitions
+from assets.neighbours import landing_partitions
 from pipelines.accounting.day_counts import DayCounts
 from pipelines.accounting.entries import BatchRecord
 from pipelines.accounting.ledger import Ledger

@@ -15,6 +15,7 @@ from assets.columns import column_schema
 from assets.expectations import ExpectationResult, evaluate
 from assets.failing import failure
 from assets.keys import counted, landing_key, quarantine_key, table_key
+from assets.rejected import tell_rejected
 from assets.taking import batches_of_run
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.rejected import tables_of
@@ -69,6 +70,7 @@ def materialize(
     rows_in_table = {c.landing_day: c.rows_in_table for c in gate.ledger.counts(dataset.name, since=min(days))}
     schema = _table_schema(gate, dataset)
     _tell(context, gate, dataset, days, reports, rows_in_table, schema)
+    tell_rejected(context, gate, dataset, reports)
     for trouble in gate.lineage.settle() if gate.lineage is not None else ():
         context.log.warning(trouble)
     if faults:

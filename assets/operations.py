@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.keys import counted
+from assets.keys import OPERATIONS, counted
 from assets.run_tags import SWEEP_RUN
 from pipelines.accounting.proof import Proof, prove
 from pipelines.accounting.states import Outcome
@@ -46,15 +46,19 @@ class OrphanConfig(dg.Config):
     remove: bool | None = None
 
 
-def build_operations(grace: timedelta, orphan_grace: timedelta, *, removes_orphans: bool) -> Operations:
+def build_operations(
+    grace: timedelta, orphan_grace: timedelta, *, removes_orphans: bool, tables: Sequence[dg.AssetKey] = ()
+) -> Operations:
     """Make the assets and the job that a schedule runs.
 
     `grace`: younger versions in the bucket are left to their events. `orphan_grace`: younger files may still be committed.
+    `tables`: what the balance sheet counts; it stands behind them in the graph.
     """
 
     @dg.asset(
         key=LANDING_SWEEP,
         group_name="operations",
+        tags=OPERATIONS,
         kinds={"s3"},
         required_resource_keys={"gate"},
         description="Lists every version under `landing/` and compares it with the ledger. What no event told of (S3 promises each event at "
@@ -74,8 +78,9 @@ def build_operations(grace: timedelta, orphan_grace: timedelta, *, removes_orpha
 
     @dg.asset(
         key=BALANCE_SHEET,
-        deps=[LANDING_SWEEP],
+        deps=[LANDING_SWEEP, *tables],
         group_name="operations",
+        tags=OPERATIONS,
         kinds={"dynamodb"},
         required_resource_keys={"gate"},
         check_specs=[
@@ -87,10 +92,11 @@ def build_operations(grace: timedelta, orphan_grace: timedelta, *, removes_orpha
                 "rejected; ledger and landing bucket agree (the latest sweep); ledger and tables agree, file by file.",
             )
         ],
-        description="Where every file and every row is, by dataset: proved against the ledger's own counters, against the bucket (the "
-        "latest sweep) and against the tables (one query a table). **Run it by hand** before you rely on the tables for something that "
-        "must be complete, and after anybody worked on tables or ledger outside of Lakegate. It changes nothing. The same on the command "
-        "line: `lakegate status --prove`.",
+        description="**Start here: where every file and every row is**, by dataset. Proved against the ledger's own counters, against the bucket (the "
+        "latest sweep) and against the tables (one query a table). `sweep_schedule` does it once a day; **press Materialize to have it now**: "
+        "before you rely on the tables for something that must be complete, and after anybody worked on tables or ledger outside of "
+        "Lakegate. It changes nothing. The same on the command line: `lakegate status --prove`.\n\nWhat is red leads further: the dataset's table "
+        "(its checks), its quarantine, `dead_letters`, `landing_sweep`.",
     )
     def balance_sheet(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         gate: Gate = context.resources.gate.open()
@@ -103,6 +109,7 @@ def build_operations(grace: timedelta, orphan_grace: timedelta, *, removes_orpha
     @dg.asset(
         key=ORPHANS,
         group_name="operations",
+        tags=OPERATIONS,
         kinds={"s3"},
         required_resource_keys={"gate"},
         description="Files that attempts which died left behind: data files that no snapshot of their table refers to, and copies in "

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.keys import OPERATIONS
 from assets.run_history import Pruned, RunRetention, prune_runs
 
 __all__ = ["RUN_HISTORY", "Upkeep", "build_upkeep"]
@@ -29,6 +30,7 @@ def build_upkeep(retention: RunRetention) -> Upkeep:
     @dg.asset(
         key=RUN_HISTORY,
         group_name="operations",
+        tags=OPERATIONS,
         kinds={"dagster"},
         description="What Dagster remembers of runs. Each run writes some thirty events, and Dagster itself forgets none: this removes runs "
         f"that ended more than {retention.others.days} days ago ({retention.failed.days} days if they failed), with their events, check "

@@ -12,7 +12,8 @@ from assets.again import build_again_jobs
 from assets.catalog import dataset_definitions
 from assets.components import DatasetFolder
 from assets.dead_letters import build_dead_letters
-from assets.history import build_history_job
+from assets.history import build_history
+from assets.keys import table_key
 from assets.operations import build_operations
 from assets.run_history import RunRetention
 from assets.upkeep import build_upkeep
@@ -77,17 +78,22 @@ def _around(
     ours = {f"ingest_{dataset.name}" for dataset in catalog.datasets}
     jobs = [job for job in found.jobs or () if job.name in ours]
     dead_letters, no_dead_letters = build_dead_letters()
-    history = build_history_job()
-    operations = build_operations(sweeps.grace, sweeps.orphan_grace, removes_orphans=sweeps.removes_orphans)
+    history = build_history()
+    operations = build_operations(
+        sweeps.grace,
+        sweeps.orphan_grace,
+        removes_orphans=sweeps.removes_orphans,
+        tables=[table_key(dataset) for dataset in catalog.datasets],
+    )
     upkeep = build_upkeep(RunRetention(keeping.keep_runs, keeping.keep_failed_runs))
     return dg.Definitions.merge(
         found,
         dg.Definitions(
-            assets=[dead_letters, *operations.assets, upkeep.asset],
+            assets=[dead_letters, history.table, *operations.assets, upkeep.asset],
             asset_checks=[no_dead_letters],
-            jobs=[history, operations.job, upkeep.job, *(build_again_jobs(catalog) if jobs else ())],
+            jobs=[history.job, operations.job, upkeep.job, *(build_again_jobs(catalog) if jobs else ())],
             schedules=[
-                build_history_schedule(history),
+                build_history_schedule(history.job),
                 build_sweep_schedule(operations.job, sweeps.cron),
                 build_upkeep_schedule(upkeep.job, keeping.cron),
             ],

@@ -3,6 +3,8 @@
 Dagster resolves annotations here: none from the future.
 """
 
+from typing import Any
+
 import dagster as dg
 
 from pipelines.gate import Gate
@@ -17,8 +19,8 @@ _OPEN = [
 ]
 
 
-def build_history_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """Make the schedule of the job `export_history`. A run costs seconds: none is requested while the outbox is empty."""
+def build_history_schedule(job: Any) -> dg.ScheduleDefinition:
+    """Make the schedule of the job `export_history`, as `dg.define_asset_job` makes it. A run costs seconds: none is requested while the outbox is empty."""
 
     @dg.schedule(
         job=job,

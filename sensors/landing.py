@@ -13,8 +13,9 @@ from typing import Any
 import dagster as dg
 
 from assets.keys import LAUNCH_TAG, counted, pool_of
+from assets.neighbours import landing_partitions
 from assets.run_tags import days_tag, tags_of_launch
-from assets.tables import MAX_DAYS_PER_RUN, landing_partitions
+from assets.tables import MAX_DAYS_PER_RUN
 from pipelines.contracts.model import Dataset
 from pipelines.gate import Gate
 from pipelines.intake.dispatching import Dispatch, Launch, RunState, dispatch

@@ -5,8 +5,8 @@ are listed at once: after the shapes are checked (`model_faults.py`), refused ke
 for meaning (`checks.py`).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from pipelines.intake.routing import overlaps
 __all__ = [
     "BrokenDataset",
     "DatasetCatalog",
+    "DatasetFile",
     "Fault",
     "Overlaps",
     "dataset_files",
@@ -53,11 +54,24 @@ class BrokenDataset:
 
 
 @dataclass(frozen=True, slots=True)
+class DatasetFile:
+    """The file of a dataset, and the lines of its keys on the top level."""
+
+    path: Path
+    lines: Mapping[str, int]
+
+    def line(self, *keys: str) -> int:
+        """The line of the first of these keys that the file has; 1 if it has none."""
+        return next((self.lines[key] for key in keys if key in self.lines), 1)
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetCatalog:
-    """All datasets of a folder, in the order of their file names, and the files that are wrong."""
+    """All datasets of a folder, in the order of their file names, and the files that are wrong; `files` by dataset."""
 
     datasets: tuple[Dataset, ...]
     broken: tuple[BrokenDataset, ...] = ()
+    files: Mapping[str, DatasetFile] = field(default_factory=dict[str, DatasetFile])
 
     def find(self, name: str) -> Dataset | BrokenDataset | None:
         """The dataset of that name, or its broken file, or None."""
@@ -94,6 +108,7 @@ def load_datasets(folder: Path, overlaps: Overlaps = overlaps) -> DatasetCatalog
             problems.setdefault(dataset.name, []).extend(unmet)
     datasets: list[Dataset] = []
     broken: list[BrokenDataset] = []
+    files: dict[str, DatasetFile] = {}
     for path, outcome, document in loaded:
         if isinstance(outcome, BrokenDataset):
             broken.append(outcome)
@@ -102,7 +117,9 @@ def load_datasets(folder: Path, overlaps: Overlaps = overlaps) -> DatasetCatalog
             broken.append(BrokenDataset(path, outcome.name, faults))
         else:
             datasets.append(outcome)
-    return DatasetCatalog(tuple(datasets), tuple(broken))
+            lines = {str(at[0]): position.line for at, position in document.positions.items() if len(at) == 1}
+            files[outcome.name] = DatasetFile(path, lines)
+    return DatasetCatalog(tuple(datasets), tuple(broken), files)
 
 
 def dataset_files(folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -19,8 +19,11 @@ from assets.run_history import RunRetention
 from assets.upkeep import build_upkeep
 from lakegate.settings import SweepSettings, UpkeepSettings, repository_root, sweep_settings, upkeep_settings
 from pipelines.contracts.loading import DatasetCatalog
+from pipelines.errors import ConfigurationError
 from pipelines.links import Links
+from resources.alerts import AlertsResource, channels_of
 from resources.gate import GateResource
+from sensors.alerts import build_alert_sensor
 from sensors.attention import build_attention_sensor
 from sensors.dead_letters import build_dead_letter_sensor
 from sensors.history import build_history_schedule
@@ -37,14 +40,19 @@ def build_defs(
     sweeps: SweepSettings | None = None,
     links: Links | None = None,
     keeping: UpkeepSettings | None = None,
+    channels: Sequence[str] = (),
 ) -> dg.Definitions:
-    """Compose the definitions of these datasets; a broken dataset becomes one node that says why."""
+    """Compose the definitions of these datasets; a broken dataset becomes one node that says why.
+
+    `channels` name where alerts go, for the sensor's description.
+    """
     return _around(
         dataset_definitions(catalog, links or Links()),
         catalog,
         gate,
         sweeps or sweep_settings({}),
         keeping or upkeep_settings({}),
+        channels,
     )
 
 
@@ -64,6 +72,7 @@ def defs() -> dg.Definitions:
             GateResource(datasets_folder=str(datasets.folder)),
             sweep_settings(os.environ),
             upkeep_settings(os.environ),
+            _channels(os.environ),
         )
 
 
@@ -73,6 +82,7 @@ def _around(
     gate: dg.ConfigurableResource,
     sweeps: SweepSettings,
     keeping: UpkeepSettings,
+    channels: Sequence[str],
 ) -> dg.Definitions:
     """Merge these definitions with what serves all datasets: sensors, schedules, jobs, the assets of operations."""
     ours = {f"ingest_{dataset.name}" for dataset in catalog.datasets}
@@ -86,6 +96,9 @@ def _around(
         tables=[table_key(dataset) for dataset in catalog.datasets],
     )
     upkeep = build_upkeep(RunRetention(keeping.keep_runs, keeping.keep_failed_runs))
+    checked = (*(found.assets or ()), *(found.asset_checks or ()), *operations.assets)
+    specs = [spec for made in checked if isinstance(made, dg.AssetsDefinition) for spec in made.check_specs]
+    alerts = build_alert_sensor(catalog.datasets, [spec.key for spec in specs if spec.blocking], channels)
     return dg.Definitions.merge(
         found,
         dg.Definitions(
@@ -97,8 +110,8 @@ def _around(
                 build_sweep_schedule(operations.job, sweeps.cron),
                 build_upkeep_schedule(upkeep.job, keeping.cron),
             ],
-            sensors=[*(_sensors_of(catalog, jobs) if jobs else ()), build_dead_letter_sensor()],
-            resources={"gate": gate},
+            sensors=[*(_sensors_of(catalog, jobs) if jobs else ()), build_dead_letter_sensor(), alerts],
+            resources={"gate": gate, "alerts": AlertsResource()},
             # One process for a run: each further one would import everything again (DAGSTER.md, "What a run costs").
             executor=dg.in_process_executor,
         ),
@@ -107,3 +120,11 @@ def _around(
 
 def _sensors_of(catalog: DatasetCatalog, jobs: Sequence[Any]) -> tuple[dg.SensorDefinition, ...]:
     return build_landing_sensor(catalog.datasets, jobs), build_attention_sensor(catalog.datasets)
+
+
+def _channels(environment: Mapping[str, str]) -> list[str]:
+    """The alert channels as people are told of them. A wrong setting takes no definition down: the sensor's ticks say it."""
+    try:
+        return [f"{channel.name} ({channel.place})" for channel in channels_of(environment)]
+    except ConfigurationError:
+        return []

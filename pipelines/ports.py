@@ -20,6 +20,8 @@ from pipelines.publication.staged import StagedFile
 
 __all__ = [
     "Absent",
+    "AlertChannel",
+    "AlertMessage",
     "Change",
     "Check",
     "Clock",
@@ -169,6 +171,45 @@ class EventQueue(Protocol):
 
     def depth(self) -> int:
         """About how many messages are in it, also those that somebody has received and not deleted."""
+        ...
+
+
+# ---- alerts -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AlertMessage:
+    """One message. `subject`: at most 100 printable ASCII characters. `text` is for people, `chat` the same for chat programs.
+
+    `document` is for programs (docs/alerts.md). `attributes` are what a subscriber may filter by. `id` is the same when it is sent again.
+    """
+
+    id: str
+    subject: str
+    text: str
+    chat: str
+    document: Mapping[str, object]
+    attributes: Mapping[str, tuple[str, ...]]
+
+
+class AlertChannel(Protocol):
+    """A way to people."""
+
+    @property
+    def name(self) -> str:
+        """By which it is known: `sns`, `webhook`."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """Where it leads, as logs may show it: without secrets and account ids."""
+        ...
+
+    def send(self, message: AlertMessage) -> None:
+        """Hand a message over; once this returns, the channel has it. Ends within some seconds.
+
+        Raises TransientError, PermanentError: it did not take it, or nobody knows; the message tells no secret.
+        """
         ...
 
 

@@ -63,6 +63,7 @@ _DENIED = "Give the role this permission (the roles are in infra/lakegate.yaml; 
 _REMEDIES = {
     "AccessDenied": _DENIED,
     "AccessDeniedException": _DENIED,
+    "AuthorizationError": _DENIED,
     "ExpiredToken": "Log in again, or let the process run under a role, which renews its credentials by itself",
     "ExpiredTokenException": "Log in again, or let the process run under a role, which renews its credentials by itself",
     "InvalidClientTokenId": "Check the credentials that the environment names",

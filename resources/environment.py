@@ -34,7 +34,9 @@ CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60
 POOL_CONNECTIONS = 32
 # DynamoDB carries the leases: an answer that takes longer than a third of one comes too late.
-READ_TIMEOUTS_S = {"dynamodb": 10}
+# An alert is sent by a tick, which has sixty seconds for everything, and again by the next one.
+READ_TIMEOUTS_S = {"dynamodb": 10, "sns": 5}
+FEWER_ATTEMPTS = {"sns": 2}
 _creation = threading.Lock()
 
 
@@ -63,7 +65,7 @@ def endpoint(service: str) -> str | None:
 def client(service: str) -> Any:
     """Return the boto3 client of a service, made once for the environment as it is now; safe to share between threads.
 
-    It retries throttling and broken connections up to 5 attempts in all, in botocore's standard mode.
+    It retries throttling and broken connections up to 5 attempts in all (SNS: 2), in botocore's standard mode.
     """
     with _creation:
         return _client(service, _watched())
@@ -83,7 +85,7 @@ def _client(service: str, _environment: tuple[tuple[str, str], ...]) -> Any:
     config = Config(
         region_name=region(),
         # `max_attempts` would count retries in one mode and attempts in another; this name means what it says.
-        retries={"mode": "standard", "total_max_attempts": TOTAL_MAX_ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": FEWER_ATTEMPTS.get(service, TOTAL_MAX_ATTEMPTS)},
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=min(READ_TIMEOUT_S, READ_TIMEOUTS_S.get(service, READ_TIMEOUT_S)),
         max_pool_connections=POOL_CONNECTIONS,
@@ -188,6 +190,8 @@ class Deployment:
     glue_database: str
     athena_workgroup: str
     region: str
+    alert_topic: str | None = None
+    """The ARN of the topic that alerts go to; None in a stack that was deployed before it had one."""
 
     @property
     def athena_results_location(self) -> str:
@@ -221,7 +225,7 @@ class Deployment:
                 "Is it Lakegate's? Run `lakegate setup` again."
             )
         values = {field: outputs[output] for field, output in _OUTPUTS.items()}
-        return cls(**values, region=region())
+        return cls(**values, region=region(), alert_topic=outputs.get("AlertTopic"))
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Deployment:
@@ -238,11 +242,14 @@ class Deployment:
                 "`lakegate up` sets them for a laptop; on AWS they are the outputs of the stack."
             )
         values = {field: given[variable] for field, variable in _VARIABLES.items()}
-        return cls(**values, region=given.get("AWS_REGION") or given.get("AWS_DEFAULT_REGION") or region())
+        where = given.get("AWS_REGION") or given.get("AWS_DEFAULT_REGION") or region()
+        return cls(**values, region=where, alert_topic=given.get("LAKEGATE_ALERT_TOPIC") or None)
 
     def to_environment(self) -> dict[str, str]:
         """Return the variables from which `from_environment` makes this deployment again."""
         variables = {variable: str(getattr(self, field)) for field, variable in _VARIABLES.items()}
+        if self.alert_topic:
+            variables["LAKEGATE_ALERT_TOPIC"] = self.alert_topic
         return {**variables, "AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region}
 
 

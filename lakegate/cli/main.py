@@ -7,6 +7,7 @@ import sys
 import typer
 
 from lakegate.cli import (
+    alerts,
     datasets,
     dlq,
     failed,
@@ -51,6 +52,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(failed.app, name="failed")
 app.add_typer(history.history_app, name="history")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(alerts.app, name="alerts")
 
 
 def main() -> None:

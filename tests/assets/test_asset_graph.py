@@ -159,7 +159,7 @@ def test_datasets_that_are_all_broken_leave_definitions_that_load(tmp_path: Path
     (tmp_path / "arrivals.yaml").write_text("name: arrivals\n")
     defs = definitions_of(tmp_path)
     defs.get_repository_def().load_all_definitions()
-    assert [sensor.name for sensor in defs.sensors or ()] == ["dead_letter_sensor"]
+    assert [sensor.name for sensor in defs.sensors or ()] == ["dead_letter_sensor", "alert_sensor"]
 
 
 @pytest.mark.parametrize("stem", ["two words", "UPPER", "a.b", "naïve", "-"])

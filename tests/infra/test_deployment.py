@@ -43,6 +43,12 @@ def test_the_deployment_survives_the_way_through_an_environment(deployment: Depl
     assert Deployment.from_environment(deployment.to_environment()) == deployment
 
 
+def test_a_deployment_without_a_topic_for_alerts_is_one_too(deployment: Deployment) -> None:
+    older = {n: v for n, v in deployment.to_environment().items() if n != "LAKEGATE_ALERT_TOPIC"}
+    assert Deployment.from_environment(older).alert_topic is None
+    assert Deployment.from_environment(older).to_environment() == older
+
+
 def test_missing_variables_are_all_named() -> None:
     with pytest.raises(ConfigurationError, match=r"LAKEGATE_PROCESSED_BUCKET.*LAKEGATE_LEDGER_TABLE"):
         Deployment.from_environment({"LAKEGATE_LANDING_BUCKET": "landing"})

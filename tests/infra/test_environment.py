@@ -94,6 +94,12 @@ def test_a_client_tries_five_times_in_all_and_outwaits_a_long_poll(bare: pytest.
     assert config.read_timeout > 20
 
 
+def test_an_alert_does_not_wait_longer_than_a_tick_has(bare: pytest.MonkeyPatch) -> None:
+    bare.setenv("AWS_REGION", "us-east-1")
+    config = environment.client("sns").meta.config
+    assert config.retries["total_max_attempts"] * (config.connect_timeout + config.read_timeout) <= 20
+
+
 def test_the_ledger_does_not_wait_for_an_answer_longer_than_a_third_of_a_lease(bare: pytest.MonkeyPatch) -> None:
     bare.setenv("AWS_REGION", "us-east-1")
     assert environment.client("dynamodb").meta.config.read_timeout <= LEASE_S / 3

@@ -104,6 +104,14 @@ def test_the_sensor_looks_at_dead_letters_and_takes_none(strict: Deployment, as_
     assert_denied(lambda: sqs.send_message(QueueUrl=strict.queue_url, MessageBody="x"))
 
 
+def test_the_sensor_and_the_operator_send_alerts_and_nobody_else(strict: Deployment, as_worker: Clients) -> None:
+    for policy in ("SensorPolicy", "OperatorPolicy"):
+        as_worker(policy, "sns").publish(TopicArn=strict.alert_topic, Message="x")
+    for policy in ("RunPolicy", "QueryPolicy"):
+        assert_denied(lambda of=policy: as_worker(of, "sns").publish(TopicArn=strict.alert_topic, Message="x"))
+    assert_denied(lambda: as_worker("SensorPolicy", "sns").delete_topic(TopicArn=strict.alert_topic))
+
+
 def test_an_operator_sends_dead_letters_back(strict: Deployment, as_worker: Clients) -> None:
     client("sqs").send_message(QueueUrl=strict.dlq_url, MessageBody="sent back")
     sqs = as_worker("OperatorPolicy", "sqs")

@@ -116,6 +116,17 @@ def test_the_run_queue_is_encrypted_and_only_roles_send_to_it(resources: dict[st
     assert actions["QueryPolicy"] == actions["OperatorPolicy"] == []
 
 
+def test_alerts_are_encrypted_and_published_by_the_sensor_and_the_operator_only(resources: dict[str, Any]) -> None:
+    assert resources["AlertTopic"]["Properties"]["KmsMasterKeyId"] == "alias/aws/sns"
+    publish = {
+        name
+        for name in POLICIES
+        for statement in statements(resources[name])
+        if "sns:Publish" in strings_in(statement["Action"])
+    }
+    assert publish == {"SensorPolicy", "OperatorPolicy"}
+
+
 def test_the_ledger_can_be_restored_to_any_second_and_outlives_the_stack(resources: dict[str, Any]) -> None:
     ledger = resources["Ledger"]
     assert ledger["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}

@@ -104,7 +104,7 @@ heavy = ("boto3", "botocore", "great_expectations", "pandas", "matplotlib", "pyi
 print([name for name in heavy if name in sys.modules])
 print(time.process_time())
 keys = (key.to_user_string() for key in found.resolve_asset_graph().get_all_asset_keys())
-print(len(seen), sorted(key for key in keys if not key.startswith("operations/")))
+print(len(set(seen)), sorted(key for key in keys if not key.startswith("operations/")))
 """
 
 

@@ -111,7 +111,6 @@ class OpenLineageSink:
                 self._waiting.append(news)
                 # A process that was forked has this object, and no thread.
                 if self._thread is None or not self._thread.is_alive():
-                    self._sending = False
                     self._thread = threading.Thread(target=self._send_all, name="openlineage", daemon=True)
                     self._thread.start()
                 self._changed.notify_all()

@@ -296,6 +296,12 @@ def test_a_fault_of_the_file_itself_stands_behind_the_promises() -> None:
     assert "expected" not in told["unclosed_quote"]
 
 
+def test_columns_the_contract_does_not_know_are_counted_and_not_named() -> None:
+    told = promised(b"Order No,state,net,gross,Bread,Water\n1,open,1,2,3,4\n")
+    broken = {name: one["actual"] for name, one in told.items() if not one["success"]}
+    assert broken == {"column_unexpected": "2 breaches"}
+
+
 def test_no_content_of_a_row_is_in_an_event() -> None:
     heard = listening(PROMISES)
     heard.world.put(

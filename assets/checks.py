@@ -22,6 +22,7 @@ from assets.expectations import ExpectationResult
 from assets.judgements import EXPECTATIONS, RULES, asked_expectations, asked_rules, in_reports, judged
 from assets.keys import counted, table_key
 from assets.lookups import lookup_results, lookup_specs
+from assets.past import Past, past_results, past_specs
 from pipelines.contracts.model import Dataset, Severity
 from pipelines.contracts.rejected import bad_row_limit, rejected_dataset
 from pipelines.ports import QueryEngine
@@ -67,7 +68,7 @@ def check_specs(dataset: Dataset) -> list[dg.AssetCheckSpec]:
             specs.append(
                 _spec(key, name, severity, "The contract's row rules", "on every row of the files just loaded")
             )
-    return [*specs, *lookup_specs(dataset)]
+    return [*specs, *lookup_specs(dataset), *past_specs(dataset)]
 
 
 def _spec(key: dg.AssetKey, name: str, severity: Severity, what: str, where: str) -> dg.AssetCheckSpec:
@@ -83,8 +84,9 @@ def check_results(
     reports: Sequence[BatchReport],
     expectations: Mapping[date, Sequence[ExpectationResult]],
     queries: QueryEngine | None,
+    past: Past,
 ) -> list[dg.AssetCheckResult]:
-    """Answer every declared check: from the run's reports, and from the tables where only they can tell."""
+    """Answer every declared check: from the run's reports, from the tables where only they can tell, and from the days before."""
     results = [_files_accepted(reports), _rows_reconciled(reports)]
     if bad_row_limit(dataset) is not None:
         results.append(_rows_accepted(dataset, reports))
@@ -96,7 +98,9 @@ def check_results(
     for name, severity in RULES.items():
         if asked := asked_rules(dataset, severity):
             results.append(judged(name, severity, [j for one in asked for j in in_reports(one, reports)]))
-    return [*results, *lookup_results(dataset, reports, queries)]
+    days = {report.landing_day for report in reports if report.files}
+    results += lookup_results(dataset, reports, queries)
+    return [*results, *past_results(dataset, past, days)]
 
 
 def _files_accepted(reports: Sequence[BatchReport]) -> dg.AssetCheckResult:

@@ -15,6 +15,7 @@ from assets.columns import column_schema
 from assets.expectations import ExpectationResult, evaluate
 from assets.failing import failure
 from assets.keys import counted, landing_key, quarantine_key, table_key
+from assets.past import columns_of, note_profiles, past_of
 from assets.rejected import tell_rejected
 from assets.taking import batches_of_run
 from pipelines.contracts.model import Dataset
@@ -45,6 +46,7 @@ def materialize(
     expectations: dict[date, list[ExpectationResult]] = {}
     reports: list[BatchReport] = []
     faults: dict[date, str] = {}
+    columns = columns_of(gate, dataset)
     for table in tables_of(dataset):
         gate.tables.ensure(table)
 
@@ -68,6 +70,8 @@ def materialize(
             expectations.setdefault(day, []).extend(outcome.expectations)
             reports.append(outcome)
     rows_in_table = {c.landing_day: c.rows_in_table for c in gate.ledger.counts(dataset.name, since=min(days))}
+    for trouble in note_profiles(gate, dataset, reports, rows_in_table):
+        context.log.warning(trouble)
     schema = _table_schema(gate, dataset)
     _tell(context, gate, dataset, days, reports, rows_in_table, schema)
     tell_rejected(context, gate, dataset, reports)
@@ -86,7 +90,8 @@ def materialize(
             )
         breaker = gate.ledger.pauses.breakers([dataset.name])[dataset.name]
         raise failure(dataset, days, faults, breaker, gate.links)
-    answers = check_results(dataset, reports, expectations, gate.queries)
+    past = past_of(gate, dataset, days, columns if columns.schema is not None else columns_of(gate, dataset))
+    answers = check_results(dataset, reports, expectations, gate.queries, past)
     return dg.MaterializeResult(
         asset_key=table_key(dataset), check_results=[answer for answer in answers if answer.check_name in checks]
     )

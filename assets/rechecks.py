@@ -7,6 +7,8 @@
 | rows_reconciled     | the rows of each file in the table, beside what the ledger says of it                |
 | rules, expectations | every row of the table; those of Great Expectations the newest days, one by one      |
 | lookups             | every row of the table                                                               |
+| volume, null_share  | the newest landing days, each beside the days before it                              |
+| schema_drift        | the table's columns                                                                  |
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -20,6 +22,7 @@ from assets.expectations import MAX_ROWS, ExpectationResult, evaluate_table, gx_
 from assets.judgements import EXPECTATIONS, RULES, Asked, Judged, asked_expectations, asked_rules, judged
 from assets.keys import counted
 from assets.lookups import table_lookup_results
+from assets.past import columns_of, past_of, past_results
 from pipelines.accounting.day_counts import DayCounts
 from pipelines.accounting.states import Outcome
 from pipelines.accounting.table_proof import prove_table
@@ -51,6 +54,7 @@ def recheck(
         yield _rows_rejected(dataset, days)
     if ROWS_RECONCILED in names:
         yield _rows_in_table(gate, dataset)
+    yield from past_results(dataset, past_of(gate, dataset, (), columns_of(gate, dataset)), None, names)
     yield from _judgements(gate, dataset, days, names, tell)
     yield from table_lookup_results(dataset, gate.queries, names, has_rows=any(day.rows_in_table for day in days))
 

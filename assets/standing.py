@@ -1,11 +1,12 @@
-"""What stands in the ledger and waits for a person, as two checks of each table: failed files, and an older contract.
+"""What stands in the ledger and waits for a person, as checks of each table: failed files, an older contract, late files.
 
 | check               | fails when                                                              | severity |
 |---------------------|-------------------------------------------------------------------------|----------|
 | no_failed_files     | the attempts of a file are used up by faults of ours                    | ERROR    |
 | contract_is_current | files in the table, or turned away, were judged by an older contract    | WARN     |
+| fresh               | a file was due and has not come (`freshness.py`)                        | WARN, ERROR when two were |
 
-A file may fail, and a contract change, without any run: the attention sensor answers both, and so does whoever executes them in
+A file may fail, and a contract change, without any run: the attention sensor answers all, and so does whoever executes them in
 the UI. The runs that ingest leave them out: they would read every day's counters each time. Dagster resolves annotations: none
 from the future.
 """
@@ -13,11 +14,12 @@ from the future.
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 import dagster as dg
 
+from assets.answers import Standing
+from assets.freshness import FRESH, fresh_specs, fresh_standing
 from assets.keys import counted, table_key
 from pipelines.accounting.day_counts import DayCounts
 from pipelines.accounting.ledger import Ledger
@@ -27,66 +29,33 @@ from pipelines.intake.impact import ContractImpact, impact_of
 from pipelines.intake.replay import failure_reason
 from pipelines.printable import printable
 
-__all__ = ["Standing", "build_standing_checks", "contract_standing", "failed_standing", "standing_keys"]
+__all__ = ["build_standing_checks", "contract_standing", "failed_standing", "standing_keys"]
 
 NO_FAILED_FILES = "no_failed_files"
 CONTRACT_IS_CURRENT = "contract_is_current"
 _SHOWN = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The answer of one check. `mark` changes when the answer does."""
-
-    asset_key: dg.AssetKey
-    check: str
-    passed: bool
-    severity: dg.AssetCheckSeverity
-    description: str
-    metadata: dict[str, dg.MetadataValue]
-    mark: str
-
-    def result(self) -> dg.AssetCheckResult:
-        """For a run that executes the check."""
-        return dg.AssetCheckResult(
-            asset_key=self.asset_key,
-            check_name=self.check,
-            passed=self.passed,
-            severity=self.severity,
-            description=self.description,
-            metadata=self.metadata,
-        )
-
-    def evaluation(self) -> dg.AssetCheckEvaluation:
-        """For a sensor."""
-        return dg.AssetCheckEvaluation(
-            asset_key=self.asset_key,
-            check_name=self.check,
-            passed=self.passed,
-            severity=self.severity,
-            description=self.description,
-            metadata=self.metadata,
-        )
-
-
 def standing_keys(dataset: Dataset) -> tuple[dg.AssetCheckKey, ...]:
     """The checks of a dataset's table that ask the ledger."""
-    return tuple(dg.AssetCheckKey(table_key(dataset), name) for name in (NO_FAILED_FILES, CONTRACT_IS_CURRENT))
+    return tuple(spec.key for spec in _specs(dataset))
 
 
 def build_standing_checks(dataset: Dataset) -> dg.AssetChecksDefinition:
-    """Make both checks of a dataset's table."""
+    """Make these checks of a dataset's table."""
 
     @dg.multi_asset_check(
         name=f"look_at_{dataset.name}", specs=_specs(dataset), can_subset=True, required_resource_keys={"gate"}
     )
     def look(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         gate: Gate = context.resources.gate.open()
-        failed, contract = standing_keys(dataset)
-        if failed in context.selected_asset_check_keys:
+        names = {key.name for key in context.selected_asset_check_keys}
+        if NO_FAILED_FILES in names:
             yield failed_standing(gate.ledger, dataset).result()
-        if contract in context.selected_asset_check_keys:
+        if CONTRACT_IS_CURRENT in names:
             yield contract_standing(dataset, gate.ledger.counts(dataset.name)).result()
+        if FRESH in names and (fresh := fresh_standing(gate, dataset)) is not None:
+            yield fresh.result()
 
     return look
 
@@ -94,6 +63,7 @@ def build_standing_checks(dataset: Dataset) -> dg.AssetChecksDefinition:
 def _specs(dataset: Dataset) -> list[dg.AssetCheckSpec]:
     key = table_key(dataset)
     return [
+        *fresh_specs(dataset),
         dg.AssetCheckSpec(
             NO_FAILED_FILES,
             asset=key,

@@ -13,6 +13,7 @@ import dagster as dg
 from assets.checks import check_specs
 from assets.column_lineage import column_lineage
 from assets.columns import column_schema
+from assets.freshness import freshness_policy
 from assets.keys import landing_key, pool_of, table_key
 from assets.launch_form import WhichFiles
 from assets.materialization import materialize
@@ -54,7 +55,7 @@ def build_assets(dataset: Dataset, links: Links, file: DatasetFile | None = None
         deps=[landing_key(dataset)],
         description=_description(dataset, links),
         kinds={"iceberg", "parquet"},
-        freshness_policy=_freshness(dataset),
+        freshness_policy=freshness_policy(dataset),
         metadata={
             "dagster/column_schema": column_schema(dataset),
             "dagster/column_lineage": column_lineage(dataset),
@@ -99,14 +100,6 @@ def build_assets(dataset: Dataset, links: Links, file: DatasetFile | None = None
             tags=shared["tags"],
         ),
     )
-
-
-def _freshness(dataset: Dataset) -> dg.FreshnessPolicy | None:
-    """When Dagster calls the table stale: a warning one period after the last file, a failure after two."""
-    if dataset.freshness is None:
-        return None
-    every = dataset.freshness.every
-    return dg.FreshnessPolicy.time_window(fail_window=2 * every, warn_window=every)
 
 
 def _description(dataset: Dataset, links: Links) -> str:

@@ -1,4 +1,4 @@
-"""The attention sensor: tells between runs what waits for a person, on two checks of each table, and of days whose run could not
+"""The attention sensor: tells between runs what waits for a person, on checks of each table, and of days whose run could not
 tell of them. It starts nothing.
 
 A file may fail when the landing sensor gives up on a run, a contract may change without any file: no run tells of either. The
@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from assets.answers import Standing
+from assets.freshness import fresh_standing
 from assets.keys import counted
 from assets.late_days import late_materializations, runs_failed_lately
-from assets.standing import Standing, contract_standing, failed_standing
-from pipelines.accounting.ledger import Ledger
+from assets.standing import contract_standing, failed_standing
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.schema import fingerprint
 from pipelines.gate import Gate
@@ -27,15 +28,15 @@ Marks = dict[str, str]
 
 
 def build_attention_sensor(datasets: Sequence[Dataset]) -> dg.SensorDefinition:
-    """Make the sensor that answers `no_failed_files` and `contract_is_current` for these datasets."""
+    """Make the sensor that answers `no_failed_files`, `contract_is_current` and `fresh` for these datasets."""
 
     @dg.sensor(
         name="attention_sensor",
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
         required_resource_keys={"gate"},
-        description="Looks once a minute for files that failed and for contracts that changed, and shows them on the checks "
-        "`no_failed_files` and `contract_is_current` of each table; shows days as materialized whose files were loaded though the run "
+        description="Looks once a minute for files that failed, for contracts that changed and for files that are late, and shows them on the checks "
+        "`no_failed_files`, `contract_is_current` and `fresh` of each table; shows days as materialized whose files were loaded though the run "
         "that was to say so was killed. It starts nothing.",
     )
     def attention_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
@@ -48,7 +49,7 @@ def build_attention_sensor(datasets: Sequence[Dataset]) -> dg.SensorDefinition:
         owed = runs_failed_lately(context.instance, now)
         for dataset in datasets:
             known = before.get(dataset.name, {})
-            answers = _look(gate.ledger, dataset, known)
+            answers = _look(gate, dataset, known)
             marks[dataset.name] = known | {answer.check: answer.mark for answer in answers}
             checks.extend(a.evaluation() for a in answers if known.get(a.check) != a.mark)
             if owed:
@@ -76,11 +77,13 @@ def _sentence(
     return "; ".join((*answers, *days))
 
 
-def _look(ledger: Ledger, dataset: Dataset, known: Mapping[str, str]) -> list[Standing]:
-    answers = [failed_standing(ledger, dataset)]
+def _look(gate: Gate, dataset: Dataset, known: Mapping[str, str]) -> list[Standing]:
+    answers = [failed_standing(gate.ledger, dataset)]
+    if (fresh := fresh_standing(gate, dataset)) is not None:
+        answers.append(fresh)
     # What was current stays so until the contract changes: the counters of all days are not read each minute.
     if f"{fingerprint(dataset)}:current" not in known.values():
-        answers.append(contract_standing(dataset, ledger.counts(dataset.name)))
+        answers.append(contract_standing(dataset, gate.ledger.counts(dataset.name)))
     return answers
 
 

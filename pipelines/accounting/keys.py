@@ -12,6 +12,7 @@
     days#<dataset>            <landing_day>#<batch_id>    every batch a day ever had: how a backfill finds its versions
     run#<run_key>             <batch_id>                  the batches that one run was asked to do
     counts#<dataset>          <landing_day>#<shard>       counters
+    profiles#<dataset>        <landing_day>               rows and nulls of a day in the table, and when a file last came
     datasets                  <dataset>                   every dataset that ever had a file
     delimiters                <dataset>                   the delimiter that a dataset's files are read with, where it is told from them
     sweeps                    <dataset>                   what the last sweep of a dataset came to

@@ -45,6 +45,7 @@ from pipelines.accounting.ids import IdFactory
 from pipelines.accounting.outbox import Outbox
 from pipelines.accounting.outcomes import FileOutcome
 from pipelines.accounting.pauses import Pauses
+from pipelines.accounting.profiles import Profiles
 from pipelines.accounting.queries import Queries
 from pipelines.accounting.registration import Registration
 from pipelines.accounting.removals import Removals
@@ -88,6 +89,8 @@ class Ledger:
         self._delimiters = PinnedDelimiters(books)
         self.pauses = Pauses(books, breaker or BreakerPolicy())
         """The breakers of the datasets."""
+        self.profiles = Profiles(books)
+        """What each landing day looks like, for comparing it with others."""
         self._sweeps = SweepRecords(books)
         self.outbox = Outbox(books)
         """Changes of state on their way to the table of the history."""

@@ -2,7 +2,7 @@
 
 `check` lists every problem of one dataset; it reads no file and knows no line. The model (`model.py`) has checked shapes
 and types of the keys before. The checks themselves are in `landing_checks.py`, `column_checks.py`, `nested_checks.py`,
-`table_checks.py`, `rule_checks.py` and `expectation_checks.py`.
+`table_checks.py`, `rule_checks.py`, `expectation_checks.py` and `watching_checks.py`.
 """
 
 from collections.abc import Set
@@ -15,6 +15,7 @@ from pipelines.contracts.model import Dataset
 from pipelines.contracts.nested_checks import check_nested
 from pipelines.contracts.rule_checks import check_lookups, check_rules
 from pipelines.contracts.table_checks import check_table
+from pipelines.contracts.watching_checks import check_watching
 
 __all__ = ["check"]
 
@@ -25,5 +26,14 @@ def check(dataset: Dataset, unsound: Set[KeyPath] = frozenset()) -> list[Problem
     def sound(*path: str | int) -> bool:
         return not any(path[: len(bad)] == bad for bad in unsound if bad)
 
-    parts = (check_landing, check_columns, check_nested, check_table, check_rules, check_lookups, check_expectations)
+    parts = (
+        check_landing,
+        check_columns,
+        check_nested,
+        check_table,
+        check_rules,
+        check_lookups,
+        check_expectations,
+        check_watching,
+    )
     return [problem for part in parts for problem in part(dataset, sound)]

@@ -30,6 +30,10 @@ def dataset_json_schema() -> dict[str, Any]:
     definitions["Freshness"]["properties"]["expected_every"]["pattern"] = (
         r"^P(?=.)([0-9]+W)?([0-9]+D)?(T(?=.)([0-9]+H)?([0-9]+M)?)?$"
     )
+    definitions["Freshness"]["oneOf"] = [{"required": ["expected_every"]}, {"required": ["due_by"]}]
+    definitions["Freshness"]["properties"]["due_by"]["pattern"] = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
+    for name in ("VolumeCheck", "NullShareCheck"):
+        definitions[name]["properties"]["tolerance"]["pattern"] = r"^[0-9]{1,4}(\.[0-9]{1,4})?\s*%$"
     column = definitions["Column"]["properties"]
     value = {"type": ["string", "number", "boolean"]}
     for key in ("min", "max"):

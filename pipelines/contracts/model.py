@@ -7,7 +7,7 @@ Every field carries its description here, because the reference is generated fro
 """
 
 import re
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
@@ -19,6 +19,7 @@ from pipelines.contracts.columns import Column, ContractModel
 from pipelines.contracts.json_paths import JsonPath, parse_path
 from pipelines.contracts.key_pattern import KeyPattern
 from pipelines.contracts.values import ColumnType, iso_date
+from pipelines.contracts.watching import Checks, Freshness
 
 __all__ = [
     "MAX_NAME",
@@ -29,7 +30,6 @@ __all__ = [
     "CsvFormat",
     "Dataset",
     "Expectation",
-    "Freshness",
     "JsonFormat",
     "KeyValue",
     "Landing",
@@ -340,29 +340,6 @@ class RowRule(ContractModel):
         return self.rule if self.name is None else f"{self.rule} ({self.name})"
 
 
-class Freshness(ContractModel):
-    """When the next file is due."""
-
-    expected_every: str = Field(
-        description="How often a file is expected: an ISO 8601 duration of weeks, days, hours and minutes, such as P1D or PT6H."
-    )
-
-    @property
-    def every(self) -> timedelta:
-        """`expected_every` as a span of time. Raises ValueError when it is no such duration, or none at all."""
-        match = re.fullmatch(
-            r"P(?=.)(?:([0-9]{1,4})W)?(?:([0-9]{1,4})D)?(?:T(?=.)(?:([0-9]{1,4})H)?(?:([0-9]{1,4})M)?)?",
-            self.expected_every,
-        )
-        span = timedelta(0)
-        if match:
-            weeks, days, hours, minutes = (int(text or 0) for text in match.groups())
-            span = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes)
-        if not span:
-            raise ValueError(f"{self.expected_every!r} is not a duration such as P1D, P1W, PT6H or P1DT12H")
-        return span
-
-
 class LimitOverrides(ContractModel):
     """The dataset's own limits on untrusted input; what is not named keeps the published default."""
 
@@ -436,6 +413,9 @@ class Dataset(ContractModel):
     )
     rules: tuple[RowRule, ...] = Field(default=(), description="Conditions on the columns of each row.")
     freshness: Freshness | None = Field(default=None, description="When files are expected.")
+    checks: Checks = Field(
+        default=Checks(), description="What is compared with the dataset's own past, and with its table."
+    )
     limits: LimitOverrides = Field(default=LimitOverrides(), description="This dataset's limits on untrusted input.")
 
     @cached_property

@@ -16,7 +16,6 @@ from pipelines.contracts.model import (
     Column,
     CsvFormat,
     Dataset,
-    Freshness,
     JsonFormat,
     Landing,
     LimitOverrides,
@@ -27,6 +26,7 @@ from pipelines.contracts.model import (
 )
 from pipelines.contracts.nested_types import NestedTypeError, parse_type
 from pipelines.contracts.values import ColumnType
+from pipelines.contracts.watching import Checks, Freshness, NullShareCheck, SchemaDriftCheck, VolumeCheck
 
 __all__ = ["ModelReading", "keys_of", "read_model"]
 
@@ -52,10 +52,21 @@ _MODELS: dict[tuple[str, ...], tuple[type[BaseModel], ...]] = {
     ("rows", "count"): (RowCount,),
     ("rules", "0"): (RowRule,),
     ("freshness",): (Freshness,),
+    ("checks",): (Checks,),
+    ("checks", "volume"): (VolumeCheck,),
+    ("checks", "null_share"): (NullShareCheck,),
+    ("checks", "schema_drift"): (SchemaDriftCheck,),
     ("limits",): (LimitOverrides,),
 }
 # Their keys are words of their own: a key that stands elsewhere was hardly meant for them.
-_INNER = frozenset({("columns", "*", "references"), ("rows", "count"), ("rules", "0")})
+_INNER = frozenset(
+    {
+        ("columns", "*", "references"),
+        ("rows", "count"),
+        ("rules", "0"),
+        *(("checks", name) for name in Checks.model_fields),
+    }
+)
 _STAND_INS: dict[tuple[str, ...], Any] = {
     ("name",): "unnamed",
     ("description",): "-",
@@ -69,7 +80,6 @@ _STAND_INS: dict[tuple[str, ...], Any] = {
     ("columns", "*", "type"): "string",
     ("columns", "*", "references", "dataset"): "unnamed",
     ("columns", "*", "references", "column"): "unnamed",
-    ("freshness", "expected_every"): "P1D",
     ("rules", "0", "rule"): "unnamed is null",
 }
 _TYPES = "string, boolean, int, bigint, float, double, decimal(p,s), date, timestamp, json, struct<…>, array<…> or map<string, …>"
@@ -105,6 +115,13 @@ _WORDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("rules", "0"): ("a rule as text, or a mapping with rule", "write - total = net + tax"),
     ("rules", "0", "rule"): ("a condition, as text", "write rule: total = net + tax"),
     ("rows", "max_bad"): ("a number of rows or a share", 'write 10 or "0.1%"'),
+    ("freshness", "due_by"): ("a time of day, HH:MM, as text", 'write it in quotes: "08:00"'),
+    ("freshness", "weekdays"): ("a list of mon, tue, wed, thu, fri, sat, sun", "write for example [mon, tue, wed, thu, fri]"),
+    ("checks", "volume", "tolerance"): ("a share above zero, as text", "write for example 50%"),
+    ("checks", "null_share", "tolerance"): ("a share above zero, as text", "write for example 10%"),
+    ("checks", "volume"): ("a mapping with severity, tolerance or min_days", "write volume: {severity: off}"),
+    ("checks", "null_share"): ("a mapping with severity, tolerance or min_days", "write null_share: {severity: off}"),
+    ("checks", "schema_drift"): ("a mapping with severity", "write schema_drift: {severity: off}"),
 }  # fmt: skip
 # How to write a required key that is missing.
 _EXAMPLES: dict[tuple[str, ...], str] = {
@@ -112,7 +129,6 @@ _EXAMPLES: dict[tuple[str, ...], str] = {
     ("description",): "description: what a row is, for the people who read the catalogue",
     ("landing", "key"): 'key: "landing/orders/*.csv"',
     ("landing", "start"): "start: 2024-01-01",
-    ("freshness", "expected_every"): "expected_every: P1D",
 }
 
 

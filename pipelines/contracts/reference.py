@@ -25,7 +25,6 @@ from pipelines.contracts.model import (
     ColumnType,
     CsvFormat,
     Dataset,
-    Freshness,
     JsonFormat,
     Landing,
     LimitOverrides,
@@ -35,6 +34,7 @@ from pipelines.contracts.model import (
 )
 from pipelines.contracts.rule_pages import GENERATED, markdown_table, quarantine_page, rules_page
 from pipelines.contracts.system_pages import system_tables_page
+from pipelines.contracts.watching import Freshness, NullShareCheck, SchemaDriftCheck, VolumeCheck
 
 __all__ = ["SAMPLE", "dataset_page", "pages"]
 
@@ -101,7 +101,30 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel], str], ...] = (
         "What happens when a file's columns differ from these: [when files change](../schema-evolution.md).",
     ),
     ("rows", "rows", RowPolicy, "What bad rows do to their file."),
-    ("freshness", "freshness", Freshness, "When files are expected."),
+    (
+        "freshness",
+        "freshness",
+        Freshness,
+        "When files are expected: `expected_every`, or `due_by`. [The check `fresh`](../checks.md) tells what is late.",
+    ),
+    (
+        "checks.volume",
+        "volume",
+        VolumeCheck,
+        "The rows of a landing day, beside those of earlier days: [checks](../checks.md).",
+    ),
+    (
+        "checks.null_share",
+        "null_share",
+        NullShareCheck,
+        "The share of nulls in each column, beside that of earlier days: [checks](../checks.md).",
+    ),
+    (
+        "checks.schema_drift",
+        "schema_drift",
+        SchemaDriftCheck,
+        "The columns of the table, beside the contract's: [checks](../checks.md).",
+    ),
     ("limits", "limits", LimitOverrides, "This dataset's own limits on untrusted input."),
 )
 

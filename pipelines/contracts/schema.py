@@ -98,6 +98,7 @@ def fingerprint(dataset: Dataset) -> str:
         "owner",
         "group",
         "freshness",
+        "checks",
         "on_delete",
         "primary_key_across_files",
         "expectations",

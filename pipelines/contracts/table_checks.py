@@ -143,16 +143,6 @@ def _policies(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
             f"at most {most} characters: the table of its rejected rows is called {REJECTED_SUFFIX} behind its name",
             "shorten the name",
         )
-    if dataset.freshness is not None and sound("freshness", "expected_every"):
-        try:
-            _ = dataset.freshness.every
-        except ValueError:
-            yield Problem(
-                ("freshness", "expected_every"),
-                show(dataset.freshness.expected_every),
-                "an ISO 8601 duration",
-                "write P1D (a day), P1W (a week) or PT6H (six hours)",
-            )
 
 
 def _partition_type(path: KeyPath, transform: str, name: str, column: Column) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ import pytest
 
 from assets.checks import check_results, check_specs
 from assets.expectations import ExpectationResult
+from assets.past import Past
 from pipelines.contracts.model import Dataset, Severity
 from pipelines.ports import Committed
 from pipelines.reading.violations import Rule, Violation
@@ -40,7 +41,7 @@ def report(*files: FileReport, added: int | None = None, recognised: bool = Fals
 def answers(
     *reports: BatchReport, of: str = DEPARTURES, gx: tuple[ExpectationResult, ...] = ()
 ) -> dict[str, dg.AssetCheckResult]:
-    results = check_results(dataset(of), reports, {DAY: gx} if gx else {}, None)
+    results = check_results(dataset(of), reports, {DAY: gx} if gx else {}, None, Past(DAY))
     return {result.check_name: result for result in results}
 
 
@@ -188,7 +189,8 @@ def declared(of: Dataset) -> dict[str, bool]:
 
 def test_checks_are_declared_for_what_the_contract_has() -> None:
     plain = DEPARTURES.split("expectations:", maxsplit=1)[0]
-    always = {"files_accepted": False, "rows_reconciled": True, "primary_key_unique": False}
+    past = dict.fromkeys(("volume", "null_share", "schema_drift"), False)
+    always = {"files_accepted": False, "rows_reconciled": True, "primary_key_unique": False, **past}
     assert declared(dataset(plain)) == always
     assert declared(dataset(DEPARTURES)) == always | {"expectations": False}
     assert declared(dataset(WITH_BLOCK)) == always | {"expectations": False, "expectations_block": True}
@@ -197,7 +199,7 @@ def test_checks_are_declared_for_what_the_contract_has() -> None:
 def test_every_declared_check_gets_a_result_and_no_other() -> None:
     for text in (DEPARTURES, WITH_BLOCK, DEPARTURES.split("expectations:", maxsplit=1)[0]):
         of = dataset(text)
-        assert {r.check_name for r in check_results(of, [report(file())], {}, None)} == declared(of).keys()
+        assert {r.check_name for r in check_results(of, [report(file())], {}, None, Past(DAY))} == declared(of).keys()
 
 
 WITH_RULES = (
@@ -234,4 +236,6 @@ def test_rules_have_checks_by_their_severity() -> None:
     }
     only_quarantine = declared(dataset(DEPARTURES + "rules: [flight > 0]\n"))
     assert not [name for name in only_quarantine if name.startswith("rules")]
-    assert {r.check_name for r in check_results(dataset(WITH_RULES), [report(file())], {}, None)} == named.keys()
+    assert {
+        r.check_name for r in check_results(dataset(WITH_RULES), [report(file())], {}, None, Past(DAY))
+    } == named.keys()

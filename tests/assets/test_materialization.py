@@ -45,6 +45,9 @@ def test_a_launched_run_takes_the_batches_of_its_launch_and_no_others(stage: Sta
         "rows_reconciled": True,
         "expectations": True,
         "primary_key_unique": True,
+        "volume": True,
+        "null_share": True,
+        "schema_drift": True,
     }
 
 
@@ -90,6 +93,9 @@ def test_a_bad_file_leaves_the_run_green_and_shows_in_the_check_and_the_quaranti
         "rows_reconciled": True,
         "expectations": True,
         "primary_key_unique": True,
+        "volume": True,
+        "null_share": True,
+        "schema_drift": True,
     }
     told = stage.metadata(["quarantine", "departures_quarantine"], DAY)
     assert (told["files"], told["faults"]) == (1, 2)

@@ -1,11 +1,13 @@
 """The attention sensor, evaluated as the daemon does it: failed files and older contracts turn their checks, once."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from assets.freshness import freshness_policy
 from assets.standing import build_standing_checks, failed_standing
 from lakegate.definitions import build_defs
 from pipelines.accounting.breaker import BreakerPolicy
@@ -196,3 +198,70 @@ def test_one_dataset_says_nothing_of_another(stage: Stage) -> None:
     passed = {name: e.passed for name, e in told(tick(stage)).items()}
     assert passed["departures", "no_failed_files"] is False
     assert passed["readings", "no_failed_files"] is True
+
+
+WORKDAYS = 'freshness: {due_by: "08:00", weekdays: [mon, tue, wed, thu, fri], zone: Europe/Berlin}\n'
+
+
+def at(stage: Stage, moment: str) -> None:
+    stage.world.clock.now = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+
+
+def loaded(stage: Stage, name: str) -> None:
+    """A file that came and that a run of the landing sensor loaded."""
+    stage.world.put(name, departures(1))
+    [request] = stage.tick().run_requests
+    stage.run_request(request)
+
+
+def test_a_late_file_is_told_with_its_landing_day_and_a_weekend_is_no_alarm(stage: Stage) -> None:
+    under(stage, DEPARTURES + WORKDAYS)
+    at(stage, "2024-03-08T06:00")  # a Friday
+    first = tick(stage)
+    assert str(told(first)["departures", "fresh"].description).startswith("No file has been loaded yet")
+    loaded(stage, key("2024-03-08"))
+    in_time = tick(stage, first.cursor)
+    assert told(in_time)["departures", "fresh"].description == (
+        "Files come when they are due: one by 08:00 on mon, tue, wed, thu, fri (Europe/Berlin)."
+    )
+    at(stage, "2024-03-11T06:59")
+    assert ("departures", "fresh") not in told(tick(stage, in_time.cursor))
+    at(stage, "2024-03-11T07:00")
+    late = tick(stage, in_time.cursor)
+    found = told(late)["departures", "fresh"]
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert found.description == (
+        "No file has come since Friday 2024-03-08 06:00 UTC. One was due by Monday 2024-03-11 08:00 CET. The newest landing day with "
+        "rows is 2024-03-08; of 2024-03-09 and later there is nothing. Look whether one waits in quarantine or failed; if none came, "
+        "ask the producer."
+    )
+    assert ("departures", "fresh") not in told(tick(stage, late.cursor)), "told once"
+    at(stage, "2024-03-12T09:00")
+    later = tick(stage, late.cursor)
+    assert told(later)["departures", "fresh"].severity is dg.AssetCheckSeverity.ERROR
+    loaded(stage, key("2024-03-12"))
+    assert told(tick(stage, later.cursor))["departures", "fresh"].passed
+
+
+def test_a_day_processed_again_by_hand_is_no_file_that_came(stage: Stage) -> None:
+    under(stage, DEPARTURES + "freshness: {expected_every: P1D}\n")
+    loaded(stage, key("2024-03-10"))
+    stage.world.clock.turn(30 * 3600)
+    stage.run({"dagster/partition": "2024-03-10"})
+    assert not told(tick(stage))["departures", "fresh"].passed
+    assert stage.check("fresh")["fresh"].description == told(tick(stage))["departures", "fresh"].description
+
+
+def test_where_the_contract_says_nothing_of_freshness_there_is_no_such_check(stage: Stage) -> None:
+    assert not [name for _, name in told(tick(stage)) if name == "fresh"]
+    policies = {
+        "freshness: {expected_every: P1D}\n": dg.FreshnessPolicy.time_window(
+            fail_window=timedelta(days=2), warn_window=timedelta(days=1)
+        ),
+        WORKDAYS: dg.FreshnessPolicy.cron(
+            deadline_cron="0 8 * * mon,tue,wed,thu,fri", lower_bound_delta=timedelta(days=1), timezone="Europe/Berlin"
+        ),
+        "": None,
+    }
+    for text, policy in policies.items():
+        assert freshness_policy(dataset(DEPARTURES + text)) == policy

@@ -1,0 +1,1 @@
+"""Numbers of a dataset held against its own earlier ones. Pure functions of values."""

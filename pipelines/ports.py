@@ -489,6 +489,14 @@ class Tables(Protocol):
         """Publish: all of it or nothing. Raises TransientError when the outcome is unknown (then: `find_batch`)."""
         ...
 
+    def expire(self, dataset: Dataset, before: datetime, least: int = 100, most: int = 500) -> int:
+        """Forget the oldest states from before that moment, at most `most` and never the newest; how many.
+
+        Rows stay as they are; `find_batch` does not find the commits of forgotten states any more. None is forgotten while there are
+        fewer than `least`, because that costs a commit, or when another writer comes first. Safe to repeat, and twice at once.
+        """
+        ...
+
 
 # ---- query engine -------------------------------------------------------------------------------------------------
 

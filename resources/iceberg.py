@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from pipelines.ports import Committed, Conflict, ObjectStore, SourceInTable, Sou
 from pipelines.publication.parquet_writer import file_schema
 from pipelines.publication.rewriting import copy_without, open_parquet, rows_of
 from resources.iceberg_columns import change_columns, open_transaction
+from resources.iceberg_expiry import expire_snapshots
 from resources.iceberg_files import DataFileFactory, HeldFile, SourceIndex, partition_record, referenced_files
 from resources.iceberg_schema import arrow_schema, field_ids, partition_spec, schema, table_properties
 
@@ -185,6 +187,11 @@ class IcebergTables:
                 added = self._register(dataset, table, factory, change)
                 removals = self._remove(dataset, table, factory, change, Path(scratch))
                 return self._publish(table, change, added, removals)
+
+    def expire(self, dataset: Dataset, before: datetime, least: int = 100, most: int = 500) -> int:
+        """Forget the oldest states from before that moment, but never the newest; how many. No file is deleted."""
+        with self._mapped(f"letting go of old states of {self._name(dataset)}"):
+            return expire_snapshots(self.catalog, self._load(dataset), before, least, most)
 
     # ---- beyond the port --------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import itertools
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,13 +18,14 @@ from pipelines.contracts.nested_evolution import grown, holds
 from pipelines.contracts.rejected import main_table
 from pipelines.contracts.schema import SOURCE_FILE, SOURCE_VERSION, table_schema
 from pipelines.errors import PermanentError, TableMismatchError
-from pipelines.ports import Committed, Conflict, SourceInTable, SourceVersion, TableCommit, TableSnapshot
+from pipelines.ports import Clock, Committed, Conflict, SourceInTable, SourceVersion, TableCommit, TableSnapshot
 from pipelines.publication.parquet_writer import column_ids, field_ids, file_schema, with_field_ids
 from pipelines.publication.rewriting import open_parquet
 
 __all__ = ["MemoryTables"]
 
 _File = Mapping[SourceVersion, pa.Table]
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class _State:
 
     snapshot_id: int | None = None
     files: tuple[_File, ...] = ()
+    at: datetime = _NEVER
 
 
 @dataclass(slots=True)
@@ -47,8 +50,9 @@ class _Table:
 class MemoryTables:
     """Tables in dictionaries. Safe to share between threads: a commit is one step."""
 
-    def __init__(self) -> None:
-        """Begins empty."""
+    def __init__(self, clock: Clock = lambda: datetime.now(UTC)) -> None:
+        """Begins empty. `clock` says when a state was made."""
+        self._clock = clock
         self._lock = threading.Lock()
         self._tables: dict[str, _Table] = {}
         self._ids = itertools.count(1)
@@ -135,7 +139,7 @@ class MemoryTables:
         return "memory", f"processed/{dataset.table}/data" if main is None else f"rejected/{main}/data"
 
     def data_files(self, dataset: Dataset) -> Iterator[str]:
-        """The address of every file that was ever committed: no snapshot goes."""
+        """The address of every file that was ever committed, whatever state is forgotten."""
         bucket, prefix = self.data_location(dataset)
         yield from (f"memory://{bucket}/{prefix}/{name}" for name in list(self._table(dataset).names))
 
@@ -171,10 +175,22 @@ class MemoryTables:
                 files_added=len(added),
                 files_rewritten=sum(0 < len(new) < len(old) for new, old in zip(kept, state.files, strict=True)),
             )
-            table.states.append(_State(committed.snapshot_id, (*(file for file in kept if file), *added)))
+            files = (*(file for file in kept if file), *added)
+            table.states.append(_State(committed.snapshot_id, files, self._clock()))
             table.batches[change.batch_id] = committed
             table.names += [file.relative_key for file in change.adds]
             return committed
+
+    def expire(self, dataset: Dataset, before: datetime, least: int = 100, most: int = 500) -> int:
+        """Forget the oldest states from before that moment, and that their batches were committed; how many."""
+        table = self._table(dataset)
+        with self._lock:
+            old = [s.snapshot_id for s in table.states[:-1] if s.snapshot_id is not None and s.at < before][:most]
+            if len(old) < max(least, 1):
+                return 0
+            table.states = [state for state in table.states if state.snapshot_id not in old]
+            table.batches = {name: made for name, made in table.batches.items() if made.snapshot_id not in old}
+            return len(old)
 
     def rows(self, dataset: Dataset) -> pa.Table:
         """Every row of the table now, for tests and the simulator: no adapter of a catalog can do this cheaply."""

@@ -1,6 +1,7 @@
 """The ports as one actor has them: every call is a step of the engine, where others may come in between or things go wrong."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -256,6 +257,15 @@ class SteppedTables:
     def data_location(self, dataset: Dataset) -> tuple[str, str]:
         """Where data files go: no call."""
         return self._inner.data_location(dataset)
+
+    def expire(self, dataset: Dataset, before: datetime, least: int = 100, most: int = 500) -> int:
+        """Forget old states."""
+        return self._engine.call(
+            self._actor,
+            lambda: f"forget old states of {dataset.table}",
+            lambda: self._inner.expire(dataset, before, least, most),
+            quiet=True,
+        )
 
     def commit(self, dataset: Dataset, change: TableCommit) -> Committed | Conflict:
         """Publish."""

@@ -4,6 +4,7 @@
     commit   one Iceberg commit that carries the page's id; a page found in the table is not committed again
     sheet    the months whose days the page touched are written anew
     clear    items and page leave the outbox
+    expire   once the outbox is found empty, states of both tables older than a week are forgotten
 
 Whatever step a crash follows, and however many export at the same time, the next one finds the same page and goes on: every
 change is in the table exactly once. A commit counts only on the table state it was planned against, and only while the page is
@@ -16,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ __all__ = ["ExportReport", "export_history"]
 _MAX_TRIES = 12
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
+_KEPT = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ def export_history(gate: Gate, budget_s: float = 240.0) -> ExportReport:
     while True:
         page = outbox.seal()
         if page is None:
+            if pages:
+                _forget_old_states(gate)
             return ExportReport(pages, changes, days)
         if pages and time.monotonic() - started > budget_s:
             return ExportReport(pages, changes, days, is_empty=False)
@@ -189,6 +193,16 @@ def _sheet_row(line: BalanceLine, number: int, now: datetime, batch_id: str) -> 
 
 
 # ---- both ---------------------------------------------------------------------------------------------------------
+
+
+def _forget_old_states(gate: Gate) -> None:
+    """Keep the metadata small that each commit reads and writes: up to 288 states a day come, each makes every later commit dearer.
+
+    Only when no page is sealed: until it is cleared, a page whose exporter died is told from one that was never committed by its snapshot
+    alone. A page sealed from now on is committed in a state that is not a week old.
+    """
+    for dataset in (file_history(), balance_sheet()):
+        gate.tables.expire(dataset, gate.clock() - _KEPT)
 
 
 def _until_known(gate: Gate, dataset: Dataset, plan: Callable[[TableSnapshot], TableCommit | None]) -> Committed | None:

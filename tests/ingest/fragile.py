@@ -18,7 +18,17 @@ PORTS = {
     "items": {"get", "query", "query_due", "write"},
     "queue": {"receive", "delete"},
     "store": {"read", "copy", "put_bytes", "put_file", "get_bytes", "list_keys", "delete"},
-    "tables": {"ensure", "current", "find_batch", "find_sources", "read_rows", "columns", "file_schema", "commit"},
+    "tables": {
+        "ensure",
+        "current",
+        "find_batch",
+        "find_sources",
+        "read_rows",
+        "columns",
+        "file_schema",
+        "commit",
+        "expire",
+    },
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from pipelines.errors import CommitConflictError, TransientError
 from pipelines.ports import Committed, Conflict, TableCommit, TableSnapshot
 from pipelines.publication.export import ExportReport, export_history
 from resources.folder import folder_tables
+from resources.memory_tables import MemoryTables
 from tests.ingest.fragile import Died, Fuse, How, fragile
 from tests.ingest.world import BAD, Ports, World, orders, orders_key
 
@@ -225,6 +227,62 @@ def test_who_wakes_up_after_the_snapshot_expired_finds_the_page_gone_and_commits
     )
     export(world, ports)
     assert told(history(world)) == WANTED
+
+
+class Eager:
+    """Tables that forget even a single old state."""
+
+    def __init__(self, inner: MemoryTables) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def expire(self, dataset: Any, before: datetime) -> int:
+        return self.inner.expire(dataset, before, least=1)
+
+
+def states(world: World, of: Any) -> int:
+    tables: Any = world.tables
+    return len(tables._tables[of.table].states) - 1  # the first is the empty table
+
+
+def test_states_older_than_a_week_are_forgotten_and_every_row_stays() -> None:
+    tables = MemoryTables()
+    world = busy_world(tables)
+    tables._clock = world.clock
+    for day in range(1, 11):
+        ports = world.ports
+        ports.tables = Eager(world.tables)
+        export(world, ports)
+        world.clock.turn(86_400)
+        world.put(orders_key(f"late-{day}"), orders(100 + day))
+        world.settle_down()
+    assert states(world, file_history()) == states(world, balance_sheet()) == 8
+    found = history(world)
+    assert len({r["change_id"] for r in found}) == len(found)
+    assert told([r for r in found if "late" not in r["key"]]) == WANTED
+
+
+@pytest.mark.parametrize("died_at", ["items.write", "tables.commit"])
+def test_a_page_whose_exporter_died_weeks_ago_is_looked_up_before_its_state_is_forgotten(died_at: str) -> None:
+    world = busy_world()
+    fuse = Fuse(name=died_at, nth=2 if died_at == "items.write" else 1, how="after")
+    with pytest.raises(Died):
+        export(world, fragile(world.ports, fuse))
+    tables: Any = world.tables
+    tables._clock = world.clock
+    for table in tables._tables.values():
+        table.states = [replace(state, at=world.clock()) for state in table.states]
+        table.states.append(
+            replace(table.states[-1], snapshot_id=10**6)
+        )  # compacted, by Athena say: no longer the newest
+    world.clock.turn(30 * 86_400)
+    ports = world.ports
+    ports.tables = Eager(world.tables)
+    export(world, ports)
+    assert told(history(world)) == WANTED
+    assert export(world, ports).pages == 0
 
 
 class Forgetful:

@@ -15,16 +15,25 @@ __all__ = ["Links"]
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """The addresses of a deployment, without a slash at the end; None where it is not known."""
+    """The addresses of a deployment, without a slash at the end; None where it is not known.
+
+    `objects` is that of S3 where it is not AWS's own, but the laptop's, say.
+    """
 
     dagster: str | None = None
     docs: str | None = None
     datasets: str | None = None
+    objects: str | None = None
 
     @staticmethod
     def of(environment: Mapping[str, str]) -> "Links":
-        """As `LAKEGATE_DAGSTER_URL`, `LAKEGATE_DOCS_URL` and `LAKEGATE_DATASETS_URL` say. Raises ConfigurationError for what is no address."""
-        said = ("LAKEGATE_DAGSTER_URL", "LAKEGATE_DOCS_URL", "LAKEGATE_DATASETS_URL")
+        """As `LAKEGATE_DAGSTER_URL`, `LAKEGATE_DOCS_URL` and `LAKEGATE_DATASETS_URL` say, and AWS's own `AWS_ENDPOINT_URL_S3` or
+        `AWS_ENDPOINT_URL`.
+
+        Raises ConfigurationError for what is no address.
+        """
+        of_s3 = "AWS_ENDPOINT_URL_S3" if environment.get("AWS_ENDPOINT_URL_S3") else "AWS_ENDPOINT_URL"
+        said = ("LAKEGATE_DAGSTER_URL", "LAKEGATE_DOCS_URL", "LAKEGATE_DATASETS_URL", of_s3)
         return Links(*(_address(environment, name) for name in said))
 
     def run(self, run_id: str) -> str | None:
@@ -42,6 +51,12 @@ class Links:
     def dataset_file(self, name: str) -> str | None:
         """The YAML file of a dataset."""
         return f"{self.datasets}/{name}.yaml" if self.datasets else None
+
+    def object(self, bucket: str, key: str) -> str:
+        """Where a browser shows an object: the page of the AWS console, or the object itself on another S3."""
+        if self.objects is None:
+            return f"https://console.aws.amazon.com/s3/object/{quote(bucket, safe='')}?prefix={quote(key, safe='')}"
+        return f"{self.objects}/{quote(bucket, safe='')}/{quote(key)}"
 
     def page(self, name: str, anchor: str = "") -> str:
         """A page of the documentation, such as `operating.md`, at a heading."""

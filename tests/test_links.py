@@ -33,3 +33,14 @@ def test_without_addresses_pages_are_paths_and_the_rest_is_not_linked() -> None:
 def test_what_is_no_address_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="LAKEGATE_DAGSTER_URL is 'javascript:1'"):
         Links.of({"LAKEGATE_DAGSTER_URL": "javascript:1"})
+
+
+def test_an_object_is_on_the_page_of_the_console_or_under_the_endpoint_that_is_named() -> None:
+    key = "quarantine/a b/report.json"
+    assert Links().object("bucket", key) == (
+        "https://console.aws.amazon.com/s3/object/bucket?prefix=quarantine%2Fa%20b%2Freport.json"
+    )
+    named = {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566/"}
+    assert Links.of(named).object("bucket", key) == "http://127.0.0.1:4566/bucket/quarantine/a%20b/report.json"
+    named["AWS_ENDPOINT_URL_S3"] = "http://127.0.0.1:9000"
+    assert Links.of(named).object("bucket", "k") == "http://127.0.0.1:9000/bucket/k"

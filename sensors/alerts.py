@@ -67,11 +67,9 @@ def build_alert_sensor(
 
         done = tell(channels, memory, look(), now, policy, time.monotonic)
         context.update_cursor(done.memory.dump())
-        for sent in done.sent:
-            if sent.error:
-                context.log.error(sent.sentence())
-            elif sent.alerts:
-                context.log.info(sent.sentence())
-        return dg.SkipReason(done.sentence())
+        told = done.sentence()
+        log = context.log.error if any(sent.error for sent in done.sent) else context.log.info
+        log(told)
+        return dg.SkipReason(told)
 
     return alert_sensor

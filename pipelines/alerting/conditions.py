@@ -60,8 +60,8 @@ class Kind(StrEnum):
     MISSING_EVENTS = "missing_events", "the latest sweep found no file that no event had told of", False
     BOOKS = "books", "the books add up again", True
     BROKEN_DATASET = "broken_dataset", "its dataset file is loaded again", True
-    BLIND = "blind", "Lakegate sees again what is wrong", True, 5
-    DEAF_CHANNEL = "deaf_channel", "it takes alerts again", True, 10
+    BLIND = "blind", "the sensor sees again what is wrong", True, 5
+    DEAF_CHANNEL = "deaf_channel", "the channel takes alerts again", True, 10
     TEST = "test", "the test is over", False
 
 

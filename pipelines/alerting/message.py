@@ -22,7 +22,7 @@ _IN_FULL = 10
 _IN_ONE_LINE = 40
 _ITEMS_IN_DIGEST = 3
 _NAMES_IN_SUBJECT = 3
-_NOBODY = "Lakegate"
+_NO_DATASET = "the deployment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +81,18 @@ def _id(dues: Sequence[Due]) -> str:
 
 def _what(due: Due) -> str:
     """One alert in a few words."""
-    who = due.known.dataset or _NOBODY
+    who = f"{due.known.dataset}: " if due.known.dataset else ""
     if due.condition is None:
-        return f"{who}: over: {due.known.kind.over}"
+        return f"{who}over: {due.known.kind.over} ({due.known.reason})"
     before = ""
     if due.before and due.event in (Event.AGAIN, Event.WORSE) and due.before.count != due.condition.count:
         before = f" ({due.before.count:,} when last told)"
     still = "still " if due.event is Event.STILL else ""
-    return f"{who}: {still}{due.condition.headline}{before}"
+    return f"{who}{still}{due.condition.headline}{before}"
 
 
 def _digest_subject(dues: Sequence[Due]) -> str:
-    names = list(dict.fromkeys(due.known.dataset or _NOBODY for due in dues))
+    names = list(dict.fromkeys(due.known.dataset or _NO_DATASET for due in dues))
     more = f" and {len(names) - _NAMES_IN_SUBJECT} more" if len(names) > _NAMES_IN_SUBJECT else ""
     return f"Lakegate: {counted(len(dues), 'alert')}: {', '.join(names[:_NAMES_IN_SUBJECT])}{more}"
 

@@ -78,7 +78,7 @@ def test_what_is_over_says_what_it_was() -> None:
     known = Known(Kind.QUARANTINE, "orders", "type", NOON, "team:orders", NOON + HOUR)
     found = message(Due(Event.OVER, known, None, Told(NOON, 3, None, 1)))
     assert found.text.split("\n") == [
-        "orders: over: none of the files is in quarantine any more",
+        "orders: over: none of the files is in quarantine any more (type)",
         "It began 2026-02-01 12:00 UTC and was not seen any more from 2026-02-01 13:00 UTC. It was: quarantine, type. Owner: team:orders.",
     ]
     assert found.attributes["severity"] == ("info",)

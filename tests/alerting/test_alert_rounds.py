@@ -78,7 +78,7 @@ def test_when_it_is_over_that_is_told_once_after_a_quarter_of_an_hour() -> None:
     sensor.round(files(2))
     assert sensor.subjects(after=MINUTE) == []
     assert sensor.subjects(after=14 * MINUTE) == []
-    assert sensor.subjects(after=MINUTE) == ["orders: over: none of the files is in quarantine any more"]
+    assert sensor.subjects(after=MINUTE) == ["orders: over: none of the files is in quarantine any more (type)"]
     assert sensor.subjects(after=MINUTE) == []
     assert Memory.load(sensor.cursor).known == {}
 
@@ -104,7 +104,7 @@ def test_what_nobody_can_look_at_is_not_over() -> None:
     sensor, _ = alone()
     sensor.round(files(1), paused())
     assert sensor.subjects(after=HOUR, unsure=[Kind.QUARANTINE]) == []
-    assert sensor.subjects(after=HOUR, unsure=[Kind.QUARANTINE]) == ["flights: over: it goes on"]
+    assert sensor.subjects(after=HOUR, unsure=[Kind.QUARANTINE]) == ["flights: over: it goes on (breaker)"]
 
 
 def test_many_at_once_are_one_digest_the_worst_first() -> None:
@@ -151,13 +151,13 @@ def test_a_channel_that_stays_dead_is_told_on_the_others_and_when_it_lives_again
         sensor.round(files(1), after=MINUTE)
     assert well.subjects == [
         "orders: 1 file in quarantine: type",
-        "Lakegate: the alert channel dead (there) takes nothing",
+        "the alert channel dead (there) takes nothing",
     ]
     dead.error = None
     for _ in range(20):
         sensor.round(files(1), after=MINUTE)
     assert dead.subjects == ["orders: 1 file in quarantine: type"]
-    assert well.subjects[2:] == ["Lakegate: over: it takes alerts again"]
+    assert well.subjects[2:] == ["over: the channel takes alerts again (dead)"]
 
 
 def test_a_channel_that_is_added_later_is_told_what_stands() -> None:
@@ -217,7 +217,7 @@ def test_a_condition_that_has_to_last_is_not_told_before() -> None:
     blind = replace(paused(), kind=Kind.BLIND, dataset=None, headline="cannot see")
     assert sensor.subjects(blind) == []
     assert sensor.subjects(blind, after=4 * MINUTE) == []
-    assert sensor.subjects(blind, after=MINUTE) == ["Lakegate: cannot see"]
+    assert sensor.subjects(blind, after=MINUTE) == ["cannot see"]
 
 
 def test_the_cursor_is_bounded_and_what_has_no_room_is_looked_at_again() -> None:

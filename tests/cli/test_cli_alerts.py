@@ -35,7 +35,7 @@ def test_a_test_alert_goes_over_each_channel_and_what_became_of_it_is_said(hook:
     assert second == f"webhook (127.0.0.1:{hook.port}): taken"
     [(_, _, body)] = hook.took
     [alert] = json.loads(body)["alerts"]
-    assert (alert["kind"], alert["what"]) == ("test", "Lakegate: this is a test")
+    assert (alert["kind"], alert["what"]) == ("test", "this is a test")
 
 
 def test_a_channel_that_does_not_take_it_is_exit_code_3_and_the_others_are_tried(

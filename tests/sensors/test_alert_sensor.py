@@ -271,7 +271,7 @@ def test_a_job_that_is_no_ingestion_is_told_by_its_name(stage: Stage) -> None:
     Watch(stage, [kept]).tick()
     [alert] = kept.took[0].document["alerts"]  # type: ignore[misc]
     assert (alert["dataset"], alert["reason"], alert["severity"]) == (None, "sweep: PermanentError", "error")
-    assert alert["what"] == "Lakegate: 1 run of sweep failed: PermanentError"
+    assert alert["what"] == "1 run of sweep failed: PermanentError"
 
 
 def test_what_the_sweep_found_and_books_that_do_not_add_up_are_told(stage: Stage) -> None:
@@ -337,9 +337,9 @@ def test_when_the_ledger_does_not_answer_that_is_told_after_five_minutes(stage: 
     stage.gate = stage.world.gate()
     assert watch.tick() == "1 thing wrong, nothing new to tell"
     watch.tick(30)
-    assert kept.subjects[1:] == ["Lakegate: cannot see what is wrong: AccessDenied"]
+    assert kept.subjects[1:] == ["cannot see what is wrong: AccessDenied"]
     stage.world.items = items
     stage.gate = stage.world.gate()
     watch.tick()
     watch.tick(20)
-    assert kept.subjects[2:] == ["Lakegate: over: Lakegate sees again what is wrong"]
+    assert kept.subjects[2:] == ["over: the sensor sees again what is wrong (AccessDenied)"]

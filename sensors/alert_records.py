@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from assets.operations import BALANCE_SHEET, LANDING_SWEEP
+from assets.run_tags import DATASET_TAG
 from pipelines.alerting.conditions import (
     MOST_ITEMS,
     Condition,
@@ -93,39 +94,50 @@ def _failed_runs(
         limit=_MOST_RUNS + 1,
         order_by="update_timestamp",
     )
-    groups: dict[tuple[str, str], list[dg.RunRecord]] = {}
+    groups: dict[tuple[str | None, str, str], list[dg.RunRecord]] = {}
     for record in failed[:_MOST_RUNS]:
         run = record.dagster_run
         if (why := reasons.of(instance, run.run_id)) != _BY_A_CHECK:
-            groups.setdefault((run.job_name, why), []).append(record)
+            dataset = _dataset_of(run)
+            groups.setdefault((dataset, "" if dataset else run.job_name, why), []).append(record)
     is_capped = len(failed) > _MOST_RUNS
     conditions: list[Condition] = []
-    for (job, why), records in groups.items():
+    for (dataset, job, why), records in groups.items():
         newest = _ended(records[0])
-        if newest < now - _QUIET and _succeeded_since(instance, job, newest):
+        if newest < now - _QUIET and _succeeded_since(instance, dataset, job, newest):
             continue
-        conditions.append(_run_failure(job, why, records, owners, links, is_capped=is_capped))
+        owner = owners.get(dataset or "")
+        conditions.append(_run_failure(dataset, job, why, records, owner, links, is_capped=is_capped))
     return Look(tuple(conditions), frozenset({(Kind.RUN_FAILURE, None)}) if is_capped else frozenset())
 
 
-def _succeeded_since(instance: dg.DagsterInstance, job: str, moment: datetime) -> bool:
-    succeeded = dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.SUCCESS], updated_after=moment)
+def _dataset_of(run: dg.DagsterRun) -> str | None:
+    """Whose files the run was to process; one from the UI that died before it began does not say."""
+    said = run.tags.get(DATASET_TAG)
+    return said or (run.job_name.removeprefix(_INGEST) if run.job_name.startswith(_INGEST) else None)
+
+
+def _succeeded_since(instance: dg.DagsterInstance, dataset: str | None, job: str, moment: datetime) -> bool:
+    succeeded = dg.RunsFilter(
+        job_name=None if dataset else job,
+        tags={DATASET_TAG: dataset} if dataset else {},
+        statuses=[dg.DagsterRunStatus.SUCCESS],
+        updated_after=moment,
+    )
     return bool(instance.get_run_records(succeeded, limit=1))
 
 
 def _run_failure(
+    dataset: str | None,
     job: str,
     why: str,
     records: Sequence[dg.RunRecord],
-    owners: Mapping[str, str | None],
+    owner: str | None,
     links: Links,
     *,
     is_capped: bool,
 ) -> Condition:
-    dataset = job.removeprefix(_INGEST) if job.startswith(_INGEST) else None
-    if dataset is None:
-        dataset = next((tag for r in records if (tag := r.dagster_run.tags.get("lakegate/dataset"))), None)
-    ingests = job.startswith(_INGEST)
+    ingests = dataset is not None
     runs = counted(len(records), "run", is_capped=is_capped)
     return Condition(
         kind=Kind.RUN_FAILURE,
@@ -145,7 +157,7 @@ def _run_failure(
         count=len(records),
         is_capped=is_capped,
         newest=_ended(records[0]),
-        owner=owners.get(dataset or ""),
+        owner=owner,
         items=tuple(
             Item(f"run {r.dagster_run.run_id}", url=links.run(r.dagster_run.run_id)) for r in records[:MOST_ITEMS]
         ),

@@ -258,6 +258,24 @@ def test_a_job_that_runs_again_ends_the_alert_only_after_an_hour_without_a_failu
     assert [alert["event"] for alert in kept.took[-1].document["alerts"]] == ["over"]  # type: ignore[attr-defined]
 
 
+def test_runs_from_the_ui_are_told_with_those_of_the_sensor_and_each_dataset_by_itself(stage: Stage) -> None:
+    @dg.job
+    def nightly() -> None:
+        return None
+
+    for dataset in ("departures", "departures", "readings", None):
+        run = stage.instance.create_run_for_job(nightly, tags={"lakegate/dataset": dataset} if dataset else {})
+        stage.instance.report_run_failed(run, message="the worker died")
+    kept = Kept()
+    Watch(stage, [kept]).tick()
+    told = {alert["dataset"]: alert["what"] for message in kept.took for alert in message.document["alerts"]}  # type: ignore[attr-defined]
+    assert told == {
+        "departures": "departures: 2 runs failed: the worker died",
+        "readings": "readings: 1 run failed: the worker died",
+        None: "1 run of nightly failed: the worker died",
+    }
+
+
 def test_a_job_that_is_no_ingestion_is_told_by_its_name(stage: Stage) -> None:
     class Silent:
         def __getattr__(self, name: str) -> Any:

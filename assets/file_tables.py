@@ -17,20 +17,20 @@ _NAME_SHOWN = 200
 """Characters of a key or of a remark."""
 _FIRST = {FileEnding.RETRY: 0, FileEnding.QUARANTINED: 1, FileEnding.LOADED: 3}
 """Of more files than are shown, those that want attention are."""
-_NUMBERS = frozenset({"rows read", "loaded", "bytes", "ms"})
+_NUMBERS = frozenset({"rows loaded", "bytes"})
 
 
 def file_table(gate: Gate, files: Sequence[FileReport]) -> str:
-    """A line a file: outcome, a link to its report, rows, bytes, time of reading, and what else there is to say of it."""
+    """A line a file: outcome, with a link to its report, rows, bytes, and what else there is to say of it.
+
+    Few columns: the page gives the whole table the width of half a window.
+    """
     shown = sorted(files, key=lambda file: _FIRST.get(file.outcome, 2))[:FILES_SHOWN]
     cells = {
         "file": [markdown(file.key, _NAME_SHOWN) for file in shown],
-        "outcome": [file.outcome.value for file in shown],
-        "report": [_report_link(gate, file) for file in shown],
-        "rows read": [f"{file.rows_read:,}" for file in shown],
-        "loaded": [f"{file.rows_loaded:,}" for file in shown],
+        "outcome": [f"{file.outcome.value}{_report_link(gate, file)}" for file in shown],
+        "rows loaded": [f"{file.rows_loaded:,} of {file.rows_read:,}" for file in shown],
         "bytes": [f"{file.size_bytes:,}" for file in shown],
-        "ms": [f"{file.seconds * 1000:,.0f}" for file in shown],
         "remarks": [_remarks(file) for file in shown],
     }
     told = {name: column for name, column in cells.items() if any(column)}
@@ -47,7 +47,7 @@ def file_table(gate: Gate, files: Sequence[FileReport]) -> str:
 def _report_link(gate: Gate, file: FileReport) -> str:
     if not (file.quarantine_id and file.report_key):
         return ""
-    return f"[{file.quarantine_id[:8]}]({gate.links.object(gate.quarantine_bucket, file.report_key)})"
+    return f", [report]({gate.links.object(gate.quarantine_bucket, file.report_key)})"
 
 
 def _remarks(file: FileReport) -> str:

@@ -89,7 +89,7 @@ def quarantine_rate(counts: Sequence[DayCounts], last: date) -> str:
         axes.set_yticks([0, 50, 100], ["0 %", "50 %", "100 %"])
         _day_axis(axes, days)
 
-    return _picture(f"Files in quarantine, % of those judged, by landing day ({_span(last)}; a dot: none)", draw)
+    return _picture(f"Files in quarantine, % of those judged ({_span(last)}; a dot: none)", draw)
 
 
 def latency(waits: Sequence[Waited]) -> str:

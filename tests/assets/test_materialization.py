@@ -76,9 +76,9 @@ def test_each_day_of_a_run_is_told_of_with_its_own_numbers(stage: Stage) -> None
     assert {first["snapshot id"], second["snapshot id"]} <= snapshots
     assert first["snapshot id"] != second["snapshot id"]
     assert {"seconds read", "seconds stage", "seconds commit", "seconds books"} <= first.keys()
-    assert [(r["file"], r["outcome"], r["loaded"]) for r in rows_of(second["files of this day"])] == [
-        (key("2024-02-02"), "loaded", "1"),
-        (key("2024-02-02", "b"), "loaded", "2"),
+    assert [(r["file"], r["outcome"], r["rows loaded"]) for r in rows_of(second["files of this day"])] == [
+        (key("2024-02-02"), "loaded", "1 of 1"),
+        (key("2024-02-02", "b"), "loaded", "2 of 2"),
     ]
     assert [stage.metadata(["landing", "departures_landing"], d)["files"] for d in launch_days(launch)] == [1, 2]
 

@@ -44,6 +44,11 @@ proof: install ## the properties again, with ten times as many examples, 10,000 
 	@$(BIN)/python -m tests.crash.crash_loop --kills 180
 	@$(BIN)/python -m tests.crash.crash_dagster --kills 20
 	@LAKEGATE_ALL_FAULTS=1 $(BIN)/python -m pytest -n 2 --timeout 3600 tests/faults $(PYTEST_ARGS)
+	@LAKEGATE_ALL_DEATHS=1 $(BIN)/python -m pytest --timeout 3600 tests/workers $(PYTEST_ARGS)
+
+.PHONY: latency
+latency: install ## from PUT to query, one small file at a time, and where the time goes; on a machine that does nothing else
+	@$(BIN)/python -m benchmarks.latency $(LATENCY_ARGS)
 
 .PHONY: conformance
 conformance: install ## what others test their readers with, and every feed, as a table

@@ -15,7 +15,7 @@ from pipelines.errors import ConfigurationError
 from pipelines.gate import Gate
 from pipelines.lineage.naming import LineageNames
 from pipelines.links import Links
-from pipelines.reading.child import ChildReader
+from pipelines.reading import spare
 from resources.crash_points import CrashPoints
 from resources.dynamodb import DynamoItemStore
 from resources.environment import Deployment, client
@@ -56,7 +56,7 @@ def open_gate(deployment: Deployment, datasets: DatasetCatalog, policy: RetryPol
         store=store,
         ledger=Ledger(items, utc_now, policy=policy, lease_s=_lease_s(os.environ), breaker=_breaker_policy(os.environ)),
         tables=tables,
-        reader=points.around_reader(ChildReader),
+        reader=points.around_reader(spare.take),
         clock=utc_now,
         landing_bucket=deployment.landing_bucket,
         quarantine_bucket=deployment.quarantine_bucket,

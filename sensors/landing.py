@@ -5,6 +5,7 @@ open batch and its run -> plan new batches -> request one run for each group of 
 next tick does the rest (DAGSTER.md, "How a tick works"). Dagster resolves annotations here: none from the future.
 """
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,8 +25,10 @@ from sensors.pools import set_pool_limits
 
 __all__ = ["build_landing_sensor", "run_states", "sentence"]
 
-_LONG_POLL_S = 10.0
-"""How long a tick with nothing to do waits for the first message: it ends with it, so an idle queue costs two calls a tick."""
+_IDLE_TICK_S = 19.3
+"""How long a tick with nothing to do takes, waiting for the first message: it ends with it, so an idle queue costs two calls a tick. The
+daemon looks every five seconds whether a tick is over: one that ends a little before is followed at once, one that ends
+after leaves nobody listening for nearly five seconds."""
 _SHORT_POLL_S = 3.0
 """The same while runs are under way: what they leave to do is to be seen soon after they end."""
 _RECEIVE_BUDGET_S = 20.0
@@ -66,6 +69,7 @@ def build_landing_sensor(datasets: Sequence[Dataset], jobs: Sequence[Any]) -> dg
         "and the ledger wait.",
     )
     def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        began = time.monotonic()
         gate: Gate = context.resources.gate.open()
 
         def look() -> Dispatch:
@@ -74,7 +78,8 @@ def build_landing_sensor(datasets: Sequence[Dataset], jobs: Sequence[Any]) -> dg
         heard = receive(gate, wait_s=0, budget_s=_RECEIVE_BUDGET_S)
         outcome = look()
         if not (heard.received or outcome.launches or outcome.released):
-            wait_s = _SHORT_POLL_S if outcome.waiting else _LONG_POLL_S
+            # SQS counts whole seconds.
+            wait_s = _SHORT_POLL_S if outcome.waiting else math.floor(_IDLE_TICK_S - (time.monotonic() - began))
             heard = receive(gate, wait_s=wait_s, budget_s=_RECEIVE_BUDGET_S)
             if heard.received:
                 outcome = look()

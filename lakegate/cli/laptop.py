@@ -17,6 +17,7 @@ from lakegate.settings import home_folder, repository_root
 
 __all__ = ["add_to"]
 
+_LOOK_S = 2.0
 PortOption = Annotated[
     int | None, typer.Option("--port", help="The port of the Dagster UI; default: 3000, or a free one.")
 ]
@@ -71,7 +72,9 @@ def up(
             console.print("  stop           lakegate down" if detach else "  stop           Ctrl-C")
         if detach:
             return
-        stopping.wait()
+        while not stopping.wait(_LOOK_S):
+            if laptop.tend_workers() and not as_json:
+                console.print("The keeper of the warm workers had died: it is started again.")
     finally:
         if not detach:
             if not as_json:

@@ -80,6 +80,7 @@ class Laptop:
         self._runner = ProcessRunner(self.home)
         self._enforce_iam = enforce_iam
         self._any_port = any_port
+        self._workers: Command | None = None
 
     def start(self, *, tied: bool = False) -> dict[str, str]:
         """Start AWS and Athena unless they run, deploy the stack, return the environment that clients need.
@@ -157,7 +158,8 @@ class Laptop:
                 (dagster.daemon_command(workspace, own), dagster.daemon_is_healthy),
             ]
             if warm_workers:
-                commands.append((workers.workers_command(self._notes, workspace, own), self._workers_are_ready))
+                self._workers = workers.workers_command(self._notes, workspace, own)
+                commands.append((self._workers, self._workers_are_ready))
             started: list[tuple[Child, Callable[[int], bool]]] = []
             # All load the definitions first, which takes seconds: at the same time, not one after the other.
             for command, is_healthy in commands:
@@ -169,6 +171,20 @@ class Laptop:
             for child, is_healthy in started:
                 self._runner.await_health(child, lambda check=is_healthy: check(port), within_s=dagster.START_LIMIT_S)
         return f"http://127.0.0.1:{port}"
+
+    def tend_workers(self) -> bool:
+        """Start the keeper of the workers that this object started again, if it has died; say whether it had."""
+        command = self._workers
+        if command is None:
+            return False
+        with self._locked():
+            keeper = self._runner.find(command.name)
+            if keeper is not None and keeper.is_alive:
+                return False
+            # What it left behind ends first: two workers of one folder would share their notes.
+            self._runner.stop(command.name)
+            self._runner.launch(command, tied=True)
+        return True
 
     def environment(self) -> dict[str, str]:
         """Return the environment of the running laptop, set in this process too.

@@ -17,9 +17,12 @@ from typing import Any
 
 import dagster as dg
 from celery import signals
+from dagster._grpc.types import ExecuteRunArgs
+from dagster._serdes import unpack_value
 
 from lakegate.workers.notes import FOLDER_VARIABLE, say_ready, take_note
 from lakegate.workers.warmth import import_all, refresh, warm_up
+from pipelines.reading import spare
 
 __all__ = ["connect"]
 
@@ -54,6 +57,8 @@ class _Work:
         if self._note is not None:
             self._note.drop()
         _log.info("run %s took %.2f s", self._run_id, time.monotonic() - self._began)
+        # Beside the next run, if one waits already: it need not wait for this.
+        threading.Thread(target=spare.prepare, name="spare-reader", daemon=True).start()
 
 
 _works: dict[str, _Work] = {}
@@ -65,6 +70,8 @@ def connect() -> None:
     signals.worker_init.connect(_on_worker, weak=False)
     signals.worker_ready.connect(_on_ready, weak=False)
     signals.worker_process_init.connect(_on_process, weak=False)
+    # Apart, because Celery goes on when one of them fails.
+    signals.task_prerun.connect(_before, weak=False)
     signals.task_prerun.connect(_on_begin, weak=False)
     signals.task_postrun.connect(_on_end, weak=False)
 
@@ -96,9 +103,12 @@ def _on_process(**_: Any) -> None:
     warm_up()
 
 
-def _on_begin(task_id: str, kwargs: Mapping[str, Any], **_: Any) -> None:
-    _works[task_id] = _Work(str(kwargs["execute_job_args_packed"]["run_id"]))
+def _before(**_: Any) -> None:
     refresh()
+
+
+def _on_begin(task_id: str, kwargs: Mapping[str, Any], **_: Any) -> None:
+    _works[task_id] = _Work(unpack_value(kwargs["execute_job_args_packed"], ExecuteRunArgs).run_id)
 
 
 def _on_end(task_id: str, **_: Any) -> None:

@@ -14,6 +14,7 @@ from dagster._core.definitions.reconstruct import ReconstructableJob
 from lakegate.settings import datasets_folder
 from pipelines.contracts.current import current_datasets, folder_digest
 from pipelines.errors import ConfigurationError
+from pipelines.reading import spare
 
 __all__ = ["import_all", "refresh", "warm_up"]
 
@@ -62,6 +63,7 @@ def warm_up() -> None:
 
     defs().get_repository_def().get_all_jobs()
     GateResource(datasets_folder=str(_folder())).open()
+    spare.prepare()
     refresh()
     _log.info("process %d is warm after %.1f s", os.getpid(), time.monotonic() - started)
 

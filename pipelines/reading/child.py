@@ -114,6 +114,11 @@ class ChildReader:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def start(self) -> None:
+        """Start the child ahead of the first file. Raises what starting raises; the first read would try again."""
+        if self._child is None:
+            self._spawn()
+
     def close(self) -> None:
         """End the child. Repeatable; a later read starts another."""
         child = self._child

@@ -155,13 +155,13 @@ def test_when_a_dataset_is_paused_is_configured(nowhere: Deployment, monkeypatch
 
 def test_the_ports_of_a_gate_are_bare_in_production(nowhere: Deployment) -> None:
     from pipelines.contracts.loading import DatasetCatalog
-    from pipelines.reading.child import ChildReader
+    from pipelines.reading import spare
     from resources.iceberg import IcebergTables
     from resources.s3 import S3ObjectStore
     from resources.sqs import SqsEventQueue
 
     gate = open_gate(nowhere, DatasetCatalog(()))
     assert (type(gate.store), type(gate.tables), type(gate.queue), gate.reader) == (
-        S3ObjectStore, IcebergTables, SqsEventQueue, ChildReader
+        S3ObjectStore, IcebergTables, SqsEventQueue, spare.take
     )  # fmt: skip
     assert type(gate.ledger._settlement._books.store) is DynamoItemStore

@@ -71,8 +71,8 @@ class Road:
         deployment = Deployment.from_environment(environment)
         return cls(laptop, environment, deployment, open_gate(deployment, load_datasets(datasets)))
 
-    def start_dagster(self, workspace: Path = WORKSPACE) -> None:
-        self.address = self.laptop.start_dagster(self.environment, workspace=workspace)
+    def start_dagster(self, workspace: Path = WORKSPACE, *, warm_workers: bool = False) -> None:
+        self.address = self.laptop.start_dagster(self.environment, workspace=workspace, warm_workers=warm_workers)
 
     # ---- the producer
 
@@ -108,13 +108,15 @@ class Road:
 
         return self.wait(at_rest, lambda: f"{self.look().sentence()}; runs under way: {self.open_runs()}")
 
-    def wait(self, found: Callable[[], Any], told: Callable[[], object] = lambda: "") -> Any:
+    def wait(
+        self, found: Callable[[], Any], told: Callable[[], object] = lambda: "", *, within_s: float = LIMIT_S
+    ) -> Any:
         """Wait until something is found; what is told instead when the time is over."""
-        deadline = time.monotonic() + LIMIT_S
+        deadline = time.monotonic() + within_s
         while not (answer := found()):
             if time.monotonic() > deadline:
                 log = self.laptop.home / "logs" / "dagster-daemon.log"
-                raise AssertionError(f"not within {LIMIT_S:.0f} s: {told()}\n{log.read_text()[-6000:]}")
+                raise AssertionError(f"not within {within_s:.0f} s: {told()}\n{log.read_text()[-6000:]}")
             time.sleep(0.1)
         return answer
 

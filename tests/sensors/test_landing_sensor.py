@@ -253,7 +253,9 @@ def test_a_tick_waits_for_messages_only_when_there_is_nothing_else_to_do(
     stage.run_request(request)
     waits.clear()
     stage.tick()
-    assert waits == [0, 10]
+    # It ends just before the daemon looks again, every five seconds.
+    assert waits[0] == 0
+    assert 15 <= waits[1] <= 19
 
 
 def test_a_file_that_no_dataset_claims_is_in_the_books_and_asks_for_nothing(stage: Stage) -> None:

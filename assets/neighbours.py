@@ -118,8 +118,8 @@ def broken_asset(broken: BrokenDataset, links: Links) -> dg.AssetSpec:
     faults = "\n".join(f"- `{fault}`" for fault in broken.faults)
     return dg.AssetSpec(
         dg.AssetKey(["broken", broken.path.name]),
-        description=f"**{broken.path.name} is wrong and is not loaded.** Its files wait in the ledger; nothing is lost. Correct the file, "
-        f"then press Reload definitions.\n\n{faults}",
+        description=f"{broken.path.name} is wrong and is not loaded. Its files wait in the ledger; nothing is lost. **Correct the file, then "
+        f"press Reload definitions.**\n\n{faults}",
         group_name="broken",
         kinds={"yaml"},
         metadata=_yaml_line(links, broken.path, min((fault.line for fault in broken.faults), default=1)),

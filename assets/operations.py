@@ -92,7 +92,7 @@ def build_operations(
                 "rejected; ledger and landing bucket agree (the latest sweep); ledger and tables agree, file by file.",
             )
         ],
-        description="**Start here: where every file and every row is**, by dataset. Proved against the ledger's own counters, against the bucket (the "
+        description="Start here: where every file and every row is, by dataset.\n\nProved against the ledger's own counters, against the bucket (the "
         "latest sweep) and against the tables (one query a table). `sweep_schedule` does it once a day; **press Materialize to have it now**: "
         "before you rely on the tables for something that must be complete, and after anybody worked on tables or ledger outside of "
         "Lakegate. It changes nothing. The same on the command line: `lakegate status --prove`.\n\nWhat is red leads further: the dataset's table "

@@ -150,7 +150,7 @@ def test_a_broken_dataset_is_a_node_that_says_every_fault_and_the_others_work(tm
     [broken] = load_datasets(tmp_path).broken
     assert len(broken.faults) >= 3
     assert all(f"- `{fault}`" in (node.description or "") for fault in broken.faults)
-    assert (node.description or "").startswith("**arrivals.yaml is wrong and is not loaded.**")
+    assert (node.description or "").startswith("arrivals.yaml is wrong and is not loaded. ")
     assert [job.name for job in defs.jobs or () if job.name.startswith("ingest_")] == ["ingest_departures"]
     defs.get_repository_def().load_all_definitions()
 
@@ -300,4 +300,4 @@ def test_the_balance_sheet_stands_behind_every_table_and_says_that_one_starts_th
         *("airports", "flights", "planes", "weather"),
         "operations/landing_sweep",
     }
-    assert (sheet.description or "").startswith("**Start here")
+    assert (sheet.description or "").startswith("Start here: ")

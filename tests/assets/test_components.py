@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from assets.components import DatasetFolder
 from assets.scaffolding import scaffold_dataset
+from lakegate.definitions import defs
 from lakegate.settings import datasets_folder
 from pipelines.contracts.loading import load_dataset
 from pipelines.contracts.model import Dataset
@@ -97,3 +98,14 @@ def test_a_scaffold_never_writes_over_a_file_and_takes_no_name_that_is_none(tmp_
     with pytest.raises(click.ClickException, match="cannot be a dataset's name"):
         scaffold_dataset(tmp_path, "Or-ders")
     assert [path.name for path in tmp_path.iterdir()] == ["orders.yaml"]
+
+
+def test_what_the_workspace_loads_leads_to_the_dataset_file_alone_and_not_to_defs_yaml(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKEGATE_DATASETS", str(folder))
+    for asset in (["departures"], ["quarantine", "departures_quarantine"]):
+        node = defs().resolve_asset_graph().get(dg.AssetKey(asset))
+        assert [r.file_path for r in node.metadata["dagster/code_references"].code_references] == [
+            str(folder / "departures.yaml")
+        ]

@@ -8,7 +8,6 @@ next tick does the rest (DAGSTER.md, "How a tick works"). Dagster resolves annot
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -65,7 +64,7 @@ def build_landing_sensor(datasets: Sequence[Dataset], jobs: Sequence[Any]) -> dg
         required_resource_keys={"gate"},
         description="Hears of files. Receives S3's notifications from the queue, registers every object version in the ledger, plans "
         "what is due into batches, and requests a run for each dataset and stretch of days; runs that died are found here, and their files "
-        "planned again. The cursor says what the last busy tick saw; each tick's log says it too. Stopping it loses nothing: messages "
+        "planned again. Each tick says what it saw in the column Cursor, and in its log. Stopping it loses nothing: messages "
         "and the ledger wait.",
     )
     def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
@@ -90,18 +89,13 @@ def build_landing_sensor(datasets: Sequence[Dataset], jobs: Sequence[Any]) -> dg
             set_pool_limits(context.instance, map(pool_of, datasets))
         told = sentence(heard, outcome)
         context.log.info(told)
-        # A tick that requests runs has no place for words but its cursor, which the list of ticks and the head of the sensor's page
+        # Beside run requests a tick has no place for words but its cursor, which the list of ticks and the head of the sensor's page
         # show. Nothing reads it back.
-        said = f"{datetime.now(UTC):%H:%M:%S} UTC: {told}" if _happened(heard, outcome) else context.cursor
         if not requests:
-            return dg.SensorResult(skip_reason=told, cursor=said)
-        return dg.SensorResult(run_requests=requests, cursor=said)
+            return dg.SensorResult(skip_reason=told, cursor=told)
+        return dg.SensorResult(run_requests=requests, cursor=told)
 
     return landing_sensor
-
-
-def _happened(heard: IntakeReport, outcome: Dispatch) -> bool:
-    return bool(heard.received or outcome.launches or outcome.released or outcome.adopted)
 
 
 def sentence(heard: IntakeReport, outcome: Dispatch) -> str:

@@ -8,10 +8,22 @@ Nothing is launched.
 
 import argparse
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 _WIDTH, _HEIGHT = 1300, 760
+_CONFIG = "ops:\n  {name}:\n    config:\n      force: false\n"
+_FILES = """ops:
+  make_files_due:
+    config:
+      dataset: {name}
+      keys:
+        - landing/{name}/2026-10-01/first.csv
+      force: true
+      asked_by: ann
+      why: the sender corrected the rates
+"""
 
 
 def main() -> None:
@@ -34,7 +46,6 @@ def main() -> None:
             ("backfill-config", _backfill_config),
             ("process-files", _process_files),
             ("sensor-ticks", _sensor_ticks),
-            ("automation", _automation),
         ):
             take(page, given.address, given.dataset)
             page.screenshot(path=given.folder / f"{name}.png")
@@ -49,29 +60,39 @@ def _runs_by_tag(page: Any, address: str, dataset: str) -> None:
 def _backfill(page: Any, address: str, dataset: str) -> None:
     _open(page, f"{address}/assets/{dataset}?view=partitions", "Partitions Selected")
     page.get_by_role("button", name="Materialize").first.click()
-    page.get_by_text("All", exact=True).last.click()
-    _wait(page, "Launch [0-9]+-run backfill|Launch backfill")
+    page.get_by_placeholder("No matching partitions").or_(page.locator("input[placeholder*='2013-01']")).last.fill(
+        _days()
+    )
+    page.keyboard.press("Enter")
+    _wait(page, "[1-9][0-9]* partitions")
+    page.wait_for_timeout(1500)
 
 
 def _backfill_config(page: Any, address: str, dataset: str) -> None:
     _backfill(page, address, dataset)
     page.get_by_text("Config", exact=True).click()
     page.get_by_role("button", name="Add config").click()
-    page.wait_for_timeout(3000)
+    page.locator(".CodeMirror").first.click()
+    page.keyboard.insert_text(_CONFIG.format(name=dataset))
+    page.wait_for_timeout(4000)
 
 
 def _process_files(page: Any, address: str, dataset: str) -> None:
     _open(page, f"{address}/locations/lakegate/jobs/process_files/playground", "Launch Run")
-    page.get_by_text("Scaffold missing config").first.click()
-    page.wait_for_timeout(3000)
+    page.locator(".CodeMirror").first.click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(_FILES.format(name=dataset))
+    page.wait_for_timeout(4000)
 
 
-def _sensor_ticks(page: Any, address: str, dataset: str) -> None:
+def _sensor_ticks(page: Any, address: str, _dataset: str) -> None:
     _open(page, f"{address}/locations/lakegate/sensors/landing_sensor", "View logs")
 
 
-def _automation(page: Any, address: str, dataset: str) -> None:
-    _open(page, f"{address}/automation", "sweep_schedule")
+def _days() -> str:
+    """Two months that ended yesterday, as the field takes them."""
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    return f"[{yesterday - timedelta(days=60)}...{yesterday}]"
 
 
 def _open(page: Any, address: str, text: str) -> None:

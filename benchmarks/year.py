@@ -1,10 +1,12 @@
 """A year of days, three datasets: how long Dagster's pages take, how long a backfill does, and how long a fresh file waits meanwhile.
 
-    python -m benchmarks.year [--days 365] [--folder benchmarks/data] [--pages-only] [--no-backfill]
+    python -m benchmarks.year [--days 365] [--real-days 365] [--folder benchmarks/data] [--pages-only]
 
 Builds the state with the laptop itself (AWS, Dagster's daemon and web server): a small file for each day and dataset, taken in by
-the landing sensor. Then one backfill of all days of all datasets, as the button in the UI starts it, with a fresh file dropped
-every few seconds; then the pages, opened in headless Chromium. `--pages-only` takes a state that is there already.
+the landing sensor. Then one backfill of these days of all datasets, as the button in the UI starts it, with a fresh file dropped
+every few seconds; then the pages, opened in headless Chromium. With fewer `--real-days` the days before them have no files:
+Dagster is told of them with the metadata of a real one, which is all that its pages know of a day. `--pages-only` takes a state that is
+there already.
 """
 
 import argparse
@@ -18,6 +20,8 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import dagster as dg
 
 from lakegate.local.laptop import Laptop
 from lakegate.status import look
@@ -53,13 +57,14 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/data"))
     parser.add_argument("--pages-only", action="store_true")
-    parser.add_argument("--no-backfill", action="store_true")
+    parser.add_argument("--real-days", type=int, default=0, help="days with files, the last ones; 0: all")
     given = parser.parse_args()
     home = (given.folder / "year").resolve()
     if not given.pages_only:
         shutil.rmtree(home, ignore_errors=True)
     today = datetime.now(UTC).date()
     days = [today - timedelta(days=n) for n in reversed(range(given.days))]
+    real = days[-given.real_days :]
     (home / "datasets").mkdir(parents=True, exist_ok=True)
     for name in DATASETS if not given.pages_only else ():
         text = CONTRACT.format(name=name, start=days[0])
@@ -71,14 +76,14 @@ def main() -> None:
         deployment = Deployment.from_environment(environment)
         gate = open_gate(deployment, load_datasets(home / "datasets"))
         if not given.pages_only:
-            for day in days:
+            for day in real:
                 for name in DATASETS:
                     _drop(deployment, name, day, "first")
         address = laptop.start_dagster(environment)
         if not given.pages_only:
-            _intake(gate, len(days) * len(DATASETS))
-            if not given.no_backfill:
-                _backfill(gate, deployment, address, days)
+            _intake(gate, len(real) * len(DATASETS))
+            _tell_of(laptop.home / "dagster", [day for day in days if day not in real])
+            _backfill(gate, deployment, address, real)
         _pages(address, days)
     finally:
         laptop.stop()
@@ -90,6 +95,17 @@ def _intake(gate: Gate, files: int) -> None:
         _in_time(began, rest.sentence())
         time.sleep(1)
     print(f"taken in: {rest.sheet.outcome(Outcome.LOADED):,} files in {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _tell_of(dagster_home: Path, days: list[date]) -> None:
+    """Tell Dagster of days without files what it was told of a real one."""
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        for key in (dg.AssetKey([name]) for name in DATASETS if days):
+            event = instance.get_latest_materialization_event(key)
+            told = event.asset_materialization if event is not None else None
+            for day in days:
+                metadata = dict(told.metadata) if told is not None else {}
+                instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=str(day), metadata=metadata))
 
 
 def _backfill(gate: Gate, deployment: Deployment, address: str, days: list[date]) -> None:

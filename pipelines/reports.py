@@ -109,7 +109,7 @@ class FileReport:
                 rescued = f", {count:,} {'value' if count == 1 else 'values'} rescued" if count else ""
                 rejected = f", rejected {self.rows_rejected:,}" if self.rows_rejected else ""
                 changes = f"; {printable(self.changes.sentence())}" if self.changes else ""
-                return f"{self.key!r}: loaded {self.rows_loaded:,} rows{rejected} in {self.seconds * 1000:.0f} ms{rescued}{changes}"
+                return f"{self.key!r}: loaded {_rows(self.rows_loaded)}{rejected} in {self.seconds * 1000:.0f} ms{rescued}{changes}"
             case FileEnding.QUARANTINED:
                 first = self.violations[0] if self.violations else None
                 where = f", first at line {first.line}" if first is not None and first.line is not None else ""
@@ -122,7 +122,7 @@ class FileReport:
             case FileEnding.GONE:
                 return f"{self.key!r}: the object version was removed before it could be read"
             case FileEnding.REMOVED:
-                return f"{self.key!r}: its object was removed; {self.rows_removed:,} rows taken out of the table"
+                return f"{self.key!r}: its object was removed; {_rows(self.rows_removed)} taken out of the table"
             case FileEnding.ARCHIVED:
                 return f"{self.key!r}: lies in an archive; it is read when S3 tells that it was restored"
             case FileEnding.RETRY:
@@ -255,7 +255,7 @@ class BatchReport:
         """One line for the log."""
         parts = [f"{self.count(outcome)} {outcome.value}" for outcome in FileEnding if self.count(outcome)]
         removed = (
-            f", {self.committed.rows_removed:,} older rows out"
+            f", {_rows(self.committed.rows_removed, 'older ')} out"
             if self.committed and self.committed.rows_removed
             else ""
         )
@@ -265,7 +265,7 @@ class BatchReport:
         grown += [f"column {name} widened from {old} to {new}" for name, (old, new) in self.types_widened.items()]
         return (
             f"{self.dataset} {self.landing_day}: {len(self.files):,} {'file' if len(self.files) == 1 else 'files'} ({', '.join(parts) or 'nothing to do'}), "
-            f"{self.rows_loaded:,} rows in{removed}" + "".join(f"; {change}" for change in grown)
+            f"{_rows(self.rows_loaded)} in{removed}" + "".join(f"; {change}" for change in grown)
         )
 
 
@@ -275,3 +275,7 @@ class BatchNotRun:
 
     batch_id: str
     reason: str
+
+
+def _rows(number: int, which: str = "") -> str:
+    return f"{number:,} {which}{'row' if number == 1 else 'rows'}"

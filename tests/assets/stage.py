@@ -97,7 +97,14 @@ class Stage:
         receive(self.gate, wait_s=0, budget_s=60)
         return dispatch(self.gate, lambda keys: run_states(self.instance, keys)).launches
 
-    def run(self, tags: Mapping[str, str], *, of: str = "departures", raises: bool = True) -> dg.ExecuteInProcessResult:
+    def run(
+        self,
+        tags: Mapping[str, str],
+        *,
+        of: str = "departures",
+        raises: bool = True,
+        config: Mapping[str, Any] | None = None,
+    ) -> dg.ExecuteInProcessResult:
         """Execute the dataset's job in this process. One day: tag `dagster/partition`; several: the range tags."""
         job = self.repository.get_job(f"ingest_{of}")
         return job.execute_in_process(
@@ -105,6 +112,7 @@ class Stage:
             tags=dict(tags),
             partition_key=tags.get("dagster/partition"),
             raise_on_error=raises,
+            run_config={"ops": {of: {"config": dict(config)}}} if config is not None else None,
         )
 
     def run_request(self, request: Any, *, raises: bool = True) -> dg.ExecuteInProcessResult:

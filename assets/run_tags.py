@@ -2,7 +2,7 @@
 
 | tag                | says                                                                              |
 |--------------------|-----------------------------------------------------------------------------------|
-| `lakegate/dataset` | the dataset                                                                       |
+| `lakegate/dataset` | the dataset; of a backfill's run over several, all of them: `flights,weather`     |
 | `lakegate/day`     | the landing day, or the first and the last: `2024-03-01..2024-03-31`              |
 | `lakegate/trigger` | what made it start: `event`, `removal`, `replay`, `sweep` or `backfill`           |
 | `lakegate/batch`   | the batch; of a run with several, the first                                       |
@@ -37,6 +37,7 @@ DATASET_TAG = "lakegate/dataset"
 DAY_TAG = "lakegate/day"
 BATCH_TAG = "lakegate/batch"
 _PRIORITY_TAG = "dagster/priority"
+_AND = ","
 
 PRIORITIES: Mapping[Trigger, int] = {
     Trigger.EVENT: 30,
@@ -65,9 +66,13 @@ def tags_of_launch(launch: Launch) -> dict[str, str]:
     }
 
 
-def tags_of_own_run(dataset: str, days: Sequence[date]) -> dict[str, str]:
-    """The tags of a run from the UI or a backfill, as soon as it begins."""
-    return {DATASET_TAG: dataset, DAY_TAG: days_tag(days), TRIGGER_TAG: Trigger.BACKFILL.value}
+def tags_of_own_run(dataset: str, days: Sequence[date], before: Mapping[str, str]) -> dict[str, str]:
+    """The tags of a run from the UI or a backfill, as soon as it begins with a dataset; `before` are those it has by then.
+
+    One backfill of several datasets has runs that take them one after the other: such a run names them all.
+    """
+    names = {dataset, *filter(None, before.get(DATASET_TAG, "").split(_AND))}
+    return {DATASET_TAG: _AND.join(sorted(names)), DAY_TAG: days_tag(days), TRIGGER_TAG: Trigger.BACKFILL.value}
 
 
 def tag_of_batch(first: str) -> dict[str, str]:

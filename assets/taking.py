@@ -10,7 +10,7 @@ from datetime import date
 import dagster as dg
 
 from assets.keys import LAUNCH_TAG, counted
-from assets.run_tags import tag_of_batch, tags_of_own_run
+from assets.run_tags import BATCH_TAG, tag_of_batch, tags_of_own_run
 from pipelines.contracts.model import Dataset
 from pipelines.errors import ConfigurationError
 from pipelines.gate import Gate
@@ -36,14 +36,17 @@ def batches_of_run(
             )
         yield from ((b.batch_id, b.landing_day) for b in sorted(mine, key=lambda b: b.landing_day))
         return
-    context.instance.add_run_tags(context.run.run_id, tags_of_own_run(dataset.name, days))
+    run = context.instance.get_run_by_id(context.run.run_id)  # `context.run` is as it was when the run began
+    before = run.tags if run is not None else {}
+    context.instance.add_run_tags(context.run.run_id, tags_of_own_run(dataset.name, days, before))
     try:
         taken = take_days(gate, dataset, days, context.run.run_id, choice)
     except ConfigurationError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     for number, batch in enumerate(taken.batches()):
         if number == 0:
-            context.instance.add_run_tags(context.run.run_id, tag_of_batch(batch.batch_id))
+            if BATCH_TAG not in before:
+                context.instance.add_run_tags(context.run.run_id, tag_of_batch(batch.batch_id))
             context.log.info(f"Processing again the files of {counted(len(days), 'day')}, one day after the other.")
         yield batch.batch_id, batch.landing_day
     for note in taken.notes:

@@ -67,6 +67,19 @@ def test_a_run_from_the_ui_is_tagged_when_it_begins(stage: Stage) -> None:
     assert [run.run_id for run in of_day] == [one.run_id]
 
 
+def test_a_run_over_several_datasets_names_them_all(stage: Stage) -> None:
+    """As a backfill of several tables makes them: one run, one step for each."""
+    for at, content in ((key(DAY), departures(1)), ("landing/readings/r.csv", b"id\n1\n")):
+        stage.world.put(at, content)
+    stage.world.settle_down()
+    tables = dg.AssetSelection.assets("departures", "readings")
+    jobs = dg.Definitions.merge(stage.defs, dg.Definitions(jobs=[dg.define_asset_job("both", tables)]))
+    job = jobs.get_repository_def().get_job("both")
+    done = job.execute_in_process(instance=stage.instance, partition_key="2024-03-10", raise_on_error=False)
+    assert done.success
+    assert tags(stage, done.run_id)["lakegate/dataset"] == "departures,readings"
+
+
 def test_a_run_without_a_file_to_process_has_no_batch_and_is_green(stage: Stage) -> None:
     done = stage.run({"dagster/partition": DAY})
     assert done.success

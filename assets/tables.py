@@ -19,6 +19,7 @@ from assets.launch_form import WhichFiles
 from assets.materialization import materialize
 from assets.neighbours import Nodes, neighbours, read_more, references_of
 from assets.rechecks import recheck
+from assets.run_tags import DATASET_TAG
 from assets.standing import build_standing_checks, standing_keys
 from pipelines.contracts.loading import DatasetFile
 from pipelines.contracts.model import Dataset
@@ -97,7 +98,7 @@ def build_assets(dataset: Dataset, links: Links, file: DatasetFile | None = None
             f"ingest_{dataset.name}",
             selection=dg.AssetSelection.assets(table_key(dataset)) - dg.AssetSelection.checks(*standing_keys(dataset)),
             description=f"Reads, checks and publishes the files of `{dataset.name}` that have landed.",
-            tags=shared["tags"],
+            tags={DATASET_TAG: dataset.name},
         ),
     )
 

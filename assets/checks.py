@@ -62,11 +62,25 @@ def check_specs(dataset: Dataset) -> list[dg.AssetCheckSpec]:
         )
     for name, severity in EXPECTATIONS.items():
         if asked_expectations(dataset, severity):
-            specs.append(_spec(key, name, severity, "The contract's expectations", "on the rows just published"))
+            specs.append(
+                _spec(
+                    key,
+                    name,
+                    severity,
+                    "The contract's expectations",
+                    "on the rows just published; executed alone, on the rows of the table",
+                )
+            )
     for name, severity in RULES.items():
         if asked_rules(dataset, severity):
             specs.append(
-                _spec(key, name, severity, "The contract's row rules", "on every row of the files just loaded")
+                _spec(
+                    key,
+                    name,
+                    severity,
+                    "The contract's row rules",
+                    "on every row of the files just loaded; executed alone, of the table",
+                )
             )
     return [*specs, *lookup_specs(dataset), *past_specs(dataset)]
 

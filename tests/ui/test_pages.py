@@ -39,17 +39,20 @@ def test_the_page_of_a_day_shows_its_rows_and_its_files(pages: Pages) -> None:
 def test_the_tab_of_checks_shows_the_one_that_failed_and_on_how_many_rows(pages: Pages) -> None:
     pages.open("/assets/flights?view=checks&checkDetail=expectations")
     pages.shows(
-        "Checks (6)",
+        "Checks (9)",
         "contract_is_current",
         "expectations Failed",
         "files_accepted Failed",
         "no_failed_files",
+        "null_share Succeeded",
         "primary_key_unique Succeeded",
         "rows_reconciled Succeeded",
+        "schema_drift Succeeded",
+        "volume Succeeded",
     )
     pages.shows(
         "1 of 3 expectations does not hold.",
-        'column: "dep_delay", max_value: 600 2013-01-02 NO 2 of 2 rows do not fit',
+        "dep_delay max_value: 600 NO 2 of 2 rows do not fit 2013-01-02 2 100.0 % warn",
     )
     pages.open("/assets/flights?view=checks&checkDetail=files_accepted")
     pages.shows("1 file went to quarantine", "landing/flights/2013-01-03.csv type 3 flight 2")

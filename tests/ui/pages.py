@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from playwright.sync_api import Error
+
 LIMIT_MS = 30_000
 
 
@@ -26,9 +28,13 @@ class Pages:
         """Wait until each text stands somewhere on the page, whatever the page's white space."""
         for text in texts:
             words = r"\s+".join(map(re.escape, text.split()))
-            self.page.wait_for_function(
-                "pattern => new RegExp(pattern).test(document.body.innerText)", arg=words, timeout=LIMIT_MS
-            )
+            try:
+                self.page.wait_for_function(
+                    "pattern => new RegExp(pattern).test(document.body.innerText)", arg=words, timeout=LIMIT_MS
+                )
+            except Error as error:
+                shown = " ".join(self.page.inner_text("body").split())
+                raise AssertionError(f"the page never showed {text!r}; it shows: {shown}") from error
 
     def _heard(self, message: Any) -> None:
         if message.type == "error":

@@ -31,6 +31,8 @@ IN_PROOF = pytest.mark.skipif(os.environ.get("LAKEGATE_ALL_DEATHS") != "1", reas
 _BUSY_LIMIT_S = 240.0
 """On a machine at rest it takes a sixth of that."""
 _ROWS_LONG = 1_500_000
+_ROWS_A_BLOCK = 100_000
+"""Rows are repeated beyond that."""
 
 
 class Warm:
@@ -44,8 +46,9 @@ class Warm:
     def put(self, rows: int, first: int = 1) -> str:
         self._put += 1
         key = f"landing/visits/2024-01-{self._put:02d}/{self._put}.csv"
-        lines = [f"{first + row},a note of some length to be read" for row in range(rows)]
-        self.road.put(key, ("id,note\n" + "\n".join(lines) + "\n").encode())
+        block = min(rows, _ROWS_A_BLOCK)
+        lines = b"".join(b"%d,a note of some length to be read\n" % (first + row) for row in range(block))
+        self.road.put(key, b"id,note\n" + lines * (rows // block))
         return key
 
     def outcome(self, key: str) -> str:
@@ -159,7 +162,7 @@ def test_a_run_never_uses_an_old_contract_after_its_file_has_changed(warm: Warm)
 def test_a_run_that_a_person_terminates_ends_and_its_process_takes_the_next(warm: Warm) -> None:
     with warm.road.instance() as instance:
         launcher = instance.run_launcher
-        key = warm.put(2 * _ROWS_LONG)
+        key = warm.put(6 * _ROWS_LONG)  # it takes up to three seconds until a run is interrupted
         note = warm.at_work(key)
         assert launcher.terminate(note.run_id)
 

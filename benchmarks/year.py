@@ -148,7 +148,7 @@ def _pages(address: str, days: list[date]) -> None:
         ("asset", f"/assets/{DATASETS[0]}", "Latest materialization"),
         ("asset, partitions", f"/assets/{DATASETS[0]}?view=partitions", month),
         ("asset, one day", f"/assets/{DATASETS[0]}?view=partitions&partition={days[-1]}", "rows loaded"),
-        ("asset, events", f"/assets/{DATASETS[0]}?view=events", "Materialized"),
+        ("asset, events", f"/assets/{DATASETS[0]}?view=events", "Materializ"),
         ("graph", "/asset-groups", DATASETS[0]),
         ("runs", "/runs", "Success"),
         ("runs of a dataset", f"/runs?q%5B0%5D=tag%3Alakegate%2Fdataset%3D{DATASETS[0]}", "Success"),

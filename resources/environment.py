@@ -264,6 +264,8 @@ _VARIABLES = {
     "glue_database": "LAKEGATE_GLUE_DATABASE",
     "athena_workgroup": "LAKEGATE_ATHENA_WORKGROUP",
 }
+DEPLOYMENT_VARIABLES = frozenset(_VARIABLES.values()) | {"LAKEGATE_ALERT_TOPIC", "LAKEGATE_STACK"}
+"""Every variable that says which deployment is meant."""
 _OUTPUTS = {
     "landing_bucket": "LandingBucket",
     "processed_bucket": "ProcessedBucket",

@@ -24,7 +24,7 @@ from lakegate.local.instance import POSTGRES_VARIABLE, has_warm_workers
 from lakegate.local.processes import Child, Command, ProcessRunner, answers, free_port
 from pipelines.errors import ConfigurationError
 from resources.deployment import deploy
-from resources.environment import Deployment
+from resources.environment import DEPLOYMENT_VARIABLES, Deployment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEMPLATE = REPOSITORY / "infra" / "lakegate.yaml"
@@ -39,17 +39,8 @@ CREDENTIALS: Mapping[str, str] = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-# Settings of ours that a child inherits; all others would lead it to another deployment.
-_KEPT = (
-    "LAKEGATE_DATASETS",
-    "LAKEGATE_KEEP_FAILED_RUNS_DAYS",
-    "LAKEGATE_KEEP_RUNS_DAYS",
-    "LAKEGATE_UPKEEP_CRON",
-    "LAKEGATE_ALERT_WEBHOOK",
-    "LAKEGATE_ALERT_WEBHOOK_SECRET",
-    POSTGRES_VARIABLE,
-    ministack.INTERPRETER_VARIABLE,
-)
+# Settings of ours that say which deployment, and which laptop: a child's are given to it, never inherited. All others are.
+_OF_A_DEPLOYMENT = DEPLOYMENT_VARIABLES | {"LAKEGATE_HOME", "LAKEGATE_DAGSTER_URL"}
 _AWS, _ATHENA, _DAGSTER = "ministack", "athena", "dagster"
 _PREFERRED_PORTS = {_AWS: 4566, _ATHENA: 4567, _DAGSTER: 3000}
 # Dagster first, and its daemon before its pages: what uses the AWS goes before the AWS.
@@ -318,11 +309,13 @@ def athena_is_healthy(port: int) -> bool:
 
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return our own environment for a child, with every AWS setting in it replaced by `environment`'s."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LAKEGATE_"))}
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    inherited.pop("PYTHONDONTWRITEBYTECODE", None)
-    return {**inherited, **kept, **environment}
+    """Return our own environment for a child, with all that says which AWS and deployment replaced by `environment`'s."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("AWS_") and name not in _OF_A_DEPLOYMENT and name != "PYTHONDONTWRITEBYTECODE"
+    }
+    return {**inherited, **environment}
 
 
 def use_environment(environment: Mapping[str, str]) -> None:

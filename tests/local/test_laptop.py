@@ -16,7 +16,7 @@ from lakegate.local.laptop import Laptop, child_environment
 from lakegate.local.ministack import ministack_interpreter
 from pipelines.errors import ConfigurationError
 from resources.athena import AthenaQueryEngine
-from resources.environment import Deployment, client
+from resources.environment import DEPLOYMENT_VARIABLES, Deployment, client
 
 pytestmark = pytest.mark.aws
 
@@ -160,3 +160,17 @@ def test_the_servers_listen_on_loopback_only(laptop: Laptop, local_aws: object) 
                 if connection.status == psutil.CONN_LISTEN
             ]
             assert listening == ["127.0.0.1"], status.name
+
+
+def test_what_runs_on_a_laptop_has_every_setting_of_its_starter_and_nothing_of_another_deployment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LAKEGATE_SWEEP_CRON", "0 5 * * *")
+    monkeypatch.setenv("LAKEGATE_PAUSE_AFTER", "3")
+    for name in (*DEPLOYMENT_VARIABLES, "LAKEGATE_HOME", "LAKEGATE_DAGSTER_URL"):
+        monkeypatch.setenv(name, "another")
+    environment = child_environment({"LAKEGATE_HOME": "/here"})
+    assert environment["LAKEGATE_SWEEP_CRON"] == "0 5 * * *"
+    assert environment["LAKEGATE_PAUSE_AFTER"] == "3"
+    assert environment["LAKEGATE_HOME"] == "/here"
+    assert "another" not in environment.values()

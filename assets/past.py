@@ -228,7 +228,7 @@ def _answer(name: str, severity: _Severity, lines: list[_Line], short: list[TooF
     if unusual:
         said = _sentence(name, unusual[0])
         if len(unusual) > 1:
-            said += f" {counted(len(unusual) - 1, 'other number')} {'is' if len(unusual) == 2 else 'are'} unusual too: see below."
+            said += f" {counted(len(unusual) - 1, 'other number')} {'is' if len(unusual) == 2 else 'are'} unusual too; the table names them."
     elif lines:
         what = "rows" if name == VOLUME else "nulls in each column"
         newest = max(lines, key=lambda line: line.day)

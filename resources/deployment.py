@@ -110,6 +110,7 @@ def _create_change_set(
             "Buckets and ledger are kept when a stack is deleted."
         )
     exists = status not in (None, "REVIEW_IN_PROGRESS", "DELETE_COMPLETE")
+    kept = _parameters_kept(cloudformation, stack_name, template, parameters) if exists else ()
     name = f"lakegate-{uuid.uuid4().hex[:12]}"
     try:
         cloudformation.create_change_set(
@@ -117,7 +118,10 @@ def _create_change_set(
             ChangeSetName=name,
             ChangeSetType="UPDATE" if exists else "CREATE",
             TemplateBody=template.read_text(),
-            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+            Parameters=[
+                *({"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()),
+                *({"ParameterKey": key, "UsePreviousValue": True} for key in kept),
+            ],
             Capabilities=["CAPABILITY_IAM"],
         )
         return name, _await_change_set(cloudformation, stack_name, name)
@@ -125,6 +129,26 @@ def _create_change_set(
         if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ValidationError":
             raise ConfigurationError(f"{template} was refused: {error.response['Error']['Message']}") from error
         raise as_lakegate_error(error, f"planning the stack {stack_name} from {template}") from error
+
+
+def _parameters_kept(
+    cloudformation: Any, stack_name: str, template: Path, parameters: Mapping[str, str]
+) -> tuple[str, ...]:
+    """The parameters that keep their values: those of the stack that the template has too and that are not given now.
+
+    CloudFormation would put a parameter that nobody mentions back to its default: a landing bucket that was named once would
+    be left for a new one.
+    """
+    try:
+        summary = cloudformation.get_template_summary(TemplateBody=template.read_text())
+        stack = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]
+    except (ClientError, BotoCoreError) as error:
+        if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ValidationError":
+            raise ConfigurationError(f"{template} was refused: {error.response['Error']['Message']}") from error
+        raise as_lakegate_error(error, f"reading the parameters of the stack {stack_name}") from error
+    known = {parameter["ParameterKey"] for parameter in summary.get("Parameters", ())}
+    has = {parameter["ParameterKey"] for parameter in stack.get("Parameters", ())}
+    return tuple(sorted((known & has) - set(parameters)))
 
 
 def _await_change_set(cloudformation: Any, stack_name: str, name: str) -> tuple[PlannedChange, ...]:

@@ -1,7 +1,7 @@
 """Runs ministack so that it can stand in for an account on a laptop; executed by ministack's own interpreter.
 
 This file is started as a script with `.venv-ministack/bin/python`; it must import nothing of Lakegate, and nothing of
-Lakegate imports it. It is the one place that reaches into ministack's private modules, for four reasons:
+Lakegate imports it. It is the one place that reaches into ministack's private modules, for five reasons:
 
 1. ministack saves its state at SIGTERM only: `kill -9`, a crash or a power cut loses every queue, table, notification
    and stack. Here what changed is saved within about a second, one service at a time, by atomic replacement.
@@ -9,6 +9,7 @@ Lakegate imports it. It is the one place that reaches into ministack's private m
    is installed beside it, computes the same sums 15 times as fast end to end.
 3. It lacks `ListDeadLetterSourceQueues` and `StartMessageMoveTask`, with which an operator sends dead letters back.
 4. Its `ListObjectVersions` ignores `encoding-type=url`: one key with a character that XML cannot hold, and nothing is listed.
+5. S3's events for EventBridge tell no version, and EventBridge sends to a queue whose policy does not let it.
 
 Because those are private names, any version but the pinned one is refused with the remedy.
 """
@@ -16,6 +17,7 @@ Because those are private names, any version but the pinned one is refused with 
 import argparse
 import asyncio
 import contextlib
+import contextvars
 import copy
 import importlib
 import json
@@ -212,6 +214,44 @@ def encode_listed_keys() -> None:
     s3._list_object_versions = list_encoded
 
 
+def tell_eventbridge_as_s3_does() -> None:
+    """Put the version id into S3's events for EventBridge, and hold what EventBridge sends to a queue against the queue's policy.
+
+    Amazon S3 User Guide, "EventBridge event message structure"; Amazon EventBridge User Guide, "Using resource-based policies".
+    """
+    s3: Any = importlib.import_module("ministack.services.s3")
+    eventbridge: Any = importlib.import_module("ministack.services.eventbridge")
+    sqs: Any = importlib.import_module("ministack.services.sqs")
+    fire, send, invoke = s3._fire_s3_event, eventbridge._dispatch_event, eventbridge._invoke_target
+    version_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("version_id", default=None)
+
+    def fire_with_version(*arguments: Any, **how: Any) -> None:
+        token = version_id.set(how.get("version_id"))
+        try:
+            fire(*arguments, **how)
+        finally:
+            version_id.reset(token)
+
+    def send_with_version(event: dict[str, Any], *more: Any) -> Any:
+        if event.get("Source") == "aws.s3" and version_id.get():
+            detail = json.loads(event["Detail"])
+            detail["object"]["version-id"] = version_id.get()
+            event = {**event, "Detail": json.dumps(detail)}
+        return send(event, *more)
+
+    def invoke_if_allowed(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], *more: Any) -> None:
+        arn = target.get("Arn", "")
+        account = arn.split(":")[4] if arn.count(":") >= 5 else ""
+        if ":sqs:" in arn and not sqs.queue_policy_allows(arn, "events.amazonaws.com", rule["Arn"], account):
+            log.warning("the policy of %s does not let the rule %s send", arn, rule["Arn"])
+            return
+        invoke(target, event, rule, *more)
+
+    s3._fire_s3_event = fire_with_version
+    eventbridge._dispatch_event = send_with_version
+    eventbridge._invoke_target = invoke_if_allowed
+
+
 def refuse_other_versions() -> None:
     """Stop with the remedy unless the pinned version of ministack is installed."""
     installed = version("ministack")
@@ -282,6 +322,7 @@ def main() -> None:
     use_native_checksums()
     add_dead_letter_actions()
     encode_listed_keys()
+    tell_eventbridge_as_s3_does()
     allow_many_connections()
     asyncio.run(serve(arguments.port))
 

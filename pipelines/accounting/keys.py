@@ -17,6 +17,7 @@
     delimiters                <dataset>                   the delimiter that a dataset's files are read with, where it is told from them
     sweeps                    <dataset>                   what the last sweep of a dataset came to
     swept#<dataset>           <landing_day>               a day that lacks versions, as a sweep proved it
+    wiring#<test_id>          test                        that the event of a test object came out of the queue
     routing                   mark                        the routing that unclaimed versions were last held against
     outbox#<shard>            <id>                        changes of state on their way to the table `file_history`
     outbox                    page                        which of them are being exported now

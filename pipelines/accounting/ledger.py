@@ -52,6 +52,7 @@ from pipelines.accounting.removals import Removals
 from pipelines.accounting.settlement import Settlement
 from pipelines.accounting.states import FaultKind, Trigger
 from pipelines.accounting.sweeps import LastSweep, SweepRecords, SweptDay
+from pipelines.accounting.wiring import WiringTests
 from pipelines.ports import Clock, ItemStore, ThreadPools
 
 __all__ = ["LEASE_S", "Ledger"]
@@ -94,6 +95,8 @@ class Ledger:
         self._sweeps = SweepRecords(books)
         self.outbox = Outbox(books)
         """Changes of state on their way to the table of the history."""
+        self.wiring = WiringTests(books)
+        """Which tests of the wiring came through."""
 
     # ---- intake
 

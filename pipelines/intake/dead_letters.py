@@ -27,6 +27,7 @@ from pipelines.intake.events import (
     parse_message,
 )
 from pipelines.intake.routing import LANDING_PREFIX
+from pipelines.intake.wiring_tests import is_wiring_test
 from pipelines.ports import EventQueue, QueueMessage
 
 __all__ = [
@@ -245,7 +246,8 @@ def _created(parsed: ParsedMessage) -> list[ObjectEvent]:
     """The events that intake would register."""
     if not isinstance(parsed, Notification):
         return []
-    return [e for e in parsed.events if e.kind is EventKind.CREATED and e.key.startswith(LANDING_PREFIX)]
+    created = (e for e in parsed.events if e.kind is EventKind.CREATED)
+    return [e for e in created if e.key.startswith(LANDING_PREFIX) and not is_wiring_test(e.key)]
 
 
 def _ref(event: ObjectEvent) -> VersionRef:

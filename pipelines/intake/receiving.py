@@ -27,6 +27,7 @@ from pipelines.intake.events import (
 )
 from pipelines.intake.objects import ObjectVersion, object_id
 from pipelines.intake.routing import LANDING_PREFIX, BadKey, Outside, Route, Routed, Unrouted, event_day, route
+from pipelines.intake.wiring_tests import wiring_test_id
 from pipelines.ports import Clock, EventQueue, QueueMessage
 
 __all__ = ["IntakeReport", "adopt_unrouted", "receive", "receive_from", "sighting_of"]
@@ -38,6 +39,7 @@ _WORDS = {
     "new": ("new", "new"),
     "duplicates": ("duplicate", "duplicates"),
     "test_events": ("test event", "test events"),
+    "wiring_tests": ("of a wiring test", "of wiring tests"),
     "removed": ("removal", "removals"),
     "restored": ("restored", "restored"),
     "others": ("other event", "other events"),
@@ -57,6 +59,7 @@ class IntakeReport:
     new: int = 0
     duplicates: int = 0
     test_events: int = 0
+    wiring_tests: int = 0
     removed: int = 0
     restored: int = 0
     others: int = 0
@@ -155,7 +158,7 @@ class _Desk:
             parsed = parse_message(message.body, self._bucket)
             match parsed:
                 case Notification():
-                    events.extend(parsed.events)
+                    events.extend(event for event in parsed.events if not self._is_of_a_wiring_test(event))
                     report.foreign += parsed.foreign
                     done.append(message.receipt)
                 case TestEvent(bucket=bucket) if bucket == self._bucket:
@@ -171,6 +174,15 @@ class _Desk:
         for event in events:
             self._note(event)
         self._queue.delete(done)
+
+    def _is_of_a_wiring_test(self, event: ObjectEvent) -> bool:
+        test_id = wiring_test_id(event.key)
+        if test_id is None:
+            return False
+        self._report.wiring_tests += 1
+        if event.kind is EventKind.CREATED:
+            self._ledger.wiring.arrived(test_id)
+        return True
 
     def _register(self, created: Iterable[ObjectEvent]) -> None:
         report = self._report

@@ -17,6 +17,7 @@ from pipelines.contracts.key_pattern import KeyPattern
 from pipelines.contracts.model import Column, ColumnType, Dataset, KeyValue
 from pipelines.contracts.values import find_zone
 from pipelines.intake.automaton import can_match_the_same
+from pipelines.intake.wiring_tests import is_wiring_test
 from pipelines.reading.violations import Rule, Violation
 
 __all__ = ["LANDING_PREFIX", "BadKey", "KeyValueError", "Outside", "Route", "Routed", "Unrouted", "event_day", "key_values", "overlapping", "overlaps", "route"]  # fmt: skip
@@ -55,7 +56,7 @@ class Unrouted:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Not inside landing."""
+    """Not inside landing, or there only to test the wiring."""
 
 
 Route = Routed | BadKey | Unrouted | Outside
@@ -70,7 +71,7 @@ def route(key: str, datasets: Iterable[Dataset], event_day: date, today: date) -
 
     A day before `landing.start`, or after today, is no partition of the dataset (its partitions run to today inclusive).
     """
-    if not key.startswith(LANDING_PREFIX):
+    if not key.startswith(LANDING_PREFIX) or is_wiring_test(key):
         return Outside()
     for dataset in datasets:
         pattern = dataset.key_pattern

@@ -24,6 +24,7 @@ from pipelines.intake.receiving import sighting_of
 from pipelines.intake.routing import LANDING_PREFIX, event_day
 from pipelines.intake.sweep_report import SweepReport
 from pipelines.intake.vanished import Day, compare_days
+from pipelines.intake.wiring_tests import is_wiring_test
 from pipelines.ports import ListedVersion
 from pipelines.printable import printable
 
@@ -79,6 +80,8 @@ class _Piece:
 
 def _pieces(listing: Iterable[ListedVersion]) -> Iterator[_Piece]:
     for key, group in groupby(listing, lambda one: one.version.key):
+        if is_wiring_test(key):
+            continue
         marker: ListedVersion | None = None
         while some := list(islice(group, _MOST_OF_A_KEY)):
             yield _Piece(key, some, marker)

@@ -20,6 +20,17 @@ def test_deploying_twice_changes_nothing(deployment: Deployment) -> None:
     assert again.deployment == deployment
 
 
+def test_a_parameter_that_was_given_once_keeps_its_value_and_can_be_given_anew(local_aws: object) -> None:
+    name = f"kept-{uuid.uuid4().hex[:8]}"
+    database = f"kept_{uuid.uuid4().hex[:8]}"
+    first = deploy(name, TEMPLATE, {**TEMPLATE_PARAMETERS, "GlueDatabaseName": database})
+    again = deploy(name, TEMPLATE, {})
+    assert again.changes == ()
+    assert again.deployment == first.deployment
+    assert again.deployment.glue_database == database
+    assert any("Database" in str(change) for change in plan(name, TEMPLATE, {"GlueDatabaseName": f"{database}_2"}))
+
+
 def test_a_plan_lists_what_would_be_made_and_makes_nothing(local_aws: object) -> None:
     name = f"planned-{uuid.uuid4().hex[:8]}"
     changes = [str(change) for change in plan(name, TEMPLATE, TEMPLATE_PARAMETERS)]

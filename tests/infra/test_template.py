@@ -11,6 +11,7 @@ import yaml
 from lakegate.local.laptop import TEMPLATE
 
 BUCKETS = ("LandingBucket", "ProcessedBucket", "QuarantineBucket")
+EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:ObjectRestore:Completed", "s3:LifecycleExpiration:*")
 POLICIES = ("SensorPolicy", "RunPolicy", "QueryPolicy", "OperatorPolicy")
 
 
@@ -72,22 +73,49 @@ def test_a_bucket_is_private_encrypted_kept_and_refuses_plain_http(resources: di
     assert (refusal["Effect"], refusal["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
 
 
-def test_what_is_created_and_removed_under_landing_goes_to_the_queue(resources: dict[str, Any]) -> None:
-    configurations = resources["LandingBucket"]["Properties"]["NotificationConfiguration"]["QueueConfigurations"]
-    assert [entry["Event"] for entry in configurations] == ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]
-    for entry in configurations:
-        assert entry["Filter"] == {"S3Key": {"Rules": [{"Name": "prefix", "Value": "landing/"}]}}
-        assert entry["Queue"] == {"GetAtt": "Queue.Arn"}
+def test_what_happens_under_landing_is_told_the_way_that_was_chosen(resources: dict[str, Any]) -> None:
+    name, by_rule, otherwise = resources["LandingBucket"]["Properties"]["NotificationConfiguration"]["If"]
+    other, by_topic, direct = otherwise["If"]
+    assert (name, other) == ("ByEventBridge", "BySns")
+    assert by_rule == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+    ways = {"Topic": by_topic["TopicConfigurations"], "Queue": direct["QueueConfigurations"]}
+    for way, configurations in ways.items():
+        assert tuple(entry["Event"] for entry in configurations) == EVENTS
+        for entry in configurations:
+            assert entry["Filter"] == {"S3Key": {"Rules": [{"Name": "prefix", "Value": "landing/"}]}}
+            assert entry[way] == ({"GetAtt": "Queue.Arn"} if way == "Queue" else {"Ref": "EventTopic"})
 
 
 def test_only_our_bucket_may_send_to_the_queue(resources: dict[str, Any]) -> None:
-    [allowed] = statements(resources["QueuePolicy"])
+    allowed, *ways = statements(resources["QueuePolicy"])
     assert allowed["Principal"] == {"Service": "s3.amazonaws.com"}
     assert allowed["Action"] == "sqs:SendMessage"
     assert set(allowed["Condition"]) == {"ArnEquals", "StringEquals"}
     assert list(allowed["Condition"]["ArnEquals"]) == ["aws:SourceArn"]
-    assert "-landing-" in allowed["Condition"]["ArnEquals"]["aws:SourceArn"]["Sub"]
+    condition, own, existing = allowed["Condition"]["ArnEquals"]["aws:SourceArn"]["If"]
+    assert condition == "MakesLanding"
+    assert "-landing-" in own["Sub"]
+    assert existing == {"Sub": "arn:${AWS::Partition}:s3:::${ExistingLandingBucket}"}
     assert allowed["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    for way, (name, service, source) in zip(
+        ways,
+        [
+            ("BySns", "sns.amazonaws.com", {"Ref": "EventTopic"}),
+            ("ByEventBridge", "events.amazonaws.com", {"GetAtt": "EventRule.Arn"}),
+        ],
+        strict=True,
+    ):
+        condition, statement, otherwise = way["If"]
+        assert (condition, otherwise) == (name, {"Ref": "AWS::NoValue"})
+        assert (statement["Principal"], statement["Action"]) == ({"Service": service}, "sqs:SendMessage")
+        assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": source}}
+
+
+def test_only_our_bucket_may_publish_to_the_topic_of_events(resources: dict[str, Any]) -> None:
+    publishes, others = statements(resources["EventTopicPolicy"])
+    assert (publishes["Principal"], publishes["Action"]) == ({"Service": "s3.amazonaws.com"}, "sns:Publish")
+    assert set(publishes["Condition"]) == {"ArnEquals", "StringEquals"}
+    assert "sns:Publish" not in others["Action"]
 
 
 def test_the_dead_letter_queue_keeps_longer_than_the_queue(resources: dict[str, Any]) -> None:
@@ -141,7 +169,8 @@ def test_protection_and_tls_are_on_unless_switched_off(template: dict[str, Any])
 
 def test_nobody_is_allowed_by_a_wildcard(resources: dict[str, Any]) -> None:
     for name, resource in resources.items():
-        for statement in statements(resource):
+        for listed in statements(resource):
+            statement = listed["If"][1] if "If" in listed else listed
             if statement["Effect"] == "Allow":
                 assert "*" not in list(strings_in(statement.get("Principal", {}))), name
                 actions = list(strings_in(statement["Action"]))

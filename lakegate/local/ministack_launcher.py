@@ -1,7 +1,7 @@
 """Runs ministack so that it can stand in for an account on a laptop; executed by ministack's own interpreter.
 
 This file is started as a script with `.venv-ministack/bin/python`; it must import nothing of Lakegate, and nothing of
-Lakegate imports it. It is the one place that reaches into ministack's private modules, for five reasons:
+Lakegate imports it. Only it, and what it loads from beside it, reach into ministack's private modules, for these reasons:
 
 1. ministack saves its state at SIGTERM only: `kill -9`, a crash or a power cut loses every queue, table, notification
    and stack. Here what changed is saved within about a second, one service at a time, by atomic replacement.
@@ -10,6 +10,7 @@ Lakegate imports it. It is the one place that reaches into ministack's private m
 3. It lacks `ListDeadLetterSourceQueues` and `StartMessageMoveTask`, with which an operator sends dead letters back.
 4. Its `ListObjectVersions` ignores `encoding-type=url`: one key with a character that XML cannot hold, and nothing is listed.
 5. S3's events for EventBridge tell no version, and EventBridge sends to a queue whose policy does not let it.
+6. `ministack_buckets.py`: CloudFormation leaves a bucket's encryption out.
 
 Because those are private names, any version but the pinned one is refused with the remedy.
 """
@@ -20,6 +21,7 @@ import contextlib
 import contextvars
 import copy
 import importlib
+import importlib.util
 import json
 import logging
 import os
@@ -252,6 +254,16 @@ def tell_eventbridge_as_s3_does() -> None:
     eventbridge._invoke_target = invoke_if_allowed
 
 
+def load_corrections(name: str) -> Any:
+    """Load a module that lies beside this file; the folder itself stays off the path, for its `ministack.py` hides ministack."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    if spec is None or spec.loader is None:
+        raise ImportError(name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def refuse_other_versions() -> None:
     """Stop with the remedy unless the pinned version of ministack is installed."""
     installed = version("ministack")
@@ -323,6 +335,7 @@ def main() -> None:
     add_dead_letter_actions()
     encode_listed_keys()
     tell_eventbridge_as_s3_does()
+    load_corrections("ministack_buckets").apply()
     allow_many_connections()
     asyncio.run(serve(arguments.port))
 

@@ -75,11 +75,15 @@ def test_a_landing_bucket_without_versions_is_refused_with_the_command_that_help
 
 def test_the_deployed_buckets_queue_and_ledger_are_as_designed(deployment: Deployment) -> None:
     s3, sqs = client("s3"), client("sqs")
+    described = client("kms").describe_key(KeyId="alias/lakegate")["KeyMetadata"]
+    assert client("kms").get_key_rotation_status(KeyId=described["KeyId"])["KeyRotationEnabled"] is True
+    key = described["Arn"]
     assert s3.get_bucket_versioning(Bucket=deployment.landing_bucket)["Status"] == "Enabled"
     for bucket in (deployment.landing_bucket, deployment.processed_bucket, deployment.quarantine_bucket):
         assert all(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values())
         rules = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
-        assert rules[0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+        assert rules[0]["BucketKeyEnabled"] is True
+        assert rules[0]["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
     attributes = sqs.get_queue_attributes(QueueUrl=deployment.queue_url, AttributeNames=["All"])["Attributes"]
     assert (attributes["VisibilityTimeout"], attributes["MessageRetentionPeriod"]) == ("60", "345600")
     assert '"maxReceiveCount":5' in attributes["RedrivePolicy"].replace(" ", "")

@@ -12,7 +12,9 @@ from lakegate.local.laptop import TEMPLATE
 
 BUCKETS = ("LandingBucket", "ProcessedBucket", "QuarantineBucket")
 EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:ObjectRestore:Completed", "s3:LifecycleExpiration:*")
-POLICIES = ("SensorPolicy", "RunPolicy", "QueryPolicy", "OperatorPolicy")
+POLICIES = ("ProducerPolicy", "SensorPolicy", "RunPolicy", "QueryPolicy", "OperatorPolicy")
+KEY = {"If": ["OwnKey", {"GetAtt": "Key.Arn"}, {"Ref": "KmsKeyArn"}]}
+SMALLER_THAN_BYTES = 46_000  # CloudFormation takes 51,200 in a request
 
 
 class TemplateLoader(yaml.SafeLoader):
@@ -43,7 +45,12 @@ def resources(template: dict[str, Any]) -> dict[str, Any]:
 def statements(resource: dict[str, Any]) -> list[dict[str, Any]]:
     properties = resource["Properties"]
     document = properties.get("PolicyDocument") or properties.get("AssumeRolePolicyDocument") or {"Statement": []}
-    return document["Statement"]
+    return [_switched_on(statement) for statement in document["Statement"]]
+
+
+def _switched_on(statement: dict[str, Any]) -> dict[str, Any]:
+    """Return a statement that a condition of the template switches as it is when that is true, with the condition's name."""
+    return {**statement["If"][1], "Switch": statement["If"][0]} if "If" in statement else statement
 
 
 def strings_in(value: Any) -> Iterator[str]:
@@ -66,11 +73,16 @@ def test_a_bucket_is_private_encrypted_kept_and_refuses_plain_http(resources: di
     bucket = resources[name]
     assert all(bucket["Properties"]["PublicAccessBlockConfiguration"].values())
     assert len(bucket["Properties"]["PublicAccessBlockConfiguration"]) == 4
-    assert bucket["Properties"]["BucketEncryption"]
+    [encryption] = bucket["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption["BucketKeyEnabled"] is True
+    assert encryption["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY}
+    abandoned = bucket["Properties"]["LifecycleConfiguration"]["Rules"][0]
+    assert (abandoned["Status"], abandoned["AbortIncompleteMultipartUpload"]) == ("Enabled", {"DaysAfterInitiation": 7})
     assert bucket["Properties"]["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
     assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
-    [refusal] = statements(resources[f"{name}Policy"])
-    assert (refusal["Effect"], refusal["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+    refusal = statements(resources[f"{name}Policy"])[0]
+    assert (refusal["Effect"], refusal["Principal"], refusal["Action"]) == ("Deny", "*", "s3:*")
+    assert refusal["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
 def test_what_happens_under_landing_is_told_the_way_that_was_chosen(resources: dict[str, Any]) -> None:
@@ -87,7 +99,7 @@ def test_what_happens_under_landing_is_told_the_way_that_was_chosen(resources: d
 
 
 def test_only_our_bucket_may_send_to_the_queue(resources: dict[str, Any]) -> None:
-    allowed, *ways = statements(resources["QueuePolicy"])
+    allowed, *ways = [each for each in statements(resources["QueuePolicy"]) if each["Effect"] == "Allow"]
     assert allowed["Principal"] == {"Service": "s3.amazonaws.com"}
     assert allowed["Action"] == "sqs:SendMessage"
     assert set(allowed["Condition"]) == {"ArnEquals", "StringEquals"}
@@ -105,10 +117,9 @@ def test_only_our_bucket_may_send_to_the_queue(resources: dict[str, Any]) -> Non
         ],
         strict=True,
     ):
-        condition, statement, otherwise = way["If"]
-        assert (condition, otherwise) == (name, {"Ref": "AWS::NoValue"})
-        assert (statement["Principal"], statement["Action"]) == ({"Service": service}, "sqs:SendMessage")
-        assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": source}}
+        assert way["Switch"] == name
+        assert (way["Principal"], way["Action"]) == ({"Service": service}, "sqs:SendMessage")
+        assert way["Condition"] == {"ArnEquals": {"aws:SourceArn": source}}
 
 
 def test_only_our_bucket_may_publish_to_the_topic_of_events(resources: dict[str, Any]) -> None:
@@ -121,6 +132,7 @@ def test_only_our_bucket_may_publish_to_the_topic_of_events(resources: dict[str,
 def test_the_dead_letter_queue_keeps_longer_than_the_queue(resources: dict[str, Any]) -> None:
     queue, dead = resources["Queue"]["Properties"], resources["DeadLetterQueue"]["Properties"]
     assert queue["RedrivePolicy"]["maxReceiveCount"] == 5
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"GetAtt": "DeadLetterQueue.Arn"}
     assert queue["MessageRetentionPeriod"] == 4 * 86400
     assert dead["MessageRetentionPeriod"] == 14 * 86400
 
@@ -128,6 +140,7 @@ def test_the_dead_letter_queue_keeps_longer_than_the_queue(resources: dict[str, 
 def test_the_run_queue_is_encrypted_and_only_roles_send_to_it(resources: dict[str, Any]) -> None:
     assert resources["RunQueue"]["Properties"]["SqsManagedSseEnabled"] is True
     assert {"Ref": "RunQueue"} not in resources["QueuePolicy"]["Properties"]["Queues"]
+    assert [each["Effect"] for each in statements(resources["OtherQueuesPolicy"])] == ["Deny"]
     actions = {
         name: [
             a
@@ -141,11 +154,11 @@ def test_the_run_queue_is_encrypted_and_only_roles_send_to_it(resources: dict[st
     assert "sqs:ReceiveMessage" not in actions["SensorPolicy"]
     assert {"sqs:ReceiveMessage", "sqs:DeleteMessage"} <= set(actions["RunPolicy"])
     assert "sqs:SendMessage" not in actions["RunPolicy"]
-    assert actions["QueryPolicy"] == actions["OperatorPolicy"] == []
+    assert actions["ProducerPolicy"] == actions["QueryPolicy"] == actions["OperatorPolicy"] == []
 
 
 def test_alerts_are_encrypted_and_published_by_the_sensor_and_the_operator_only(resources: dict[str, Any]) -> None:
-    assert resources["AlertTopic"]["Properties"]["KmsMasterKeyId"] == "alias/aws/sns"
+    assert resources["AlertTopic"]["Properties"]["KmsMasterKeyId"] == KEY
     publish = {
         name
         for name in POLICIES
@@ -155,11 +168,80 @@ def test_alerts_are_encrypted_and_published_by_the_sensor_and_the_operator_only(
     assert publish == {"SensorPolicy", "OperatorPolicy"}
 
 
+@pytest.mark.parametrize("queue", ["Queue", "DeadLetterQueue", "RunQueue"])
+def test_a_queue_is_encrypted_and_refuses_plain_http(resources: dict[str, Any], queue: str) -> None:
+    assert resources[queue]["Properties"]["SqsManagedSseEnabled"] is True
+    policies = [each for each in resources.values() if each["Type"] == "AWS::SQS::QueuePolicy"]
+    [policy] = [each for each in policies if {"Ref": queue} in each["Properties"]["Queues"]]
+    [refusal] = [each for each in statements(policy) if each["Effect"] == "Deny"]
+    assert (refusal["Action"], refusal["Resource"], refusal["Principal"]) == ("sqs:*", "*", "*")
+    assert refusal["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_the_key_rotates_outlives_the_stack_and_serves_this_account_only(resources: dict[str, Any]) -> None:
+    key = resources["Key"]
+    assert key["DeletionPolicy"] == key["UpdateReplacePolicy"] == "Retain"
+    assert key["Properties"]["EnableKeyRotation"] is True
+    owner, *services = key["Properties"]["KeyPolicy"]["Statement"]
+    assert owner["Principal"] == {"AWS": {"Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}}
+    for statement in services:
+        assert set(statement["Principal"]) == {"Service"}
+        assert "kms:*" not in statement["Action"]
+        assert "AWS::AccountId" in " ".join(strings_in(statement["Condition"]))
+    published = services[0]
+    assert published["Principal"]["Service"] == ["cloudwatch.amazonaws.com", "s3.amazonaws.com"]
+    assert published["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_everybody_uses_the_key_through_a_service_and_for_two_actions_only(
+    resources: dict[str, Any], name: str
+) -> None:
+    [use] = [each for each in statements(resources[name]) if "kms:Decrypt" in strings_in(each["Action"])]
+    assert use["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert use["Resource"] == KEY
+    assert set(use["Condition"]["StringLike"]["kms:ViaService"]) <= {"athena.*", "dynamodb.*", "s3.*", "sns.*"}
+    assert not [a for each in statements(resources[name]) for a in strings_in(each["Action"]) if a.startswith("kms:")][
+        2:
+    ]
+
+
+def test_a_producer_lands_files_and_can_do_nothing_else(resources: dict[str, Any]) -> None:
+    landing, key = statements(resources["ProducerPolicy"])
+    assert landing["Action"] == ["s3:AbortMultipartUpload", "s3:PutObject"]
+    assert landing["Resource"]["Sub"][0].endswith(":s3:::${Bucket}/landing/*")
+    assert landing["Condition"] == {"StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert key["Condition"] == {"StringLike": {"kms:ViaService": ["s3.*"]}}
+    [trust] = statements(resources["ProducerRole"])
+    named, otherwise = trust["Principal"]["AWS"]["If"][1:]
+    assert (named, otherwise["Sub"].endswith(":root")) == ({"Ref": "ProducerArns"}, True)
+
+
+def test_a_key_that_may_be_written_once_needs_the_condition_whatever_is_uploaded(resources: dict[str, Any]) -> None:
+    [once] = [each for each in statements(resources["LandingBucketPolicy"]) if each["Sid"] == "LandEachKeyOnce"]
+    assert (once["Effect"], once["Principal"], once["Action"]) == ("Deny", "*", "s3:PutObject")
+    # Amazon S3 User Guide, "Enforce conditional writes": the parts of an upload carry no such header, its completion does.
+    assert once["Condition"] == {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}}
+
+
+def test_query_results_are_encrypted_with_the_key_and_expire(resources: dict[str, Any]) -> None:
+    configuration = resources["Workgroup"]["Properties"]["WorkGroupConfiguration"]
+    assert configuration["EnforceWorkGroupConfiguration"] is True
+    encryption = configuration["ResultConfiguration"]["EncryptionConfiguration"]
+    assert encryption == {"EncryptionOption": "SSE_KMS", "KmsKey": KEY}
+    rules = resources["ProcessedBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert [(rule["Prefix"], rule["ExpirationInDays"]) for rule in rules if "Prefix" in rule] == [
+        ("athena-results/", 14)
+    ]
+
+
 def test_the_ledger_can_be_restored_to_any_second_and_outlives_the_stack(resources: dict[str, Any]) -> None:
     ledger = resources["Ledger"]
     assert ledger["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert ledger["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
     assert ledger["DeletionPolicy"] == "Retain"
+    encryption = {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": KEY}
+    assert ledger["Properties"]["SSESpecification"] == encryption
 
 
 def test_protection_and_tls_are_on_unless_switched_off(template: dict[str, Any]) -> None:
@@ -197,6 +279,22 @@ def test_the_sensor_reads_no_object_and_the_analyst_is_denied_the_raw_bytes(reso
     named = " ".join(strings_in(denied["Resource"]))
     assert "LandingBucket" in named
     assert "QuarantineBucket" in named
+
+
+def test_the_template_leaves_room_below_the_limit_of_a_request() -> None:
+    assert TEMPLATE.stat().st_size < SMALLER_THAN_BYTES
+
+
+def test_cfn_lint_finds_nothing_in_any_template() -> None:
+    from cfnlint.api import ManualArgs, lint
+
+    templates = [
+        path for path in sorted(TEMPLATE.parent.glob("*.yaml")) if "AWSTemplateFormatVersion" in path.read_text()
+    ]
+    assert TEMPLATE in templates
+    for path in templates:
+        found = lint(path.read_text(), config=ManualArgs(regions=["us-east-1"]))
+        assert [str(match) for match in found] == [], path.name
 
 
 def test_the_template_uses_no_yaml_aliases_which_cloudformation_refuses() -> None:

@@ -1,0 +1,33 @@
+"""What ministack's S3 lacks of a bucket's own settings; loaded by `ministack_launcher.py`, in ministack's own interpreter.
+
+Like the launcher it imports nothing of Lakegate and is imported by nothing of it.
+"""
+
+import importlib
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+
+def apply() -> None:
+    """Correct ministack, before it serves."""
+    deploy_encryption()
+
+
+def deploy_encryption() -> None:
+    """Let CloudFormation set a bucket's encryption, which ministack's does not (AWS::S3::Bucket, BucketEncryption)."""
+    provisioners: Any = importlib.import_module("ministack.services.cloudformation.provisioners")
+    s3: Any = importlib.import_module("ministack.services.s3")
+    settings = ("BucketEncryption", _encryption_xml, s3._put_bucket_encryption, s3._delete_bucket_encryption)
+    provisioners._S3_BUCKET_CONFIGURATIONS = (*provisioners._S3_BUCKET_CONFIGURATIONS, settings)
+
+
+def _encryption_xml(encryption: dict[str, Any]) -> bytes:
+    root = Element("ServerSideEncryptionConfiguration")
+    for given in encryption["ServerSideEncryptionConfiguration"]:
+        rule = SubElement(root, "Rule")
+        default = SubElement(rule, "ApplyServerSideEncryptionByDefault")
+        for name in ("SSEAlgorithm", "KMSMasterKeyID"):
+            if value := given["ServerSideEncryptionByDefault"].get(name):
+                SubElement(default, name).text = str(value)
+        SubElement(rule, "BucketKeyEnabled").text = str(given.get("BucketKeyEnabled", False)).lower()
+    return tostring(root)

@@ -23,6 +23,7 @@ from lakegate.cli import (
     simulate,
     sweep,
     trace,
+    web,
 )
 from lakegate.cli.output import Exit, errors, safe
 from pipelines.errors import ConfigurationError, LakegateError
@@ -46,6 +47,7 @@ sweep.add_to(app)
 inference.add_to(app)
 files.add_to(app)
 simulate.add_to(app)
+web.add_to(app)
 impact.add_to(datasets.app)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(quarantine.app, name="quarantine")

@@ -46,6 +46,10 @@ proof: install ## the properties again, with ten times as many examples, 10,000 
 	@LAKEGATE_ALL_FAULTS=1 $(BIN)/python -m pytest -n 2 --timeout 3600 tests/faults $(PYTEST_ARGS)
 	@LAKEGATE_ALL_DEATHS=1 $(BIN)/python -m pytest --timeout 3600 tests/workers $(PYTEST_ARGS)
 
+.PHONY: image-steps
+image-steps: install ## every step of the Dockerfile in an empty folder and a clean environment, without a Docker engine
+	@$(BIN)/python -m tests.image.steps $(IMAGE_ARGS)
+
 .PHONY: latency
 latency: install ## from PUT to query, one small file at a time, and where the time goes; on a machine that does nothing else
 	@$(BIN)/python -m benchmarks.latency $(LATENCY_ARGS)
@@ -74,6 +78,8 @@ format: install ## put the code into its standard form
 lock: $(BIN)/uv ## resolve the dependencies again and write the lock files
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/constraints.txt pyproject.toml -o requirements/runtime.lock
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras -c requirements/runtime.lock pyproject.toml -o requirements/dev.lock
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra workers --extra postgres --extra telemetry -c requirements/dev.lock pyproject.toml -o requirements/production.lock
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/dev.lock -c requirements/bootstrap.txt requirements/image.in -o requirements/image.lock
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/ministack.in -o requirements/ministack.lock
 
 $(BIN)/uv:

@@ -8,7 +8,6 @@ healthy, is said by those who start it.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -24,13 +23,13 @@ from pathlib import Path
 
 import psutil
 
+from lakegate.tied import tie_to_parent
 from pipelines.errors import PermanentError
 
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 # psutil derives the creation time from the boot time, which moves a little when the clock is set.
 CREATED_TOLERANCE_S = 2.0
 PORT_PATIENCE_S = 3.0
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,23 +252,6 @@ def _can_listen(port: int) -> bool:
         if is_taken or time.monotonic() > deadline:
             return False
         time.sleep(0.05)
-
-
-def tie_to_parent(parent_pid: int) -> Callable[[], None] | None:
-    """Return what a child runs between fork and exec to be ended with its parent; None where Linux's prctl is absent."""
-    prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
-    if prctl is None:
-        return None
-
-    def tie() -> None:
-        # Whatever the parent ignores or holds back is inherited: then the end of the parent would not end the child.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != parent_pid:  # the parent died before the call above could tie us to it
-            os._exit(1)
-
-    return tie
 
 
 def _signal_process(pid: int, number: signal.Signals) -> None:

@@ -2,7 +2,8 @@
 
 The worker leads a process group of its own, so that whoever kills that leaves the keeper. Twice a second the keeper looks
 whether the worker lives, and whether the process behind each note of a run does (`notes.py`). On SIGTERM the worker
-has some seconds to end its runs; what it does not end is told of when a keeper starts here again.
+takes no more runs and has some seconds to end those it has; what it does not end is killed, and told of: by this keeper where
+it has the time (`--stop-timeout`), else by the next one that starts with this folder.
 """
 
 import argparse
@@ -18,14 +19,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from lakegate.local.processes import tie_to_parent
+from lakegate.tied import tie_to_parent
 from lakegate.workers.notes import FOLDER_VARIABLE, Note, notes
 from lakegate.workers.settings import QUEUE
 
 __all__ = ["Keeper"]
 
 _LOOK_S = 0.5
-_GRACE_S = 8.0
+_STOP_TIMEOUT_S = 10.0
+_MARGIN_S = 2.0
+_LAST_WORDS_S = 15.0
+"""What telling of killed runs may take at the end: a process that imports Dagster, and a few writes."""
 _SHORT_LIFE_S = 10.0
 """A worker that ended sooner is started again after a pause, which doubles up to the longest."""
 _LONGEST_PAUSE_S = 30.0
@@ -36,10 +40,12 @@ _log = logging.getLogger("keeper")
 class Keeper:
     """One worker, and the notes in one folder."""
 
-    def __init__(self, folder: Path, worker: Sequence[str], teller: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Path, worker: Sequence[str], teller: Sequence[str], stop_timeout_s: float = _STOP_TIMEOUT_S
+    ) -> None:
         """`worker` is started again whenever it ends; `teller` is given the ids of runs whose process died, and ends with 0 when it told.
 
-        `folder` belongs to this keeper alone; it is made if need be.
+        `folder` belongs to this keeper alone; it is made if need be. `stop_timeout_s` is what `run` has for ending after `stop`.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
@@ -51,6 +57,8 @@ class Keeper:
         self._pause_s = 0.0
         self._telling: tuple[subprocess.Popen[bytes], list[Note]] | None = None
         self._tell_after = 0.0
+        self._last_words_s = _LAST_WORDS_S if stop_timeout_s >= 2 * _LAST_WORDS_S else 0.0
+        self._grace_s = max(0.0, stop_timeout_s - _MARGIN_S - self._last_words_s)
 
     def stop(self) -> None:
         """Have `run` end."""
@@ -65,6 +73,7 @@ class Keeper:
                 self._stopping.wait(_LOOK_S)
         finally:
             self._end_worker()
+            self._last_words()
 
     def _look_after_worker(self) -> None:
         now = time.monotonic()
@@ -115,7 +124,7 @@ class Keeper:
             return
         worker.terminate()
         try:
-            worker.wait(_GRACE_S)
+            worker.wait(self._grace_s)
         except subprocess.TimeoutExpired:
             _log.warning("the worker did not end its runs in time and is killed; their files are processed again")
         # Its processes too: they end with it by themselves, unless they are at work.
@@ -124,6 +133,15 @@ class Keeper:
         except ProcessLookupError:
             return
         worker.wait()
+
+    def _last_words(self) -> None:
+        """Tell of runs that were killed. Where nobody starts here again, as in a container, the ledger alone would find them."""
+        deadline = time.monotonic() + self._last_words_s
+        while time.monotonic() < deadline:
+            self._look_after_runs()
+            if self._telling is None and not list(notes(self._folder)):
+                return
+            time.sleep(0.1)
 
 
 def worker_command(processes: int) -> tuple[str, ...]:
@@ -140,10 +158,18 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, help="where it notes what runs; its own (default: a new one, below the temporary folder)"
     )
+    parser.add_argument(
+        "--stop-timeout",
+        type=float,
+        default=_STOP_TIMEOUT_S,
+        metavar="SECONDS",
+        help="how long after SIGTERM it is killed here: its runs may end until shortly before (default: 10; on ECS: stopTimeout)",
+    )
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s keeper: %(message)s")
     folder = given.folder or Path(tempfile.mkdtemp(prefix="lakegate-worker-"))
-    keeper = Keeper(folder, worker_command(given.processes), (sys.executable, "-m", "lakegate.workers.lost"))
+    teller = (sys.executable, "-m", "lakegate.workers.lost")
+    keeper = Keeper(folder, worker_command(given.processes), teller, given.stop_timeout)
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         keeper.stop()

@@ -20,7 +20,7 @@ import signal, sys
 from pathlib import Path
 from lakegate.workers.keeper import Keeper
 
-keeper = Keeper(Path(sys.argv[1]) / "notes", [sys.executable, sys.argv[1] + "/worker.py"], [sys.executable, sys.argv[1] + "/teller.py"])
+keeper = Keeper(Path(sys.argv[1]) / "notes", [sys.executable, sys.argv[1] + "/worker.py"], [sys.executable, sys.argv[1] + "/teller.py"], float(sys.argv[2]))
 signal.signal(signal.SIGTERM, lambda *_: keeper.stop())
 keeper.run()
 """
@@ -50,12 +50,12 @@ sys.exit(EXIT)
 class Kept:
     """A keeper in a process of its own, with a worker that forks one child, as Celery does."""
 
-    def __init__(self, folder: Path, teller_exit: int = 0) -> None:
+    def __init__(self, folder: Path, teller_exit: int = 0, stop_timeout_s: float = 10) -> None:
         self.folder, self.notes = folder, folder / "notes"
         (folder / "worker.py").write_text(textwrap.dedent(WORKER))
         (folder / "teller.py").write_text(TELLER.replace("EXIT", str(teller_exit)))
         self.process = subprocess.Popen(
-            [sys.executable, "-c", KEEPER, str(folder)],
+            [sys.executable, "-c", KEEPER, str(folder), str(stop_timeout_s)],
             start_new_session=True,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         )
@@ -137,6 +137,29 @@ def test_the_end_of_the_keeper_is_the_end_of_its_worker(kept: Kept, number: sign
     kept.process.wait(20)
     if number is signal.SIGTERM:
         kept.wait(lambda: not kept.session())
+
+
+def test_a_run_that_does_not_end_in_time_is_told_of_before_the_keeper_ends_where_there_is_time(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, stop_timeout_s=30)
+    try:
+        kept.worker()
+        kept.process.send_signal(signal.SIGTERM)
+        assert kept.process.wait(20) == 0
+        assert kept.told() == ["run-of-a-child"]
+        assert list(notes(kept.notes)) == []
+        kept.wait(lambda: not kept.session())
+    finally:
+        for process in kept.session():
+            process.kill()
+        kept.process.wait()
+
+
+def test_where_there_is_no_time_it_is_left_to_the_next_keeper_of_the_folder(kept: Kept) -> None:
+    kept.worker()
+    kept.process.send_signal(signal.SIGTERM)
+    kept.process.wait(20)
+    assert kept.told() == []
+    assert [note.run_id for note in notes(kept.notes)] == ["run-of-a-child"]
 
 
 def test_a_note_of_a_process_that_has_the_pid_of_a_dead_one_is_of_a_dead_one(tmp_path: Path) -> None:

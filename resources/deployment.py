@@ -79,6 +79,18 @@ def deploy(stack_name: str, template: Path, parameters: Mapping[str, str] | None
     return DeployResult(deployment, changes)
 
 
+def stack_parameters(stack_name: str) -> dict[str, str]:
+    """The values of the stack's parameters; empty where there is no stack yet.
+
+    Raises:
+        TransientError, PermanentError: AWS's own answer.
+    """
+    if _stack_status(stack_name) in (None, "REVIEW_IN_PROGRESS", "DELETE_COMPLETE"):
+        return {}
+    stack = client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"][0]
+    return {p["ParameterKey"]: p.get("ParameterValue", "") for p in stack.get("Parameters", ())}
+
+
 def require_versioned_landing(deployment: Deployment) -> None:
     """Refuse a landing bucket that keeps no versions: a file could change between its event and our read.
 

@@ -20,6 +20,7 @@ from lakegate.cli import (
     pauses,
     quarantine,
     query,
+    setup,
     simulate,
     sweep,
     trace,
@@ -39,6 +40,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 laptop.add_to(app)
+setup.add_to(app)
 operate.add_to(app)
 pauses.add_to(app)
 query.add_to(app)

@@ -1,7 +1,6 @@
-"""The commands of the one who keeps it running: setup, drop, wait, status."""
+"""The commands of the one who keeps it running: drop, wait, status."""
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +11,6 @@ from lakegate.cli.datasets import named_dataset
 from lakegate.cli.files import landing_keys
 from lakegate.cli.output import Exit, JsonOption, console, print_json, safe, table
 from lakegate.cli.proof import print_proof, proof_document, prove_books
-from lakegate.settings import repository_root
 from lakegate.status import Rest, look, outcome_columns, sheet_document
 from pipelines.accounting.states import Outcome
 from pipelines.errors import ConfigurationError
@@ -27,60 +25,11 @@ _LOOKS_AT_REST = 2
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     for name, command in (
-        ("setup", setup),
         ("drop", drop),
         ("wait", wait),
         ("status", status),
     ):
         app.command(name)(command)
-
-
-def setup(
-    plan: Annotated[bool, typer.Option("--plan", help="Show what would change, and change nothing.")] = False,
-    stack: Annotated[str, typer.Option("--stack", help="The CloudFormation stack.")] = "lakegate",
-    as_json: JsonOption = False,
-) -> None:
-    """Create or update buckets, queues, ledger and Glue database from infra/lakegate.yaml, in the AWS the environment names."""
-    from resources.deployment import deploy
-    from resources.deployment import plan as plan_changes
-
-    template = repository_root() / "infra" / "lakegate.yaml"
-    parameters = _template_parameters()
-    if plan:
-        changes = plan_changes(stack, template, parameters)
-        if as_json:
-            print_json({"version": 1, "stack": stack, "changes": [str(change) for change in changes]})
-        else:
-            for change in changes:
-                console.print(f"  {safe(change)}")
-            console.print(
-                f"{len(changes)} changes; nothing was changed."
-                if changes
-                else "No changes: the stack is as the template says."
-            )
-        return
-    result = deploy(stack, template, parameters)
-    if as_json:
-        print_json(
-            {
-                "version": 1,
-                "stack": stack,
-                "changed": bool(result.changes),
-                "environment": result.deployment.to_environment(),
-            }
-        )
-        return
-    console.print(f"The stack {safe(stack)} is {'deployed' if result.changes else 'as the template says'}.")
-    for name, value in result.deployment.to_environment().items():
-        console.print(f"  export {safe(name)}={safe(value)}")
-
-
-def _template_parameters() -> Mapping[str, str]:
-    """The template's parameters: its defaults on AWS; on an endpoint without TLS, what such an AWS needs."""
-    from lakegate.local.laptop import TEMPLATE_PARAMETERS
-    from resources.environment import endpoint
-
-    return TEMPLATE_PARAMETERS if (endpoint("cloudformation") or "").startswith("http://") else {}
 
 
 def drop(

@@ -89,7 +89,7 @@ def read_settings(bucket: str, owner: str) -> BucketSettings:
     return BucketSettings(
         name=bucket,
         # S3 API, GetBucketLocation: the first region has no name there, and the second an old one.
-        region={None: "us-east-1", "EU": "eu-west-1"}.get(region, region),
+        region={"EU": "eu-west-1"}.get(region or "", region or "us-east-1"),
         versioning=versioning,
         kms_key=None if encryption is None else _kms_key(encryption),
         public_access_blocked=None if blocked is None else _is_blocked(blocked),

@@ -5,6 +5,8 @@ from here: a write of the ledger is sent again as it was, a commit is looked up,
 ledger's back-off. The whole table is in docs/operating.md, "When AWS misbehaves".
 """
 
+import re
+
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -17,7 +19,7 @@ from botocore.exceptions import (
 
 from pipelines.errors import LakegateError, PermanentError, ThrottledError, TransientError
 
-__all__ = ["as_lakegate_error", "is_conflict", "is_throttled"]
+__all__ = ["as_lakegate_error", "is_conflict", "is_throttled", "without_account_ids"]
 
 _THROTTLED = frozenset(
     {
@@ -78,6 +80,14 @@ _REMEDIES = {
 }
 
 
+_ACCOUNT_IN_ARN = re.compile(r"(?<=:)\d{12}(?=:)")
+
+
+def without_account_ids(text: str) -> str:
+    """Return what AWS says with the account's number left out of each ARN in it: a message goes to logs, pages and alerts."""
+    return _ACCOUNT_IN_ARN.sub("<account>", text)
+
+
 def is_throttled(code: str) -> bool:
     """Whether a service says with this code that it is asked for too much."""
     return code in _THROTTLED
@@ -96,7 +106,7 @@ def as_lakegate_error(error: ClientError | BotoCoreError, doing: str) -> Lakegat
     """
     if isinstance(error, ClientError):
         code = str(error.response.get("Error", {}).get("Code", "Unknown"))
-        message = error.response.get("Error", {}).get("Message", "")
+        message = without_account_ids(error.response.get("Error", {}).get("Message", ""))
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         text = f"{doing}: {code}: {message}"
         if code in _THROTTLED or status == 429:
@@ -106,5 +116,5 @@ def as_lakegate_error(error: ClientError | BotoCoreError, doing: str) -> Lakegat
         remedy = _REMEDIES.get(code)
         return PermanentError(f"{text.rstrip('. ')}. {remedy}." if remedy else text, code=code)
     if isinstance(error, BotoConnectionError | HTTPClientError | IncompleteReadError):
-        return TransientError(f"{doing}: {error}")
-    return PermanentError(f"{doing}: {error}", code=type(error).__name__)
+        return TransientError(f"{doing}: {without_account_ids(str(error))}")
+    return PermanentError(f"{doing}: {without_account_ids(str(error))}", code=type(error).__name__)

@@ -13,7 +13,7 @@ import functools
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pipelines.errors import ConfigurationError
 from resources.aws_errors import as_lakegate_error
+from resources.bucket_owner import expect_owner, owner_headers, say_owners
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -93,7 +94,10 @@ def _client(service: str, _environment: tuple[tuple[str, str], ...]) -> Any:
         # A custom endpoint has no DNS name for each bucket.
         s3={"addressing_style": "path"} if endpoint("s3") else None,
     )
-    return boto3.Session(region_name=region()).client(service, config=config)  # pyright: ignore[reportCallIssue, reportArgumentType]  # boto3 types each service name
+    made: Any = boto3.Session(region_name=region()).client(service, config=config)  # pyright: ignore[reportCallIssue, reportArgumentType]  # boto3 types each service name
+    if service == "s3":
+        say_owners(made)
+    return made
 
 
 def iceberg_catalog_properties() -> dict[str, str]:
@@ -166,14 +170,18 @@ def object_store_settings() -> dict[str, Any]:
 def object_store(bucket: str) -> S3Store:
     """Return an obstore store of the bucket, made once for the environment as it is now; safe to share between threads."""
     with _creation:
-        return _object_store(bucket, _watched())
+        return _object_store(bucket, tuple(owner_headers(bucket).items()), _watched())
 
 
 @functools.lru_cache(maxsize=64)
-def _object_store(bucket: str, _environment: tuple[tuple[str, str], ...]) -> S3Store:
+def _object_store(
+    bucket: str, headers: tuple[tuple[str, str], ...], _environment: tuple[tuple[str, str], ...]
+) -> S3Store:
     from obstore.store import S3Store
 
-    return S3Store(bucket, **object_store_settings())
+    settings = object_store_settings()
+    settings["client_options"]["default_headers"] = dict(headers)
+    return S3Store(bucket, **settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +200,12 @@ class Deployment:
     region: str
     alert_topic: str | None = None
     """The ARN of the topic that alerts go to; None in a stack that was deployed before it had one."""
+    account_id: str | None = field(default=None, repr=False)
+    """The account that owns the buckets: each S3 request names it. None in a stack that was deployed before it said so."""
+
+    def _told(self) -> Deployment:
+        expect_owner((self.landing_bucket, self.processed_bucket, self.quarantine_bucket), self.account_id)
+        return self
 
     @property
     def athena_results_location(self) -> str:
@@ -225,7 +239,10 @@ class Deployment:
                 "Is it Lakegate's? Run `lakegate setup` again."
             )
         values = {field: outputs[output] for field, output in _OUTPUTS.items()}
-        return cls(**values, region=region(), alert_topic=outputs.get("AlertTopic"))
+        found = cls(
+            **values, region=region(), alert_topic=outputs.get("AlertTopic"), account_id=outputs.get("AccountId")
+        )
+        return found._told()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Deployment:
@@ -243,13 +260,13 @@ class Deployment:
             )
         values = {field: given[variable] for field, variable in _VARIABLES.items()}
         where = given.get("AWS_REGION") or given.get("AWS_DEFAULT_REGION") or region()
-        return cls(**values, region=where, alert_topic=given.get("LAKEGATE_ALERT_TOPIC") or None)
+        optional = {field: given.get(variable) or None for field, variable in _OPTIONAL.items()}
+        return cls(**values, region=where, **optional)._told()
 
     def to_environment(self) -> dict[str, str]:
         """Return the variables from which `from_environment` makes this deployment again."""
         variables = {variable: str(getattr(self, field)) for field, variable in _VARIABLES.items()}
-        if self.alert_topic:
-            variables["LAKEGATE_ALERT_TOPIC"] = self.alert_topic
+        variables |= {variable: said for field, variable in _OPTIONAL.items() if (said := getattr(self, field))}
         return {**variables, "AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region}
 
 
@@ -264,7 +281,8 @@ _VARIABLES = {
     "glue_database": "LAKEGATE_GLUE_DATABASE",
     "athena_workgroup": "LAKEGATE_ATHENA_WORKGROUP",
 }
-DEPLOYMENT_VARIABLES = frozenset(_VARIABLES.values()) | {"LAKEGATE_ALERT_TOPIC", "LAKEGATE_STACK"}
+_OPTIONAL = {"alert_topic": "LAKEGATE_ALERT_TOPIC", "account_id": "LAKEGATE_ACCOUNT_ID"}
+DEPLOYMENT_VARIABLES = frozenset([*_VARIABLES.values(), *_OPTIONAL.values(), "LAKEGATE_STACK"])
 """Every variable that says which deployment is meant."""
 _OUTPUTS = {
     "landing_bucket": "LandingBucket",

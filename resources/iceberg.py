@@ -431,7 +431,7 @@ def _as_lakegate_error(error: Exception, doing: str) -> LakegateError:
     from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
     from sqlalchemy.exc import DBAPIError
 
-    from resources.environment import as_lakegate_error
+    from resources.aws_errors import as_lakegate_error, without_account_ids
 
     match error:
         case ClientError() | BotoCoreError():
@@ -446,6 +446,6 @@ def _as_lakegate_error(error: Exception, doing: str) -> LakegateError:
             return disk_full(error.strerror or str(error))
         case OSError() | TimeoutError():
             # Arrow's file systems raise OSError for whatever S3 answers; a cut connection and a lost answer are among it.
-            return TransientError(f"{doing}: {error}")
+            return TransientError(f"{doing}: {without_account_ids(str(error))}")
         case _:
             return PermanentError(f"{doing}: {type(error).__name__}: {error}")

@@ -19,7 +19,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pipelines.errors import LakegateError, ObjectArchivedError, ObjectGoneError, PermanentError, TransientError
 from pipelines.intake.objects import ObjectVersion
 from pipelines.ports import ListedVersion
-from resources.environment import as_lakegate_error, client, object_store
+from resources.aws_errors import as_lakegate_error, without_account_ids
+from resources.environment import client, object_store
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -225,7 +226,7 @@ def _obstore_error(error: Exception, doing: str) -> LakegateError:
     """S3 answered with a fault of the request: permanent. Anything else, a cut or silent connection among it: transient."""
     from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
-    text = str(error)
+    text = without_account_ids(str(error))
     if _ARCHIVED in text:
         return ObjectArchivedError(f"{doing}: it lies in an archive and was not restored")
     said = text if len(text) <= 500 else f"{text[:500]}…"

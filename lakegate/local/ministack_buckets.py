@@ -5,12 +5,14 @@ Like the launcher it imports nothing of Lakegate and is imported by nothing of i
 
 import importlib
 from typing import Any
+from urllib.parse import unquote
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 
 def apply() -> None:
     """Correct ministack, before it serves."""
     deploy_encryption()
+    refuse_other_owners()
 
 
 def deploy_encryption() -> None:
@@ -31,3 +33,25 @@ def _encryption_xml(encryption: dict[str, Any]) -> bytes:
                 SubElement(default, name).text = str(value)
         SubElement(rule, "BucketKeyEnabled").text = str(given.get("BucketKeyEnabled", False)).lower()
     return tostring(root)
+
+
+def refuse_other_owners() -> None:
+    """Answer 403 where a request names another owner of a bucket than it has, which ministack does not look at.
+
+    Amazon S3 User Guide, "Verifying bucket ownership with bucket owner condition".
+    """
+    s3: Any = importlib.import_module("ministack.services.s3")
+    dispatch = s3._dispatch
+
+    def dispatch_to_owner(method: str, bucket: str, key: str, headers: dict[str, str], *more: Any) -> Any:
+        source = unquote(headers.get("x-amz-copy-source", "")).lstrip("/").partition("/")[0]
+        named = (
+            (bucket, headers.get("x-amz-expected-bucket-owner")),
+            (source, headers.get("x-amz-source-expected-bucket-owner")),
+        )
+        for name, owner in named:
+            if owner and s3._bucket_owner_account(name) not in (None, owner):
+                return s3._error("AccessDenied", "Access Denied", 403, f"/{bucket}")
+        return dispatch(method, bucket, key, headers, *more)
+
+    s3._dispatch = dispatch_to_owner

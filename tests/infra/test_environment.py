@@ -32,6 +32,24 @@ def client_error(code: str, status: int) -> ClientError:
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (
+            "User: arn:aws:sts::123456789012:assumed-role/Run/x is not authorized to perform: s3:GetObject on arn:aws:s3:::b/k",
+            "User: arn:aws:sts::<account>:assumed-role/Run/x is not authorized to perform: s3:GetObject on arn:aws:s3:::b/k",
+        ),
+        ("table arn:aws:dynamodb:eu-west-1:123456789012:table/t", "table arn:aws:dynamodb:eu-west-1:<account>:table/t"),
+        ("the key landing/202401011230.csv at 2024:01:01", "the key landing/202401011230.csv at 2024:01:01"),
+    ],
+)
+def test_the_number_of_an_account_is_left_out_of_what_aws_says(said: str, kept: str) -> None:
+    error = ClientError(
+        {"Error": {"Code": "Refused", "Message": said}, "ResponseMetadata": {"HTTPStatusCode": 403}}, "GetObject"
+    )
+    assert str(environment.as_lakegate_error(error, "reading")) == f"reading: Refused: {kept}"
+
+
 def test_on_aws_no_client_is_given_an_endpoint(bare: pytest.MonkeyPatch) -> None:
     bare.setenv("AWS_REGION", "eu-central-1")
     properties = environment.iceberg_catalog_properties()

@@ -17,8 +17,10 @@ from assets.keys import counted
 from pipelines.contracts.column_sources import spellings
 from pipelines.contracts.model import Dataset
 from pipelines.gate import Gate
+from pipelines.links import Links
 from pipelines.printable import markdown, printable, spoken
 from pipelines.reports import BatchReport, FileEnding, FileReport
+from pipelines.telemetry.tracing import trace_of
 
 __all__ = ["MEDIAN_LATENCY", "SLOWEST_LATENCY", "day_metadata"]
 
@@ -42,7 +44,7 @@ def day_metadata(gate: Gate, dataset: Dataset, reports: Sequence[BatchReport], r
         **_columns(dataset, reports),
         **numbers,
         **_times(reports),
-        **_particulars(reports, files),
+        **_particulars(gate.links, reports, files),
     }
 
 
@@ -162,7 +164,7 @@ def _times(reports: Sequence[BatchReport]) -> Metadata:
     return times
 
 
-def _particulars(reports: Sequence[BatchReport], files: Sequence[FileReport]) -> Metadata:
+def _particulars(links: Links, reports: Sequence[BatchReport], files: Sequence[FileReport]) -> Metadata:
     told: Metadata = {}
     said = {
         f"{spoken(f.delimiter)} ({'pinned' if f.delimiter_score is None else f'score {f.delimiter_score:.2f}'})": None
@@ -179,4 +181,11 @@ def _particulars(reports: Sequence[BatchReport], files: Sequence[FileReport]) ->
     if snapshots:
         told["snapshot id"] = dg.MetadataValue.text(snapshots[-1])
     told["batches"] = dg.MetadataValue.text(", ".join(r.batch_id for r in reports))
+    told["traces"] = _traces(links, [trace_of(r.batch_id) for r in reports])
     return told
+
+
+def _traces(links: Links, ids: Sequence[str]) -> dg.MetadataValue:
+    if links.traces is None:
+        return dg.MetadataValue.text(", ".join(ids))
+    return dg.MetadataValue.md(", ".join(f"[{id_}]({links.trace(id_)})" for id_ in ids))

@@ -66,6 +66,7 @@ def materialize(
             context.log.info(outcome.sentence())
             expectations.setdefault(day, []).extend(outcome.expectations)
             reports.append(outcome)
+    gate.tracer.flush()
     counts = gate.ledger.counts(dataset.name, since=first_told(days))
     for trouble in note_profiles(gate, dataset, reports, {count.landing_day: count.rows_in_table for count in counts}):
         context.log.warning(trouble)

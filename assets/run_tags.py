@@ -6,6 +6,7 @@
 | `lakegate/day`     | the landing day, or the first and the last: `2024-03-01..2024-03-31`              |
 | `lakegate/trigger` | what made it start: `event`, `removal`, `replay`, `sweep` or `backfill`           |
 | `lakegate/batch`   | the batch; of a run with several, the first                                       |
+| `lakegate/trace`   | the trace of that batch                                                           |
 | `lakegate/launch`  | the name of a launch, under which the ledger holds the batches; a backfill has none |
 | `dagster/priority` | the place in the queue: the higher, the sooner; a run without it has 0             |
 
@@ -19,6 +20,7 @@ from datetime import date
 from assets.keys import LAUNCH_TAG, TRIGGER_TAG
 from pipelines.accounting.states import Trigger
 from pipelines.intake.dispatching import Launch
+from pipelines.telemetry.tracing import trace_of
 
 __all__ = [
     "BATCH_TAG",
@@ -27,6 +29,7 @@ __all__ = [
     "PRIORITIES",
     "SHORT_RUN",
     "SWEEP_RUN",
+    "TRACE_TAG",
     "days_tag",
     "tag_of_batch",
     "tags_of_launch",
@@ -36,6 +39,7 @@ __all__ = [
 DATASET_TAG = "lakegate/dataset"
 DAY_TAG = "lakegate/day"
 BATCH_TAG = "lakegate/batch"
+TRACE_TAG = "lakegate/trace"
 _PRIORITY_TAG = "dagster/priority"
 _AND = ","
 
@@ -76,8 +80,8 @@ def tags_of_own_run(dataset: str, days: Sequence[date], before: Mapping[str, str
 
 
 def tag_of_batch(first: str) -> dict[str, str]:
-    """The tag of the first batch that a run has."""
-    return {BATCH_TAG: first}
+    """The tags of the first batch that a run has."""
+    return {BATCH_TAG: first, TRACE_TAG: trace_of(first)}
 
 
 def days_tag(days: Sequence[date]) -> str:

@@ -1,13 +1,14 @@
 """The story of a file, in sentences a tired person understands: what the ledger knows of each version of its key."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.accounting.entries import Head, HistoryRecord, LedgerEntry
 from pipelines.accounting.states import Outcome, State
 from pipelines.errors import ObjectGoneError
 from pipelines.gate import Gate
+from pipelines.links import Links
 from pipelines.printable import printable
 from pipelines.publication.quarantine import QuarantineReport, load_report, quarantine_id, report_lines
 
@@ -47,6 +48,7 @@ class VersionStory:
     entry: LedgerEntry
     history: tuple[HistoryRecord, ...]
     report: QuarantineReport | None
+    links: Links = field(default_factory=Links)
 
     def lines(self) -> Iterator[str]:
         """What is so now, then each step, then where its rows are and what was wrong. Printable text."""
@@ -56,9 +58,21 @@ class VersionStory:
         yield f"  landed {version.landed_at:%Y-%m-%d %H:%M:%S} UTC, {version.size_bytes:,} bytes{self._told_again()}"
         for record in self.history:
             yield f"  {record.at:%Y-%m-%d %H:%M:%S}.{record.at.microsecond // 1000:03d}  {sentence(record)}"
+        yield from (f"  {line}" for line in self._traces())
         yield from (f"  {line}" for line in self._where_rows_are())
         yield from (f"  {line}" for line in self._faults())
         yield from (f"  {line}" for line in self._next())
+
+    @property
+    def _trace_id(self) -> str | None:
+        """The trace of the batch that the version was in last."""
+        return next((r.trace_id for r in reversed(self.history) if r.trace_id), None)
+
+    def _traces(self) -> Iterator[str]:
+        ids = list(dict.fromkeys(record.trace_id for record in self.history if record.trace_id))
+        if (latest := self._trace_id) is not None:
+            more = f" (and {len(ids) - 1:,} before it: --json names them)" if len(ids) > 1 else ""
+            yield f"its trace: {self.links.trace(latest) or latest}{more}"
 
     def _standing(self) -> str:
         words = [_OUTCOMES[self.entry.outcome]]
@@ -138,6 +152,8 @@ class VersionStory:
             "attempts": entry.attempts,
             "error": entry.error,
             "batch": entry.batch_id,
+            "trace_id": self._trace_id,
+            "trace_url": self.links.trace(self._trace_id) if self._trace_id else None,
             "rows_read": facts.rows_read if facts else None,
             "rows_accepted": facts.rows_accepted if facts else None,
             "rows_rejected": facts.rows_rejected if facts else None,
@@ -205,6 +221,7 @@ def story_of(gate: Gate, key: str) -> FileStory | None:
             entry,
             tuple(record for record in history if record.version_id == entry.version.version_id),
             _report(gate, entry),
+            gate.links,
         )
         for entry in entries
     )
@@ -280,6 +297,7 @@ def _record_document(record: HistoryRecord) -> dict[str, Any]:
         "to": record.to_state,
         "outcome": record.outcome,
         "batch": record.batch_id,
+        "trace_id": record.trace_id,
         "run": record.run,
         "reason": record.reason,
         "rows": record.rows,

@@ -4,14 +4,16 @@ So the next attempt does not wait for somebody to find the batch abandoned, and 
 ledger itself cannot be reached, the planner finds the batch by its failed run or its lease.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 from pipelines.accounting.entries import Claim
 from pipelines.accounting.ledger import Ledger
 from pipelines.accounting.states import FaultKind
 from pipelines.errors import LakegateError, ThrottledError, TransientError
+from pipelines.reports import VERDICTS, FileEnding, FileReport
 
-__all__ = ["give_up", "kind_of"]
+__all__ = ["give_up", "kind_of", "tell_breaker"]
 
 
 def kind_of(error: LakegateError) -> FaultKind:
@@ -19,6 +21,16 @@ def kind_of(error: LakegateError) -> FaultKind:
     if isinstance(error, ThrottledError):
         return FaultKind.THROTTLED
     return FaultKind.PASSING if isinstance(error, TransientError) else FaultKind.LASTING
+
+
+def tell_breaker(ledger: Ledger, claim: Claim, reports: Sequence[FileReport]) -> bool:
+    """Tell that no file came to a verdict for faults of ours; whether the dataset is paused, so that they cost no file anything."""
+    stopped = [report for report in reports if report.outcome is FileEnding.RETRY]
+    if not stopped or any(report.outcome in VERDICTS for report in reports):
+        return False
+    first = stopped[0]
+    code, error = first.error_code or "Unexpected", f"{first.key}: {first.error}"
+    return ledger.pauses.fault(claim.batch.dataset, code, error, claim.batch_id).is_paused
 
 
 def give_up(ledger: Ledger, claim: Claim, error: LakegateError) -> None:

@@ -33,7 +33,7 @@ from pipelines.contracts.schema import fingerprint
 from pipelines.disk import full_disk_is_ours
 from pipelines.errors import ClaimLostError, LakegateError
 from pipelines.gate import Gate
-from pipelines.giving_up import give_up
+from pipelines.giving_up import give_up, tell_breaker
 from pipelines.intake.objects import ObjectVersion
 from pipelines.lineage.news import telling
 from pipelines.members import MemberReader, NamesInFiles, ReadMember, Timings
@@ -47,6 +47,7 @@ from pipelines.publication.staged import StagedFile, count_nulls
 from pipelines.reading.summary import FileReader
 from pipelines.reports import VERDICTS, BatchNotRun, BatchReport, ExpectationResult, FileEnding, FileReport, Stage
 from pipelines.settling import ended, ending_of, facts_of, published_outcome, unpublished_outcome
+from pipelines.telemetry.attempt import AttemptTrace
 
 __all__ = ["Inspect", "ingest_batch"]
 
@@ -65,12 +66,16 @@ def ingest_batch(
         ClaimLostError: the lease ran out and another worker has the batch: nothing more was written.
         TransientError, PermanentError: a fault of ours; the files were given back, to be tried again later.
     """
+    asked_at = gate.clock()
     claimed = gate.ledger.claim(batch_id, owner)
     match claimed:
         case Claim():
-            work = _Work(gate, reader, dataset, claimed, inspect)
-            return telling(
-                gate.lineage, gate.clock, gate.tables, dataset, claimed, lambda: _attempt(gate, claimed, work)
+            trace = AttemptTrace(gate.tracer, gate.clock, claimed, asked_at)
+            work = _Work(gate, reader, dataset, claimed, inspect, trace)
+            return trace.around(
+                lambda: telling(
+                    gate.lineage, gate.clock, gate.tables, dataset, claimed, lambda: _attempt(gate, claimed, work)
+                )
             )
         case AlreadyDone():
             return BatchNotRun(batch_id, "its work is done already")
@@ -96,7 +101,15 @@ def _attempt(gate: Gate, claim: Claim, work: "_Work") -> BatchReport:
 class _Work:
     """One attempt at one claimed batch."""
 
-    def __init__(self, gate: Gate, reader: FileReader, dataset: Dataset, claim: Claim, inspect: Inspect | None) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        reader: FileReader,
+        dataset: Dataset,
+        claim: Claim,
+        inspect: Inspect | None,
+        trace: AttemptTrace,
+    ) -> None:
         self.gate = gate
         self.reader = reader
         self.dataset = dataset
@@ -106,7 +119,7 @@ class _Work:
         self.heartbeat = gate.heartbeat(gate.ledger, claim)
         self.contract = fingerprint(dataset)
         self.rejected: RejectedRows | None = None
-        self.timings = Timings()
+        self.timings = Timings(trace)
         self.names = NamesInFiles()
         self.queryable_at: datetime | None = None
 
@@ -152,18 +165,9 @@ class _Work:
 
     def _settle_unpublished(self, reads: Sequence[ReadMember]) -> None:
         """Write down what needs no commit: the rejected, the empty, the gone, and those to be tried again."""
-        spared = self._tell_breaker([read.report for read in reads])
+        spared = tell_breaker(self.gate.ledger, self.claim, [read.report for read in reads])
         outcomes = (unpublished_outcome(r.entry.ref, r.report, self._facts(r), r.milliseconds, spared) for r in reads)
         self._settle([outcome for outcome in outcomes if outcome is not None])
-
-    def _tell_breaker(self, reports: Sequence[FileReport]) -> bool:
-        """Tell that no file came to a verdict for faults of ours; whether the dataset is paused, so that they cost no file anything."""
-        stopped = [report for report in reports if report.outcome is FileEnding.RETRY]
-        if not stopped or any(report.outcome in VERDICTS for report in reports):
-            return False
-        first = stopped[0]
-        code, error = first.error_code or "Unexpected", f"{first.key}: {first.error}"
-        return self.gate.ledger.pauses.fault(self.dataset.name, code, error, self.claim.batch_id).is_paused
 
     def _publish(
         self, reads: Sequence[ReadMember], table: GrowingTable, published_before: Sequence[ReadMember]
@@ -179,7 +183,7 @@ class _Work:
             return self._finish([*(read.report for read in reads), *told], None, recognised=bool(told), grown=table)
         with self.timings.of(Stage.STAGE):
             staged = table.finish()
-        with self.timings.of(Stage.COMMIT):
+        with self.timings.of(Stage.COMMIT) as said:
             self.claim = self.gate.ledger.mark_committing(self.claim)
             if self.rejected is not None:
                 self.rejected.publish(files, going)
@@ -199,8 +203,9 @@ class _Work:
                 properties={"lakegate.run-id": self.claim.owner, "lakegate.contract": self.contract},
                 before_commit=self.heartbeat.renew,
                 fence=any(self._was_given_up(read.entry) for read in removed),
-                pause=self.gate.pause,
+                pause=self.timings.trace.again(self.gate.pause),
             )
+            said["lakegate.tries"] = published.tries
             if published.commit is not None and not published.found:
                 self.queryable_at = self.gate.clock()
             endings = self._endings(published, reads)
@@ -219,7 +224,8 @@ class _Work:
                     gone,
                 )
         if self.inspect is not None and published.commit is not None and accepted:
-            self.expectations = tuple(self.inspect(published.files))
+            with self.timings.trace.stage("expectations"):
+                self.expectations = tuple(self.inspect(published.files))
         serving = {
             source_of(read.entry.version): read.report.rows_loaded
             for read, ending in zip(reads, endings, strict=True)

@@ -1,7 +1,7 @@
 """Addresses that messages to people carry: the pages of Dagster, the documentation, and the dataset files.
 
 Where the address of Dagster's pages is not known (`LAKEGATE_DAGSTER_URL`), there is no link; a page of the documentation is
-named by its path in the repository then (`LAKEGATE_DOCS_URL`). `LAKEGATE_DATASETS_URL` is the folder of the dataset files in a browser.
+named by its path in the repository then (`LAKEGATE_DOCS_URL`). `LAKEGATE_TRACE_URL` is where a trace is shown, with `{trace_id}` in it. `LAKEGATE_DATASETS_URL` is the folder of the dataset files in a browser.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,8 @@ from urllib.parse import quote
 from pipelines.errors import ConfigurationError
 
 __all__ = ["Links"]
+
+_TRACE_ID = "{trace_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +26,18 @@ class Links:
     docs: str | None = None
     datasets: str | None = None
     objects: str | None = None
+    traces: str | None = None
 
     @staticmethod
     def of(environment: Mapping[str, str]) -> "Links":
-        """As `LAKEGATE_DAGSTER_URL`, `LAKEGATE_DOCS_URL` and `LAKEGATE_DATASETS_URL` say, and AWS's own `AWS_ENDPOINT_URL_S3` or
+        """As `LAKEGATE_DAGSTER_URL`, `LAKEGATE_DOCS_URL`, `LAKEGATE_DATASETS_URL` and `LAKEGATE_TRACE_URL` say, and AWS's own `AWS_ENDPOINT_URL_S3` or
         `AWS_ENDPOINT_URL`.
 
         Raises ConfigurationError for what is no address.
         """
         of_s3 = "AWS_ENDPOINT_URL_S3" if environment.get("AWS_ENDPOINT_URL_S3") else "AWS_ENDPOINT_URL"
         said = ("LAKEGATE_DAGSTER_URL", "LAKEGATE_DOCS_URL", "LAKEGATE_DATASETS_URL", of_s3)
-        return Links(*(_address(environment, name) for name in said))
+        return Links(*(_address(environment, name) for name in said), traces=_template(environment))
 
     def run(self, run_id: str) -> str | None:
         """The page of a run."""
@@ -52,6 +55,10 @@ class Links:
         """The YAML file of a dataset."""
         return f"{self.datasets}/{name}.yaml" if self.datasets else None
 
+    def trace(self, trace_id: str) -> str | None:
+        """The page of a trace."""
+        return self.traces.replace(_TRACE_ID, trace_id) if self.traces else None
+
     def object(self, bucket: str, key: str) -> str:
         """Where a browser shows an object: the page of the AWS console, or the object itself on another S3."""
         if self.objects is None:
@@ -62,6 +69,15 @@ class Links:
         """A page of the documentation, such as `operating.md`, at a heading."""
         at = f"#{anchor}" if anchor else ""
         return f"{self.docs or 'docs'}/{name}{at}"
+
+
+def _template(environment: Mapping[str, str]) -> str | None:
+    said = _address(environment, "LAKEGATE_TRACE_URL")
+    if said is not None and _TRACE_ID not in said:
+        raise ConfigurationError(
+            f"LAKEGATE_TRACE_URL is {said!r}: it must have {_TRACE_ID} in it, where a trace's id goes"
+        )
+    return said
 
 
 def _address(environment: Mapping[str, str], name: str) -> str | None:

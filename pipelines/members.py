@@ -24,6 +24,8 @@ from pipelines.reading.headers import names_meant
 from pipelines.reading.limits import limits_of
 from pipelines.reading.summary import Accepted, Empty, FileReader, ReadRequest, ReadSummary, Rejected, Verdict, judge
 from pipelines.reports import FileEnding, FileReport, Stage
+from pipelines.telemetry.attempt import AttemptTrace
+from pipelines.telemetry.tracing import Attribute
 
 __all__ = ["MemberReader", "NamesInFiles", "ReadMember", "Timings"]
 
@@ -58,16 +60,20 @@ class NamesInFiles:
 class Timings:
     """Where the time of one attempt goes, in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, trace: AttemptTrace) -> None:
         """Begin with none."""
         self.seconds: dict[Stage, float] = dict.fromkeys(Stage, 0.0)
+        self.trace = trace
 
     @contextmanager
-    def of(self, stage: Stage) -> Generator[None]:
-        """Count the time inside."""
+    def of(self, stage: Stage, name: str | None = None) -> Generator[dict[str, Attribute]]:
+        """Count the time inside, and have it as a span, called as the stage is unless a `name` is given; what is put into the mapping
+        is said with it.
+        """
         started = time.perf_counter()
         try:
-            yield
+            with self.trace.stage(name or stage.value) as said:
+                yield said
         finally:
             self.seconds[stage] += time.perf_counter() - started
 
@@ -205,24 +211,26 @@ class MemberReader:
                 )
             case _ as never:
                 assert_never(never)
+        trace = self.timings.trace
         request = ReadRequest(
-            self.table.dataset, version.size_bytes, routed.key_values, version.landed_at, self.delimiter
+            self.table.dataset,
+            version.size_bytes,
+            routed.key_values,
+            version.landed_at,
+            self.delimiter,
+            trace.of_file(entry),
         )
-        started = time.perf_counter()
+        began, started = self.gate.clock(), time.perf_counter()
         beside = None if self.rejected is None else self.rejected.staging
         stage = FileSink(self.table.staging, beside, source_of(version), entry.landing_day)
         try:
             summary = self.reader.read(request, fetched.open, stage)
             verdict = self._judge(summary)
-        except ObjectGoneError:
-            stage.discard()
-            return self._gone(entry, report)
-        except ObjectArchivedError:
-            stage.discard()
-            return ReadMember(entry, replace(report, outcome=FileEnding.ARCHIVED))
         except LakegateError as error:
             stage.discard()
-            return ReadMember(entry, _stopped(report, error))
+            trace.read(entry, began, type(error).__name__, error=error.code)
+            return self._not_read(entry, report, error)
+        trace.read(entry, began, type(verdict).__name__.lower(), summary)
         seconds = time.perf_counter() - started
         self.timings.seconds[Stage.READ] += seconds
         report = replace(report.read_as(summary, stage.partition_paths), seconds=seconds)
@@ -261,6 +269,13 @@ class MemberReader:
             case _ as never:
                 assert_never(never)
 
+    def _not_read(self, entry: LedgerEntry, report: FileReport, error: LakegateError) -> ReadMember:
+        if isinstance(error, ObjectGoneError):
+            return self._gone(entry, report)
+        if isinstance(error, ObjectArchivedError):
+            return ReadMember(entry, replace(report, outcome=FileEnding.ARCHIVED))
+        return ReadMember(entry, _stopped(report, error))
+
     def _gone(self, entry: LedgerEntry, report: FileReport) -> ReadMember:
         """No event told of it yet, and the object is not there: what that does to rows is the dataset's to say."""
         if self.dataset.retracts:
@@ -281,7 +296,7 @@ class MemberReader:
             violations_total=verdict.violations_total,
         )
         try:
-            with self.timings.of(Stage.BOOKS):
+            with self.timings.of(Stage.BOOKS, "quarantine"):
                 placed = quarantine(
                     self.gate.store,
                     self.gate.quarantine_bucket,

@@ -36,7 +36,7 @@ class GateResource(dg.ConfigurableResource):
 
     def open(self) -> Gate:
         """The gate; the same one in this process until a dataset file or the environment changes. Makes the clients."""
-        named = (item for item in os.environ.items() if item[0].startswith(("AWS_", "LAKEGATE_")))
+        named = (item for item in os.environ.items() if item[0].startswith(("AWS_", "LAKEGATE_", "OTEL_")))
         return _open(_Held(current_datasets(Path(self.datasets_folder))), tuple(sorted(named)))
 
 

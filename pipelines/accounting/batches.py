@@ -343,7 +343,9 @@ class Batches:
                 group = Group(f"{ref.object_id}#{ref.version_id}")
                 entry_change(group, entry, after)
                 # The number of the version among the members keeps apart the records of two versions of one key.
-                add_history(group, after, [replace(told, steps=steps)], f"{write_id}{len(groups):04d}")
+                add_history(
+                    group, after, [replace(told, steps=steps, trace_id=record.trace_id)], f"{write_id}{len(groups):04d}"
+                )
                 groups.append(group)
             if not groups:
                 return
@@ -377,7 +379,16 @@ class Batches:
 
     def _history(self, record: BatchRecord, now: datetime, what: str, reason: str, run: str | None = None) -> Put:
         shown = {"planned": State.PLANNED, "claimed": State.CLAIMED, "committing": State.COMMITTING}.get(what)
-        item = {"format": FORMAT, "at": iso(now), "what": what, "reason": reason, "run": run, "state": shown}
+        item: dict[str, ItemValue] = {
+            "format": FORMAT,
+            "at": iso(now),
+            "what": what,
+            "reason": reason,
+            "run": run,
+            "state": shown,
+        }
+        if what == "planned":
+            item["trace_id"] = record.trace_id
         return Put(history_key(f"batch#{record.batch_id}", now, self._books.new_id(), 0), item)
 
 

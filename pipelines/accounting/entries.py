@@ -200,6 +200,8 @@ class Batch:
     run_key: str
     trigger: Trigger
     members: tuple[Member, ...]
+    follows: tuple[str, ...] = ()
+    """The last batches of some of its files: what happened to them there goes on here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,9 @@ class BatchRecord:
     snapshot_id: int | None = None
     reason: str | None = None
     revision: int = 1
+    trace_id: str | None = None
+    """The id of its trace; None of one that an older release planned."""
+    follows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +364,7 @@ class HistoryRecord:
     """One change of state of one object version.
 
     `rows` are those read, `facts` all that the verdict said, `milliseconds` is how long the file itself was read. `steps` are what
-    its batch went through since it was planned: kept with the batch, not with the record.
+    its batch went through since it was planned: kept with the batch, not with the record. `trace_id` is its batch's.
     """
 
     at: datetime
@@ -375,3 +380,4 @@ class HistoryRecord:
     facts: Facts | None = None
     batch_times: BatchTimes | None = None
     steps: tuple[BatchStep, ...] = ()
+    trace_id: str | None = None

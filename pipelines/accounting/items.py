@@ -22,6 +22,7 @@ from pipelines.accounting.states import DUE_STATES, BatchState, FaultKind, Outco
 from pipelines.errors import PermanentError
 from pipelines.intake.objects import ObjectVersion, Sequencer
 from pipelines.ports import Item, ItemKey, ItemValue
+from pipelines.telemetry.tracing import trace_of
 
 __all__ = [
     "FORMAT",
@@ -249,6 +250,8 @@ def encode_batch(record: BatchRecord) -> dict[str, ItemValue]:
         "lease_until": iso(record.lease_until) if record.lease_until else None,
         "snapshot_id": record.snapshot_id,
         "reason": record.reason,
+        "trace_id": record.trace_id,
+        "follows": list[ItemValue](record.follows) or None,
     }
     item.update({name: value for name, value in optional.items() if value is not None})
     return item
@@ -272,6 +275,8 @@ def decode_batch(item: Item) -> BatchRecord:
         snapshot_id=raw.get("snapshot_id"),
         reason=raw.get("reason"),
         revision=raw["revision"],
+        trace_id=raw.get("trace_id"),
+        follows=tuple(raw.get("follows", ())),
     )
 
 
@@ -286,6 +291,8 @@ def batch_of(batch: Batch, created_at: datetime) -> BatchRecord:
         member_count=len(batch.members),
         state=BatchState.PLANNED,
         created_at=created_at,
+        trace_id=trace_of(batch.batch_id),
+        follows=batch.follows,
     )
 
 
@@ -327,6 +334,7 @@ def encode_history(record: HistoryRecord) -> dict[str, ItemValue]:
         "run": record.run,
         "rows": record.rows,
         "milliseconds": record.milliseconds,
+        "trace_id": record.trace_id,
         "facts": _encode_facts(replace(record.facts, partitions=())) if record.facts else None,
         "batch_times": cast("dict[str, ItemValue]", asdict(record.batch_times)) if record.batch_times else None,
     }
@@ -348,6 +356,7 @@ def decode_history(item: Item) -> HistoryRecord:
         reason=raw["reason"],
         rows=raw.get("rows"),
         milliseconds=raw.get("milliseconds"),
+        trace_id=raw.get("trace_id"),
         facts=_decode_facts(raw.get("facts")),
         batch_times=BatchTimes(**raw["batch_times"]) if "batch_times" in raw else None,
     )

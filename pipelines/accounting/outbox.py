@@ -68,6 +68,7 @@ class FileChange:
     report_key: str | None = None
     snapshot_id: int | None = None
     counted_before: date | None = None
+    trace_id: str | None = None
 
 
 def encode_change(entry: LedgerEntry, record: HistoryRecord, counted_before: date | None = None) -> str:
@@ -87,6 +88,7 @@ def encode_change(entry: LedgerEntry, record: HistoryRecord, counted_before: dat
         "attempts": entry.attempts,
         "size": entry.version.size_bytes,
         "batch": record.batch_id,
+        "trace": record.trace_id,
         "run": record.run,
         "rows_read": record.rows,
         "rows_accepted": facts.rows_accepted if facts else None,
@@ -118,6 +120,7 @@ def _decode(item_id: str, number: int, line: str) -> Iterator[FileChange]:
         "attempts": raw["attempts"],
         "size_bytes": raw["size"],
         "batch": raw.get("batch"),
+        "trace_id": raw.get("trace"),
     }
     before = State(raw["from"]) if "from" in raw else None
     steps = raw.get("steps", ())

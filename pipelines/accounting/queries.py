@@ -250,6 +250,7 @@ def _batch_record(item: Item, version: str, batch_id: str) -> HistoryRecord | No
         batch_id=batch_id,
         run=str(run) if run is not None else None,
         reason=str(item.get("reason") or ""),
+        trace_id=str(item["trace_id"]) if item.get("trace_id") else None,
     )
 
 

@@ -135,7 +135,9 @@ class Settlement:
             elif head.rejections and any(isinstance(o, FileCommitted) for o in wave[object_id]):
                 rejected = [e for e in books.versions(object_id) if e.outcome is Outcome.QUARANTINED]
                 known = {**{e.version.version_id: e for e in rejected}, **known}
-            works[object_id] = KeyWork(head, known, books.now(), books.policy, claim.owner, batch_times, claim.steps)
+            works[object_id] = KeyWork(
+                head, known, books.now(), books.policy, claim.owner, batch_times, claim.steps, claim.batch.trace_id
+            )
         return works
 
     def _groups(self, work: KeyWork) -> list[Group]:

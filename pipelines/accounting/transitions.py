@@ -53,6 +53,7 @@ class KeyWork:
     run: str | None = None
     batch_times: BatchTimes | None = None
     steps: tuple[BatchStep, ...] = ()
+    trace_id: str | None = None
     before_head: Head = field(init=False)
     before: dict[str, LedgerEntry] = field(init=False)
     history: list[HistoryRecord] = field(default_factory=list[HistoryRecord])
@@ -194,7 +195,10 @@ class KeyWork:
             self.entries[version], self.now, self.policy, reason=reason, fault=fault, spared=spared, run=self.run
         )
         self.entries[version] = entry
-        self.history.append(replace(record, milliseconds=milliseconds, batch_times=self.batch_times, steps=self.steps))
+        times, trace_id = self.batch_times, self.trace_id
+        self.history.append(
+            replace(record, milliseconds=milliseconds, batch_times=times, steps=self.steps, trace_id=trace_id)
+        )
 
     def change(
         self,
@@ -239,6 +243,7 @@ class KeyWork:
                 facts=judged,
                 batch_times=self.batch_times if settled else None,
                 steps=self.steps if settled else (),
+                trace_id=self.trace_id if settled else None,
             )
         )
 

@@ -56,6 +56,7 @@ def file_history() -> Dataset:
             "attempts": ("bigint!", "Attempts used up by faults of ours."),
             "run": ("string", "The run that worked on it."),
             "batch": ("string", "The batch the file was in."),
+            "trace_id": ("string", "The trace of that batch, from its files' events to its end."),
             "size_bytes": ("bigint!", "The object's size."),
             "rows_read": ("bigint", "Rows read, where the file was read."),
             "rows_accepted": ("bigint", "Rows that are in the table while the version serves."),

@@ -22,6 +22,7 @@ from pipelines.intake.planning import plan_batches
 from pipelines.intake.receiving import sighting_of
 from pipelines.intake.routing import event_day
 from pipelines.printable import printable
+from pipelines.telemetry.planned import tell_planned
 
 __all__ = ["Choice", "Taken", "is_judged_by", "take_days", "take_versions"]
 
@@ -61,12 +62,14 @@ class Taken:
         ledger = self.gate.ledger
         taken_by_others: set[date] = set()
         while pending:
+            began = self.gate.clock()
             due = [e for e in ledger.entries_of(pending) if e.state in DUE_STATES]
             planned: list[Batch] = []
             for batch in plan_batches(due, taken_by_others, ledger.new_id, trigger=Trigger.BACKFILL):
                 mine = replace(batch, run_key=self.run_key)
                 if isinstance(ledger.plan(mine), Planned):
                     planned.append(mine)
+                    tell_planned(self.gate.tracer, self.gate.clock, mine, due, began)
                     yield mine
                 else:
                     taken_by_others.add(batch.landing_day)

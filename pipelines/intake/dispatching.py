@@ -30,6 +30,8 @@ from pipelines.intake.receiving import adopt_unrouted
 from pipelines.intake.routing import event_day
 from pipelines.lineage.news import tell_abandoned
 from pipelines.ports import Clock
+from pipelines.telemetry.planned import tell_planned, tell_taken_back
+from pipelines.telemetry.tracing import NO_TRACER, Tracer
 
 __all__ = ["Dispatch", "Launch", "RunState", "RunStates", "dispatch", "dispatch_from"]
 
@@ -70,7 +72,16 @@ def dispatch(
 ) -> Dispatch:
     """`dispatch_from` the gate's own ledger and datasets."""
     datasets = gate.datasets.datasets
-    outcome = dispatch_from(gate.ledger, datasets, gate.clock, states, max_days_per_run=max_days_per_run, limits=limits)
+    outcome = dispatch_from(
+        gate.ledger,
+        datasets,
+        gate.clock,
+        states,
+        max_days_per_run=max_days_per_run,
+        limits=limits,
+        tracer=gate.tracer,
+    )
+    tell_taken_back(gate.tracer, gate.clock, outcome.taken_back)
     if gate.lineage is not None:
         tell_abandoned(gate.lineage, gate.clock, datasets, outcome.taken_back)
     return outcome
@@ -84,6 +95,7 @@ def dispatch_from(
     *,
     max_days_per_run: int = 31,
     limits: BatchLimits | None = None,
+    tracer: Tracer = NO_TRACER,
 ) -> Dispatch:
     """Look at every batch that holds a slot, then plan what is due on days that are free; the runs to request now."""
     outcome = Dispatch(adopted=adopt_unrouted(ledger, datasets, event_day(clock())))
@@ -98,9 +110,9 @@ def dispatch_from(
         if breaker.is_paused:
             outcome.paused.append(breaker)
         if flow is Flow.ALL:
-            outcome.launches.extend(_anew(ledger, dataset, kept, max_days_per_run, limits))
+            outcome.launches.extend(_anew(ledger, dataset, kept, max_days_per_run, limits, clock, tracer))
         elif flow is Flow.PROBE:
-            outcome.launches.extend(_probe(ledger, dataset, kept))
+            outcome.launches.extend(_probe(ledger, dataset, kept, clock, tracer))
     return outcome
 
 
@@ -172,25 +184,38 @@ def _again(offered: Iterable[BatchRecord]) -> list[Launch]:
 
 
 def _anew(
-    ledger: Ledger, dataset: Dataset, busy: Collection[date], max_days_per_run: int, limits: BatchLimits | None
+    ledger: Ledger,
+    dataset: Dataset,
+    busy: Collection[date],
+    max_days_per_run: int,
+    limits: BatchLimits | None,
+    clock: Clock,
+    tracer: Tracer,
 ) -> list[Launch]:
+    began = clock()
     due = ledger.due(dataset.name, busy=busy)
     launches: list[Launch] = []
     for group in group_into_runs(plan_batches(due, busy, ledger.new_id, limits), max_days_per_run):
         planned = [batch for batch in group if _is_planned(ledger, batch)]
+        for batch in planned:
+            tell_planned(tracer, clock, batch, due, began)
         if planned:
             launches.append(_launch(planned[0].run_key, planned))
     return launches
 
 
-def _probe(ledger: Ledger, dataset: Dataset, busy: Collection[date]) -> list[Launch]:
+def _probe(ledger: Ledger, dataset: Dataset, busy: Collection[date], clock: Clock, tracer: Tracer) -> list[Launch]:
     """One file of a paused dataset, the least suspected: what becomes of it says whether the dataset can go on."""
+    began = clock()
     due = ledger.due(dataset.name, busy=busy)
     batch = next(iter(plan_batches(due, busy, ledger.new_id, BatchLimits(max_files=1))), None)
     if batch is None or ledger.pauses.probe(dataset.name, batch.batch_id) is None:
         return []
     (group,) = group_into_runs([batch])
-    return [_launch(group[0].run_key, group)] if _is_planned(ledger, group[0]) else []
+    if not _is_planned(ledger, group[0]):
+        return []
+    tell_planned(tracer, clock, group[0], due, began)
+    return [_launch(group[0].run_key, group)]
 
 
 def _is_planned(ledger: Ledger, batch: Batch) -> bool:

@@ -30,6 +30,7 @@ __all__ = [
 
 SILENT_LEASES = 2.0
 """How many leases after its last one ran out a started run is taken for dead."""
+_FOLLOWED = 5
 UNCLAIMED_S = 900
 """How long batches may wait for a run that planned them for itself (backfill), or that works on others and falls silent."""
 
@@ -100,8 +101,15 @@ def plan_batches(
         batch_id = new_id()
         taken = _taken(waiting, limits)
         members = tuple(Member(entry.ref, entry.revision) for entry in taken)
-        batches.append(Batch(batch_id, dataset, day, batch_id, trigger or _trigger_of(taken), members))
+        batches.append(
+            Batch(batch_id, dataset, day, batch_id, trigger or _trigger_of(taken), members, _followed(taken))
+        )
     return batches
+
+
+def _followed(entries: Iterable[LedgerEntry]) -> tuple[str, ...]:
+    """The batches that some of these files were in last, the latest first."""
+    return tuple(sorted({entry.batch_id for entry in entries if entry.batch_id is not None}, reverse=True)[:_FOLLOWED])
 
 
 def _trigger_of(entries: Iterable[LedgerEntry]) -> Trigger:

@@ -295,6 +295,7 @@ class ChildReader:
             "dataset": contract.number,
             "size_bytes": file.request.size_bytes,
             "delimiter": file.request.delimiter,
+            "traceparent": file.request.traceparent,
             "key_values": encode_keys(file.request.key_values),
             "landed_at": None if file.request.landed_at is None else file.request.landed_at.isoformat(),
         }

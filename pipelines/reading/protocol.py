@@ -1,6 +1,6 @@
 """What parent and child say to each other over two pipes: frames of a kind, a length and a payload; JSON and Arrow, no pickle.
 
-    parent -> child   DATASET {number, dataset} · REQUEST {dataset, size_bytes, key_values, landed_at, delimiter} · CHUNK bytes · END
+    parent -> child   DATASET {number, dataset} · REQUEST {dataset, size_bytes, key_values, landed_at, delimiter, traceparent} · CHUNK bytes · END
     child -> parent   READY · BATCH, REJECTED an Arrow IPC record batch message · SUMMARY json · MISCONFIGURED text · FAILED {memory, disk, text}
 
 The child says READY once, when it can read. A file is one REQUEST, its CHUNKs and one END; its answer is any number of BATCHes and REJECTEDs and one SUMMARY. The parent may send the
@@ -107,6 +107,7 @@ def decode_summary(payload: bytes) -> ReadSummary:
     said["warnings"] = tuple(_violation_from(v) for v in said["warnings"])
     said["source_columns"] = tuple(said["source_columns"])
     said["likely_causes"] = tuple(said["likely_causes"])
+    said["moments"] = tuple(float(moment) for moment in said["moments"])
     return ReadSummary(**said)
 
 

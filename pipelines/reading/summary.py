@@ -33,6 +33,7 @@ class ReadRequest:
 
     `key_values` holds the typed values of columns with `from: key`. `size_bytes` is what the event said, if it did: an object over the limit is then refused without reading it.
     `delimiter` is the one pinned for a dataset whose contract leaves it to the files; None tells it from this one.
+    `traceparent` (W3C Trace Context) is the place in a trace that the reading is below; without one, it does not say when it did what.
     `landed_at` (aware, UTC) is the moment that rules about the future measure by: a verdict is the same whenever it is reached.
     """
 
@@ -41,6 +42,7 @@ class ReadRequest:
     key_values: Mapping[str, KeyValue]
     landed_at: datetime | None = None
     delimiter: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ class ReadSummary:
     violations_of_rows: int = 0
     new_columns: Mapping[str, str] = field(default_factory=dict[str, str])
     wider_types: Mapping[str, str] = field(default_factory=dict[str, str])
+    moments: tuple[float, ...] = ()
+    """Where a trace asks: when a reading process began, had the first bytes, had all of them, and was done; seconds since 1970."""
 
     @property
     def changes_table(self) -> bool:

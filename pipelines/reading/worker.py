@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
@@ -104,6 +105,7 @@ class _Session:
 
     def _file(self, said: "dict[str, object]") -> bool:
         """Read one file; False when this process should not read another."""
+        from dataclasses import replace
         from datetime import datetime
 
         from pipelines.errors import ConfigurationError
@@ -116,7 +118,9 @@ class _Session:
             delimiter=said["delimiter"],  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
             key_values=said["key_values"],  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
             landed_at=datetime.fromisoformat(landed) if isinstance(landed := said["landed_at"], str) else None,
+            traceparent=said["traceparent"],  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         )
+        began = time.time()
         chunks = _Chunks(self._incoming)
         try:
             _limit_cpu(self._reader, request)
@@ -127,6 +131,10 @@ class _Session:
             _fail(self._outgoing, error)
             return False
         else:
+            if request.traceparent is not None:
+                done = time.time()
+                moments = (began, chunks.first_at or done, chunks.all_at or done, done)
+                summary = replace(summary, moments=moments)
             send(self._outgoing, Frame.SUMMARY, encode_summary(summary))
         self._outgoing.flush()
         chunks.drain()
@@ -162,6 +170,8 @@ class _Chunks:
     def __init__(self, incoming: IO[bytes]) -> None:
         self._incoming = incoming
         self._ended = False
+        self.first_at: float | None = None
+        self.all_at: float | None = None
 
     def open(self) -> Iterator[bytes]:
         from pipelines.reading.protocol import Frame, read_frame
@@ -171,8 +181,10 @@ class _Chunks:
             if frame is None:
                 os._exit(1)  # the parent is gone
             kind, payload = frame
+            self.first_at = self.first_at or time.time()
             if kind is Frame.END:
                 self._ended = True
+                self.all_at = time.time()
             else:
                 yield payload
 

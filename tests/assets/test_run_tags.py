@@ -8,6 +8,7 @@ import pytest
 from assets.run_tags import PRIORITIES, days_tag, tags_of_launch
 from pipelines.accounting.states import Trigger
 from pipelines.intake.dispatching import Launch
+from pipelines.telemetry.tracing import trace_of
 from tests.assets.stage import Stage, days, departures, key
 
 DAY = "2024-02-01"
@@ -27,6 +28,7 @@ def test_a_requested_run_says_what_it_is_for_and_where_it_stands_in_the_queue() 
         "lakegate/dataset": "flights",
         "lakegate/day": "2024-02-01..2024-02-03",
         "lakegate/batch": "b1",
+        "lakegate/trace": trace_of("b1"),
         "dagster/priority": "30",
     }
 
@@ -58,6 +60,7 @@ def test_a_run_from_the_ui_is_tagged_when_it_begins(stage: Stage) -> None:
         "lakegate/day": DAY,
         "lakegate/trigger": "backfill",
         "lakegate/batch": batch.batch_id,
+        "lakegate/trace": trace_of(batch.batch_id),
     }
     several = stage.run(days(DAY, "2024-02-03"))
     found = tags(stage, several.run_id)
@@ -100,6 +103,7 @@ def test_the_runs_that_the_sensor_asks_for_carry_the_tags(stage: Stage) -> None:
         "lakegate/dataset": "departures",
         "lakegate/day": "2024-02-01..2024-02-02",
         "lakegate/batch": first.batch_id,
+        "lakegate/trace": trace_of(first.batch_id),
         "lakegate/trigger": "event",
         "dagster/priority": "30",
     }

@@ -31,7 +31,7 @@ def rows(first_cell: str) -> list[list[str]]:
 
 
 def test_every_tag_of_a_run_is_in_the_table() -> None:
-    tags = {run_tags.DATASET_TAG, run_tags.DAY_TAG, run_tags.BATCH_TAG, LAUNCH_TAG, TRIGGER_TAG}
+    tags = {run_tags.DATASET_TAG, run_tags.DAY_TAG, run_tags.BATCH_TAG, run_tags.TRACE_TAG, LAUNCH_TAG, TRIGGER_TAG}
     assert {row[0].strip("`") for row in rows("tag")} == tags
     [triggers] = [row[2] for row in rows("tag") if row[0] == f"`{TRIGGER_TAG}`"]
     assert set(re.findall(r"`(\w+)`", triggers)) == {trigger.value for trigger in Trigger}

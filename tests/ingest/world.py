@@ -36,7 +36,9 @@ from pipelines.intake.receiving import receive
 from pipelines.lineage.news import LineageSink
 from pipelines.publication.quarantine import QuarantineReport, load_report
 from pipelines.reading.reader import InProcessReader
+from pipelines.reading.summary import FileReader
 from pipelines.reports import BatchNotRun, BatchReport, FileReport
+from pipelines.telemetry.tracing import NO_TRACER, Tracer
 from resources.iceberg import IcebergTables
 from resources.memory import MemoryEventQueue, MemoryItemStore, MemoryObjectStore
 from resources.memory_tables import MemoryTables
@@ -124,6 +126,8 @@ class World:
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     lineage: LineageSink | None = None
+    tracer: Tracer = NO_TRACER
+    reader: FileReader = READER
 
     def __post_init__(self) -> None:
         def seconds() -> float:
@@ -154,6 +158,7 @@ class World:
             if isinstance(self.tables, MemoryTables)
             else None,
             lineage=self.lineage,
+            tracer=self.tracer,
         )
 
     # ---- the producer
@@ -203,7 +208,7 @@ class World:
             try:
                 for table in tables_of(of):
                     gate.tables.ensure(table)
-                outcome = ingest_batch(gate, READER, of, batch_id, f"{owner}-{launch.run_key}")
+                outcome = ingest_batch(gate, self.reader, of, batch_id, f"{owner}-{launch.run_key}")
             except LakegateError:
                 ended = RunState.FAILED
                 continue
@@ -216,7 +221,7 @@ class World:
         """One batch by one worker."""
         for table in tables_of(of):
             gate.tables.ensure(table)
-        return ingest_batch(gate, READER, of, batch_id, owner)
+        return ingest_batch(gate, self.reader, of, batch_id, owner)
 
     # ---- what a user sees
 

@@ -166,7 +166,9 @@ def land_test_object(bucket: str, test_id: str) -> Callable[[], str | None]:
     """
     key = wiring_test_key(test_id)
     try:
-        answer = client("s3").put_object(Bucket=bucket, Key=key, Body=b"A test of the wiring, by Lakegate.\n")
+        # A bucket that takes each key once asks for the condition; the key is new in any case.
+        body = b"A test of the wiring, by Lakegate.\n"
+        answer = client("s3").put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*")
     except (ClientError, BotoCoreError) as error:
         raise as_lakegate_error(error, f"putting the test object {key} into {bucket}") from error
     version = {"VersionId": answer["VersionId"]} if "VersionId" in answer else {}

@@ -38,6 +38,9 @@ def drop(
     key: Annotated[
         str | None, typer.Option("--key", help="The object key, where the file's name does not tell.")
     ] = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Replace no file that is there. A bucket that takes each key once needs it.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Put local files into the landing bucket, as a producer would."""
@@ -52,10 +55,14 @@ def drop(
     for landed, path in keys.items():
         try:
             with path.open("rb") as content:
-                answer = client("s3").put_object(Bucket=deployment.landing_bucket, Key=landed, Body=content)
+                answer = client("s3").put_object(
+                    Bucket=deployment.landing_bucket, Key=landed, Body=content, **({"IfNoneMatch": "*"} if new else {})
+                )
         except OSError as error:
             raise ConfigurationError(f"{path}: {error.strerror or error}") from error
         except (BotoCoreError, ClientError) as error:
+            if isinstance(error, ClientError) and error.response["Error"]["Code"] == "PreconditionFailed":
+                raise ConfigurationError(f"{landed} is there already; leave out --new to replace it.") from error
             raise as_lakegate_error(error, f"putting {path} to {landed}") from error
         dropped.append({"file": str(path), "key": landed, "version_id": answer.get("VersionId")})
         if not as_json:

@@ -13,6 +13,7 @@ def apply() -> None:
     """Correct ministack, before it serves."""
     deploy_encryption()
     refuse_other_owners()
+    tell_policies_of_conditional_writes()
 
 
 def deploy_encryption() -> None:
@@ -55,3 +56,25 @@ def refuse_other_owners() -> None:
         return dispatch(method, bucket, key, headers, *more)
 
     s3._dispatch = dispatch_to_owner
+
+
+def tell_policies_of_conditional_writes() -> None:
+    """Let a policy see whether a write is conditional and whether it makes an object, which ministack's do not.
+
+    Amazon S3 User Guide, "Enforce conditional writes on Amazon S3 buckets": the beginning and the parts of an upload in parts make none.
+    """
+    actions: Any = importlib.import_module("ministack.core.iam_actions")
+    context_of = actions.s3_service_context
+
+    def with_conditions(
+        action: str, query: dict[str, Any] | None, path: str = "", headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        context = context_of(action, query, path, headers)
+        if action == "s3:PutObject":
+            makes_none = {"uploads", "partNumber"} & set(query or {})
+            context["s3:objectcreationoperation"] = str(not makes_none).lower()
+            if condition := (headers or {}).get("if-none-match"):
+                context["s3:if-none-match"] = condition
+        return context
+
+    actions.s3_service_context = with_conditions

@@ -232,6 +232,15 @@ def test_a_drop_of_what_does_not_fit_puts_nothing_there(story: Story) -> None:
     assert len(listed["Versions"]) == 1
 
 
+def test_a_drop_of_a_new_file_replaces_none_that_is_there(story: Story) -> None:
+    Path("2026-02-01.csv").write_bytes(BAD)
+    answer = lakegate("drop", "2026-02-01.csv", "-d", story.name, "--new")
+    assert (answer.code, answer.out) == (2, "")
+    assert f"{story.key('2026-02-01')} is there already" in answer.err
+    held = client("s3").get_object(Bucket=story.deployment.landing_bucket, Key=story.key("2026-02-01"))
+    assert held["Body"].read() == GOOD
+
+
 def test_setup_plan_changes_nothing_where_all_is_as_the_template_says(story: Story) -> None:
     answer = lakegate("setup", "--plan", "--json")
     assert answer.code == 0

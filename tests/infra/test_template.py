@@ -214,7 +214,7 @@ def test_a_producer_lands_files_and_can_do_nothing_else(resources: dict[str, Any
     assert key["Condition"] == {"StringLike": {"kms:ViaService": ["s3.*"]}}
     [trust] = statements(resources["ProducerRole"])
     named, otherwise = trust["Principal"]["AWS"]["If"][1:]
-    assert (named, otherwise["Sub"].endswith(":root")) == ({"Ref": "ProducerArns"}, True)
+    assert (named, otherwise["Sub"].endswith(":root")) == ({"Split": [",", {"Ref": "ProducerArns"}]}, True)
 
 
 def test_a_key_that_may_be_written_once_needs_the_condition_whatever_is_uploaded(resources: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@
         ├── ObjectGoneError       the object version was removed between its event and our read
         ├── ObjectArchivedError   the object version lies in an archive and cannot be read before it is restored
         ├── ClaimLostError        another worker owns the batch now: this one must not write
+        ├── NewerFormatError      a newer release wrote it: this one must neither read nor change it
         ├── TableMismatchError    the table in the catalog is not what the contract describes
         └── QueryFailedError      the query engine refused or failed a query
 
@@ -23,6 +24,7 @@ __all__ = [
     "ConfigurationError",
     "DiskFullError",
     "LakegateError",
+    "NewerFormatError",
     "ObjectArchivedError",
     "ObjectGoneError",
     "PermanentError",
@@ -94,6 +96,12 @@ class ClaimLostError(PermanentError):
     """The lease ran out and another worker claimed the batch: this worker stops and writes nothing more."""
 
     kind = "ClaimLost"
+
+
+class NewerFormatError(PermanentError):
+    """A newer release of Lakegate wrote it: this process stops, and is upgraded."""
+
+    kind = "NewerFormat"
 
 
 class TableMismatchError(PermanentError):

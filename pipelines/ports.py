@@ -33,6 +33,7 @@ __all__ = [
     "EventQueue",
     "Item",
     "ItemKey",
+    "ItemScan",
     "ItemStore",
     "ItemValue",
     "LessThan",
@@ -363,6 +364,14 @@ class ItemStore(Protocol):
 
         Raises TransientError when the outcome is unknown: the caller looks it up, it never guesses.
         """
+        ...
+
+
+class ItemScan(Protocol):
+    """All that is in an item store. For migrations: nothing else reads a ledger whole."""
+
+    def scan(self, *, limit: int = 1000, start: str | None = None) -> Page:
+        """Every item once, in any order; what is written meanwhile may be missed or seen as it was. Reads are consistent."""
         ...
 
 

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from pipelines.accounting.entries import RetryPolicy
 from pipelines.accounting.ledger import LEASE_S, Ledger
 from pipelines.contracts.loading import DatasetCatalog
 from pipelines.errors import ConfigurationError
+from pipelines.formats import RELEASE
 from pipelines.gate import Gate
 from pipelines.lineage.naming import LineageNames
 from pipelines.links import Links
@@ -112,7 +112,7 @@ def lineage_sink(
         landing_bucket=deployment.landing_bucket,
         quarantine_bucket=deployment.quarantine_bucket,
         locate=tables.data_location,
-        version=version("lakegate"),
+        version=RELEASE,
         links=links,
     )
     return OpenLineageSink(names)

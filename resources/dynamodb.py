@@ -142,6 +142,15 @@ class DynamoItemStore:
         forward = not descending
         return self._query(condition, names, values, limit, start, IndexName=_INDEX, ScanIndexForward=forward)
 
+    def scan(self, *, limit: int = 1000, start: str | None = None) -> Page:
+        """Every item once, in any order. Reads the whole table: for migrations alone."""
+        more = {"ExclusiveStartKey": json.loads(start)} if start is not None else {}
+        try:
+            answer = self._client.scan(TableName=self._table, ConsistentRead=True, Limit=limit, **more)
+        except (ClientError, BotoCoreError) as error:
+            raise as_lakegate_error(error, f"scanning {self._table}") from error
+        return _page(answer, f"scanning {self._table}")
+
     def _query(
         self,
         condition: str,
@@ -164,15 +173,7 @@ class DynamoItemStore:
             )
         except (ClientError, BotoCoreError) as error:
             raise as_lakegate_error(error, f"querying {self._table} for {values[':pk']['S']}") from error
-        items = answer.get("Items")
-        if items is None or answer.get("Count") != len(items):
-            # The SDK takes a body that is cut short for an answer without anything in it.
-            raise TransientError(f"querying {self._table} for {values[':pk']['S']}: the answer was cut short")
-        last = answer.get("LastEvaluatedKey")
-        return Page(
-            tuple(_decode_item(raw) for raw in items),
-            json.dumps(last, separators=(",", ":")) if last else None,
-        )
+        return _page(answer, f"querying {self._table} for {values[':pk']['S']}")
 
     def write(self, changes: Sequence[Change]) -> Written | Refused:
         """Make all changes or none.
@@ -198,6 +199,15 @@ class DynamoItemStore:
                 raise as_lakegate_error(error, doing) from error
             self._pause(_delay(attempt))
         raise TransientError(f"{doing}: other transactions were on the same items {_ATTEMPTS} times in a row")
+
+
+def _page(answer: Mapping[str, Any], doing: str) -> Page:
+    items = answer.get("Items")
+    if items is None or answer.get("Count") != len(items):
+        # The SDK takes a body that is cut short for an answer without anything in it.
+        raise TransientError(f"{doing}: the answer was cut short")
+    last = answer.get("LastEvaluatedKey")
+    return Page(tuple(_decode_item(raw) for raw in items), json.dumps(last, separators=(",", ":")) if last else None)
 
 
 def _delay(attempt: int) -> float:

@@ -24,6 +24,7 @@ from pipelines.contracts.rejected import main_table
 from pipelines.contracts.schema import fingerprint
 from pipelines.disk import disk_full, is_disk_full
 from pipelines.errors import LakegateError, PermanentError, TableMismatchError, TransientError
+from pipelines.formats import table_format
 from pipelines.ports import Committed, Conflict, ObjectStore, SourceInTable, SourceVersion, TableCommit, TableSnapshot
 from pipelines.publication.parquet_writer import file_schema
 from pipelines.publication.rewriting import copy_without, open_parquet, rows_of
@@ -223,6 +224,7 @@ class IcebergTables:
 
     def _load(self, dataset: Dataset) -> "Table":
         table = self.catalog.load_table((self.database, dataset.table))
+        table_format(self._name(dataset), table.properties)
         self._loaded[dataset.table] = table
         return table
 

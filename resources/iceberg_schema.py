@@ -20,6 +20,7 @@ from pipelines.contracts.schema import (
     SOURCE_VERSION,
     table_schema,
 )
+from pipelines.formats import TABLE_FORMAT, TABLE_FORMAT_PROPERTY
 from pipelines.publication.parquet_writer import FIELD_ID
 from pipelines.publication.staging import DEFAULT_FILE_BYTES
 
@@ -144,6 +145,7 @@ def table_properties(dataset: Dataset) -> dict[str, str]:
         "format-version": "2",
         "comment": dataset.description,
         "lakegate.dataset": dataset.name,
+        TABLE_FORMAT_PROPERTY: str(TABLE_FORMAT),
         **source_properties(dataset, dataset.columns),
         "write.format.default": "parquet",
         "write.parquet.compression-codec": "zstd",

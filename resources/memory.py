@@ -112,6 +112,15 @@ class MemoryItemStore:
             end = _SEPARATOR.join((taken[-1][0], taken[-1][1].pk, taken[-1][1].sk)) if taken else None
             return Page(tuple(_copy(self._find(key) or {}) for _, key in taken), end if last - first > limit else None)
 
+    def scan(self, *, limit: int = 1000, start: str | None = None) -> Page:
+        """Every item once, by its place."""
+        with self._lock:
+            places = sorted(ItemKey(pk, sk) for pk, part in self._partitions.items() for sk in part)
+            after = [p for p in places if start is None or (p.pk, p.sk) > tuple(start.split(_SEPARATOR))]
+            taken = after[:limit]
+            more = f"{taken[-1].pk}{_SEPARATOR}{taken[-1].sk}" if len(after) > limit else None
+            return Page(tuple(_copy(self._find(place) or {}) for place in taken), more)
+
     def write(self, changes: Sequence[Change]) -> Written | Refused:
         """Make all changes or none."""
         if not 0 < len(changes) <= _MAX_CHANGES:

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -16,6 +17,7 @@ from lakegate.cli import (
     impact,
     inference,
     laptop,
+    migrate,
     operate,
     pauses,
     quarantine,
@@ -26,8 +28,9 @@ from lakegate.cli import (
     trace,
     web,
 )
-from lakegate.cli.output import Exit, errors, safe
+from lakegate.cli.output import Exit, console, errors, safe
 from pipelines.errors import ConfigurationError, LakegateError
+from pipelines.formats import RELEASE
 
 __all__ = ["app", "main"]
 
@@ -42,6 +45,7 @@ app = typer.Typer(
 laptop.add_to(app)
 setup.add_to(app)
 operate.add_to(app)
+migrate.add_to(app)
 pauses.add_to(app)
 query.add_to(app)
 trace.add_to(app)
@@ -57,6 +61,21 @@ app.add_typer(failed.app, name="failed")
 app.add_typer(history.history_app, name="history")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(alerts.app, name="alerts")
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"lakegate {RELEASE}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which release this is.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

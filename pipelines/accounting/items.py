@@ -1,7 +1,10 @@
-"""The way from value to item and back. Every item carries `format: 1`; where items lie is `keys.py`."""
+"""The way from value to item and back. Every item carries `format`, which `format_guard.py` checks; where items lie is `keys.py`.
+
+What a later release of the same format adds is left alone: an item may hold attributes that nobody here knows.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import date, datetime
 from typing import Any, cast
 
@@ -19,7 +22,7 @@ from pipelines.accounting.entries import (
 )
 from pipelines.accounting.keys import DUE_SHARDS, NO_DATASET, due_partitions, iso, parse_iso, short_version
 from pipelines.accounting.states import DUE_STATES, BatchState, FaultKind, Outcome, State, Trigger
-from pipelines.errors import PermanentError
+from pipelines.formats import LEDGER_FORMAT
 from pipelines.intake.objects import ObjectVersion, Sequencer
 from pipelines.ports import Item, ItemKey, ItemValue
 from pipelines.telemetry.tracing import trace_of
@@ -41,9 +44,11 @@ __all__ = [
     "member_items",
 ]
 
-FORMAT = 1
+FORMAT = LEDGER_FORMAT
 _MEMBERS_ITEM_BYTES = 200_000
 _PARTITIONS_KEPT = 50
+_FACTS = frozenset(field.name for field in fields(Facts))
+_BATCH_TIMES = frozenset(field.name for field in fields(BatchTimes))
 
 
 def _waiting(entry: LedgerEntry) -> tuple[str, str] | None:
@@ -119,8 +124,8 @@ def encode_entry(entry: LedgerEntry) -> dict[str, ItemValue]:
 
 
 def decode_entry(item: Item) -> LedgerEntry:
-    """The entry an item holds. Raises PermanentError when it was written by a later release."""
-    raw = _checked(item)
+    """The entry an item holds."""
+    raw: Mapping[str, Any] = item
     sequencer = raw.get("sequencer")
     return LedgerEntry(
         version=ObjectVersion(
@@ -173,7 +178,7 @@ def _decode_facts(raw: Any) -> Facts | None:
     if raw is None:
         return None
     kept: dict[str, Any] = {**raw, "partitions": tuple(raw["partitions"]), "rules": tuple(raw.get("rules", ()))}
-    return Facts(**kept)
+    return Facts(**{name: value for name, value in kept.items() if name in _FACTS})
 
 
 # ---- heads, removals, batches, history ----------------------------------------------------------------------------
@@ -196,7 +201,7 @@ def decode_head(object_id: str, item: Item | None) -> Head:
     """The head an item holds; without one, a head that is not stored yet."""
     if item is None:
         return Head(object_id)
-    raw = _checked(item)
+    raw: Mapping[str, Any] = item
     return Head(
         object_id,
         serving_version=raw.get("serving_version"),
@@ -225,7 +230,7 @@ def encode_removal(removal: Removal, *, lifted: bool) -> dict[str, ItemValue]:
 
 def decode_removal(item: Item) -> tuple[Removal, bool]:
     """The removal an item holds, and whether it was lifted."""
-    raw = _checked(item)
+    raw: Mapping[str, Any] = item
     names = ("bucket", "key", "version_id", "order", "marker", "reason")
     return Removal(**{name: raw[name] for name in names}, at=parse_iso(raw["at"])), raw["lifted"]
 
@@ -259,7 +264,7 @@ def encode_batch(record: BatchRecord) -> dict[str, ItemValue]:
 
 def decode_batch(item: Item) -> BatchRecord:
     """The batch an item holds."""
-    raw = _checked(item)
+    raw: Mapping[str, Any] = item
     return BatchRecord(
         batch_id=raw["batch_id"],
         dataset=raw["dataset"],
@@ -314,7 +319,8 @@ def member_items(batch_id: str, members: Sequence[Member]) -> Iterator[tuple[Ite
 def decode_members(items: Iterable[Item]) -> Iterator[Member]:
     """The members listed in items, in order."""
     for item in items:
-        for object_id, version_id, revision in _checked(item)["members"]:
+        members: Any = item["members"]
+        for object_id, version_id, revision in members:
             yield Member(VersionRef(object_id, version_id), revision)
 
 
@@ -344,7 +350,7 @@ def encode_history(record: HistoryRecord) -> dict[str, ItemValue]:
 
 def decode_history(item: Item) -> HistoryRecord:
     """The history record an item holds."""
-    raw = _checked(item)
+    raw: Mapping[str, Any] = item
     return HistoryRecord(
         at=parse_iso(raw["at"]),
         version_id=raw["version_id"],
@@ -358,13 +364,9 @@ def decode_history(item: Item) -> HistoryRecord:
         milliseconds=raw.get("milliseconds"),
         trace_id=raw.get("trace_id"),
         facts=_decode_facts(raw.get("facts")),
-        batch_times=BatchTimes(**raw["batch_times"]) if "batch_times" in raw else None,
+        batch_times=_decode_times(raw["batch_times"]) if "batch_times" in raw else None,
     )
 
 
-def _checked(item: Item) -> Mapping[str, Any]:
-    if item.get("format") != FORMAT:
-        raise PermanentError(
-            f"a ledger item has format {item.get('format')!r}, this release reads {FORMAT}: upgrade before going on"
-        )
-    return item
+def _decode_times(raw: Mapping[str, Any]) -> BatchTimes:
+    return BatchTimes(**{name: value for name, value in raw.items() if name in _BATCH_TIMES})

@@ -21,6 +21,9 @@
     routing                   mark                        the routing that unclaimed versions were last held against
     outbox#<shard>            <id>                        changes of state on their way to the table `file_history`
     outbox                    page                        which of them are being exported now
+    breakers                  <dataset>                   the dataset's breaker, once a fault was counted or somebody paused it
+    breaker#<dataset>         history#<time>#<id>#0       paused, probed, resumed
+    deployment                release                     the newest release that wrote here, and its format
 
 The sparse index (`due_pk`, `due_sk`) lists what waits: `due#<dataset>#<shard>` for work, `quarantine#<dataset>` and
 `dead#<dataset>` for people, `archived#<dataset>` for a restore, `removed#<dataset>` what went before any batch had it. The shard comes from the landing day, so that the backlog

@@ -10,7 +10,7 @@
     queries.py        looking                            due, live_batches, entries, head, history, counts, quarantined …
 
 The rules are in `transitions.py` (what may become of a version) and `changes.py` (counters in step with entries); the
-layout is in `items.py`. It runs unchanged on DynamoDB and in memory: all it needs is an ItemStore, a clock and new ids.
+layout is in `items.py`, and `format_guard.py` keeps what a newer release wrote. It runs unchanged on DynamoDB and in memory: all it needs is an ItemStore, a clock and new ids.
 """
 
 import time
@@ -41,6 +41,7 @@ from pipelines.accounting.entries import (
     Sighting,
     VersionRef,
 )
+from pipelines.accounting.format_guard import FormatGuard
 from pipelines.accounting.ids import IdFactory
 from pipelines.accounting.outbox import Outbox
 from pipelines.accounting.outcomes import FileOutcome
@@ -81,7 +82,7 @@ class Ledger:
         """
         self.lease_s = lease_s
         self.new_id = new_id or IdFactory(clock)
-        books = Books(store, clock, self.new_id, policy or RetryPolicy(), pause)
+        books = Books(FormatGuard(store, clock), clock, self.new_id, policy or RetryPolicy(), pause)
         self._batches = Batches(books)
         self._removals = Removals(books)
         self._registration = Registration(books, self._removals)

@@ -20,7 +20,6 @@ from pipelines.accounting.entries import HistoryRecord, LedgerEntry
 from pipelines.accounting.items import FORMAT
 from pipelines.accounting.keys import OUTBOX_PAGE, OUTBOX_SHARDS, iso, outbox_key, parse_iso
 from pipelines.accounting.states import Outcome, State, Trigger
-from pipelines.errors import PermanentError
 from pipelines.ports import Absent, Delete, Equals, ItemKey, Put, Written
 
 __all__ = ["FileChange", "Outbox", "OutboxPage", "encode_change"]
@@ -207,10 +206,6 @@ class Outbox:
         found = self._books.store.get(page.items)
         changes: list[FileChange] = []
         for key, item in found.items():
-            if item.get("format") != FORMAT:
-                raise PermanentError(
-                    f"an item of the outbox has format {item.get('format')!r}, this release reads {FORMAT}: upgrade before exporting"
-                )
             for number, line in enumerate(str(item["changes"]).split("\n")):
                 changes.extend(_decode(key.sk, number, line))
         return sorted(changes, key=lambda change: (change.at, change.change_id))

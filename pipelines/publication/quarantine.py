@@ -4,6 +4,7 @@ Nothing here decides that a file is bad; the verdict did. Names come from hashes
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.schema import fingerprint
+from pipelines.formats import require_readable
 from pipelines.intake.objects import ObjectVersion
 from pipelines.ports import ObjectStore
 from pipelines.printable import markdown as markdown_text
@@ -39,7 +41,8 @@ _MAX_SHOWN = 600
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What a later release adds to a report of the same version is left unread.
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class ReportedSample(_Model):
@@ -183,8 +186,10 @@ def quarantine(store: ObjectStore, bucket: str, version: ObjectVersion, report: 
 
 
 def load_report(store: ObjectStore, bucket: str, report_key: str) -> QuarantineReport:
-    """Read a report back. Raises ObjectGoneError when there is none."""
-    return QuarantineReport.model_validate_json(store.get_bytes(bucket, report_key))
+    """Read a report back. Raises ObjectGoneError when there is none, NewerFormatError when a newer release wrote it."""
+    said = json.loads(store.get_bytes(bucket, report_key))
+    require_readable(f"the report {report_key}", said.get("version"), 1)
+    return QuarantineReport.model_validate(said)
 
 
 def report_lines(report: QuarantineReport, *, markdown: bool = False) -> list[str]:

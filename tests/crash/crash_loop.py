@@ -51,7 +51,9 @@ _DROP_EVERY_S = 0.5
 _STOPS = {"intake": 0.13, "worker": 0.25}
 """Up to which chance (beyond 0.1, where nothing happens to it) a process is stopped and not killed."""
 _ONCE = {
-    "intake": ("before:ledger.datasets", "after:ledger.datasets", "before:ledger.routing", "after:ledger.routing"),
+    "intake": tuple(
+        f"{when}:ledger.{what}" for what in ("deployment", "datasets", "routing") for when in ("before", "after")
+    ),
     "worker": ("before:catalog.CreateTable", "after:catalog.CreateTable"),
 }
 _TRIES = 4

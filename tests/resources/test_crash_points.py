@@ -154,6 +154,7 @@ def test_when_a_dataset_is_paused_is_configured(nowhere: Deployment, monkeypatch
 
 
 def test_the_ports_of_a_gate_are_bare_in_production(nowhere: Deployment) -> None:
+    from pipelines.accounting.format_guard import FormatGuard
     from pipelines.contracts.loading import DatasetCatalog
     from pipelines.reading import spare
     from resources.iceberg import IcebergTables
@@ -164,4 +165,6 @@ def test_the_ports_of_a_gate_are_bare_in_production(nowhere: Deployment) -> None
     assert (type(gate.store), type(gate.tables), type(gate.queue), gate.reader) == (
         S3ObjectStore, IcebergTables, SqsEventQueue, spare.take
     )  # fmt: skip
-    assert type(gate.ledger._settlement._books.store) is DynamoItemStore
+    guard = gate.ledger._settlement._books.store
+    assert type(guard) is FormatGuard
+    assert type(guard._store) is DynamoItemStore

@@ -231,6 +231,24 @@ def test_the_index_goes_on_where_its_page_ended_also_among_equals(
     assert found == {f"{i:02d}" for i in range(25)}
 
 
+def test_a_scan_gives_every_item_once_page_by_page(store: MemoryItemStore, key: Keys) -> None:
+    for n in range(7):
+        store.write([Put(key(f"{n}"), {"n": n}), Put(ItemKey(f"{key('').pk}#{n}", "-"), {"n": n})])
+    found: list[ItemKey] = []
+    start: str | None = None
+    while True:
+        page = store.scan(limit=3, start=start)
+        assert len(page.items) <= 3
+        found += [ItemKey(str(item["pk"]), str(item["sk"])) for item in page.items]
+        if page.next is None:
+            break
+        start = page.next
+    mine = [place for place in found if place.pk.startswith(key("").pk)]
+    assert sorted(mine) == sorted(
+        {key(f"{n}") for n in range(7)} | {ItemKey(f"{key('').pk}#{n}", "-") for n in range(7)}
+    )
+
+
 def test_of_many_at_once_exactly_one_wins(store: ItemStore, key: Keys) -> None:
     outcomes: list[Written | Refused] = []
 

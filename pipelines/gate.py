@@ -14,6 +14,7 @@ from pipelines.lineage.news import LineageSink
 from pipelines.links import Links
 from pipelines.ports import Clock, EventQueue, ObjectStore, QueryEngine, Tables, ThreadPools
 from pipelines.reading.summary import FileReader
+from pipelines.telemetry.metrics import NO_METER, Meter
 from pipelines.telemetry.tracing import NO_TRACER, Tracer
 
 __all__ = ["Gate"]
@@ -27,7 +28,8 @@ class Gate:
     warm reading process of a run: it is closed when the context ends. `queue` is None where nothing announces files
     (`convert`), and so is `dead_letters`, where the queue's redrive puts what could not be taken. `queries` looks into the
     tables after a commit; without it, the checks that need it fail. `links` are the addresses that messages to people carry;
-    `lineage` is told of each batch, where somebody wants to hear; `tracer` takes the spans of its trace.
+    `lineage` is told of each batch, where somebody wants to hear; `tracer` takes the spans of its trace, `meter` all that is
+    counted or timed.
     The last three are what a worker takes from its computer: threads to wait for many answers at once, a pause between two
     attempts (seconds), and a sign of life; the simulator gives its own.
     """
@@ -46,6 +48,7 @@ class Gate:
     links: Links = field(default_factory=Links)
     lineage: LineageSink | None = None
     tracer: Tracer = NO_TRACER
+    meter: Meter = NO_METER
     pools: ThreadPools = ThreadPoolExecutor
     pause: Callable[[float], None] = time.sleep
     heartbeat: Callable[[Ledger, Claim], Heartbeat] = Heartbeat

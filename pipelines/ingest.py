@@ -48,6 +48,8 @@ from pipelines.reading.summary import FileReader
 from pipelines.reports import VERDICTS, BatchNotRun, BatchReport, ExpectationResult, FileEnding, FileReport, Stage
 from pipelines.settling import ended, ending_of, facts_of, published_outcome, unpublished_outcome
 from pipelines.telemetry.attempt import AttemptTrace
+from pipelines.telemetry.metrics import LEASES_LOST
+from pipelines.telemetry.records import of_batch, of_settled
 
 __all__ = ["Inspect", "ingest_batch"]
 
@@ -90,12 +92,15 @@ def ingest_batch(
 def _attempt(gate: Gate, claim: Claim, work: "_Work") -> BatchReport:
     try:
         with full_disk_is_ours():
-            return work.run()
+            report = work.run()
     except ClaimLostError:
+        gate.meter.tell((LEASES_LOST.of(1, dataset=claim.batch.dataset),))
         raise
     except LakegateError as error:
         give_up(gate.ledger, claim, error)
         raise
+    gate.meter.tell(of_batch(report))
+    return report
 
 
 class _Work:
@@ -204,6 +209,7 @@ class _Work:
                 before_commit=self.heartbeat.renew,
                 fence=any(self._was_given_up(read.entry) for read in removed),
                 pause=self.timings.trace.again(self.gate.pause),
+                meter=self.gate.meter,
             )
             said["lakegate.tries"] = published.tries
             if published.commit is not None and not published.found:
@@ -330,6 +336,7 @@ class _Work:
                 before_commit=self.heartbeat.renew,
                 fence=True,
                 pause=self.gate.pause,
+                meter=self.gate.meter,
             )
 
     def _rows(self, versions: Sequence[ObjectVersion]) -> dict[SourceVersion, int]:
@@ -359,7 +366,8 @@ class _Work:
         if outcomes:
             with self.timings.of(Stage.BOOKS):
                 retracting = (self.dataset.name,) if self.dataset.retracts else ()
-                self.gate.ledger.settle(self.claim, outcomes, self.timings.of_batch(), retracting)
+                done = self.gate.ledger.settle(self.claim, outcomes, self.timings.of_batch(), retracting)
+            self.gate.meter.tell(of_settled(self.claim, outcomes, done, self.queryable_at or self.gate.clock()))
 
     def _facts(self, read: ReadMember, commit: Committed | None = None) -> Facts:
         return facts_of(read.report, self.contract, commit, read.entry.verdicts)

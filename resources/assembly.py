@@ -23,6 +23,7 @@ from resources.iceberg import glue_tables
 from resources.openlineage import OpenLineageSink, is_configured
 from resources.s3 import S3ObjectStore
 from resources.sqs import SqsEventQueue
+from resources.telemetry_metrics import meter_of
 from resources.telemetry_tracing import tracer_of
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def open_gate(deployment: Deployment, datasets: DatasetCatalog, policy: RetryPol
         links=links,
         lineage=lineage_sink(deployment, tables, links, os.environ),
         tracer=tracer_of(os.environ),
+        meter=meter_of(os.environ),
     )
 
 

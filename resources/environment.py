@@ -97,6 +97,10 @@ def _client(service: str, _environment: tuple[tuple[str, str], ...]) -> Any:
     made: Any = boto3.Session(region_name=region()).client(service, config=config)  # pyright: ignore[reportCallIssue, reportArgumentType]  # boto3 types each service name
     if service == "s3":
         say_owners(made)
+    if os.environ.get("LAKEGATE_METRICS"):
+        from resources.telemetry_aws import count_requests
+
+        count_requests(made)
     return made
 
 

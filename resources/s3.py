@@ -4,6 +4,7 @@ obstore reads a small object for an eighth of boto3's CPU. It takes keys as path
 `a/`); another object would answer, so such keys are read by boto3.
 """
 
+import os
 import re
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -140,6 +141,7 @@ class S3ObjectStore:
         import obstore
 
         with _obstore_errors(version):
+            _count_read()
             answer = obstore.get(self._store(version.bucket), version.key, options={"version": version.version_id})
             size = answer.meta["size"]
             read = 0
@@ -219,7 +221,17 @@ def _obstore_errors(version: ObjectVersion) -> Generator[None]:
             raise PermanentError(f"{doing}: there is no bucket {version.bucket}") from error
         raise ObjectGoneError(f"{doing}: this version no longer exists") from error
     except (BaseError, OSError, ValueError) as error:
-        raise _obstore_error(error, doing) from error
+        known = _obstore_error(error, doing)
+        _count_read(known.code)
+        raise known from error
+
+
+def _count_read(code: str = "") -> None:
+    """Count a read by obstore, or the error it came to; what it tries again by itself is not seen."""
+    if os.environ.get("LAKEGATE_METRICS"):
+        from resources.telemetry_aws import count_read
+
+        count_read(code)
 
 
 def _obstore_error(error: Exception, doing: str) -> LakegateError:

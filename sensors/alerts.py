@@ -19,6 +19,7 @@ from pipelines.errors import ConfigurationError, LakegateError
 from pipelines.gate import Gate
 from pipelines.ports import AlertChannel
 from sensors.alert_records import RunReasons, look_at_records
+from sensors.ticking import ticking
 
 __all__ = ["NO_CHANNEL", "build_alert_sensor"]
 
@@ -46,6 +47,7 @@ def build_alert_sensor(
         "letters, missing events, books that do not add up) and sends one message a dataset and reason, not one a file or run: when it "
         f"begins, when it gets much worse, every few hours while it lasts, and when it is over. {to}",
     )
+    @ticking("alert_sensor")
     def alert_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         try:
             channels: Sequence[AlertChannel] = context.resources.alerts.channels()

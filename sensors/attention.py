@@ -20,6 +20,7 @@ from assets.standing import contract_standing, failed_standing
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.schema import fingerprint
 from pipelines.gate import Gate
+from sensors.ticking import ticking
 
 __all__ = ["build_attention_sensor"]
 
@@ -39,6 +40,7 @@ def build_attention_sensor(datasets: Sequence[Dataset]) -> dg.SensorDefinition:
         "`no_failed_files`, `contract_is_current` and `fresh` of each table; shows days as materialized whose files were loaded though the run "
         "that was to say so was killed. It starts nothing.",
     )
+    @ticking("attention_sensor")
     def attention_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         gate: Gate = context.resources.gate.open()
         before = _marks(context.cursor)

@@ -10,6 +10,8 @@ from assets.dead_letters import check_evaluation, materialization
 from assets.keys import counted
 from pipelines.gate import Gate
 from pipelines.intake.dead_letters import look_at_dead_letters
+from pipelines.telemetry.metrics import DEAD_LETTERS
+from sensors.ticking import ticking
 
 __all__ = ["build_dead_letter_sensor"]
 
@@ -28,9 +30,11 @@ def build_dead_letter_sensor() -> dg.SensorDefinition:
         description="Looks at the dead-letter queue once a minute and shows each letter's reason on the asset `dead_letters`. It deletes "
         "nothing; the way back is `lakegate dlq redrive`.",
     )
+    @ticking("dead_letter_sensor")
     def dead_letter_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         gate: Gate = context.resources.gate.open()
         found = look_at_dead_letters(gate, most=_MOST)
+        gate.meter.tell((DEAD_LETTERS.of(found.total),))
         if not (found.all_seen or found.is_capped):
             return dg.SkipReason(
                 f"about {found.total - len(found.letters):,} of {found.total:,} dead letters are in other hands now; looked at again in a minute"

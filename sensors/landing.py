@@ -17,10 +17,13 @@ from assets.neighbours import landing_partitions
 from assets.run_tags import days_tag, tags_of_launch
 from assets.tables import MAX_DAYS_PER_RUN
 from pipelines.contracts.model import Dataset
+from pipelines.errors import LakegateError
 from pipelines.gate import Gate
 from pipelines.intake.dispatching import Dispatch, Launch, RunState, dispatch
 from pipelines.intake.receiving import IntakeReport, receive
+from pipelines.telemetry.standing import standing
 from sensors.pools import set_pool_limits
+from sensors.ticking import ticking
 
 __all__ = ["build_landing_sensor", "run_states", "sentence"]
 
@@ -35,6 +38,8 @@ _RECEIVE_BUDGET_S = 20.0
 _BEGIN_S = 180.0
 """How long a run may take from its start to its first claim: it imports for seconds, on a busy machine for tens of them."""
 
+_STANDING_EVERY_S = 60.0
+"""How often it is measured how every dataset stands: a few short queries a dataset."""
 _LAUNCHES_NAMED = 3
 
 _STATES = {
@@ -54,6 +59,7 @@ _STATES = {
 def build_landing_sensor(datasets: Sequence[Dataset], jobs: Sequence[Any]) -> dg.SensorDefinition:
     """Make the one sensor of the queue: run keys count per sensor name, so there is one sensor a queue."""
     by_name = {dataset.name: dataset for dataset in datasets}
+    standing_told_at = -math.inf
 
     @dg.sensor(
         name="landing_sensor",
@@ -67,6 +73,7 @@ def build_landing_sensor(datasets: Sequence[Dataset], jobs: Sequence[Any]) -> dg
         "planned again. Each tick says what it saw in the column Cursor, and in its log. Stopping it loses nothing: messages "
         "and the ledger wait.",
     )
+    @ticking("landing_sensor")
     def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         began = time.monotonic()
         gate: Gate = context.resources.gate.open()
@@ -89,6 +96,10 @@ def build_landing_sensor(datasets: Sequence[Dataset], jobs: Sequence[Any]) -> dg
             set_pool_limits(context.instance, map(pool_of, datasets))
         told = sentence(heard, outcome)
         context.log.info(told)
+        nonlocal standing_told_at
+        if began - standing_told_at >= _STANDING_EVERY_S:
+            standing_told_at = began
+            _tell_standing(context, gate)
         # Beside run requests a tick has no place for words but its cursor, which the list of ticks and the head of the sensor's page
         # show. Nothing reads it back.
         if not requests:
@@ -96,6 +107,14 @@ def build_landing_sensor(datasets: Sequence[Dataset], jobs: Sequence[Any]) -> dg
         return dg.SensorResult(run_requests=requests, cursor=told)
 
     return landing_sensor
+
+
+def _tell_standing(context: dg.SensorEvaluationContext, gate: Gate) -> None:
+    """Measure how datasets stand. Where the ledger cannot be asked, that is said: what the tick has done, it has done."""
+    try:
+        gate.meter.tell(standing(gate))
+    except LakegateError as error:
+        context.log.warning(f"How datasets stand was not measured: {error}")
 
 
 def sentence(heard: IntakeReport, outcome: Dispatch) -> str:

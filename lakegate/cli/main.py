@@ -17,6 +17,7 @@ from lakegate.cli import (
     impact,
     inference,
     laptop,
+    metrics,
     migrate,
     operate,
     pauses,
@@ -61,6 +62,7 @@ app.add_typer(failed.app, name="failed")
 app.add_typer(history.history_app, name="history")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(metrics.app, name="metrics")
 
 
 def _say_version(wanted: bool) -> None:

@@ -23,6 +23,7 @@ from dagster._serdes import unpack_value
 from lakegate.workers.notes import FOLDER_VARIABLE, say_ready, take_note
 from lakegate.workers.warmth import import_all, refresh, warm_up
 from pipelines.reading import spare
+from resources.telemetry_metrics import meter_of
 
 __all__ = ["connect"]
 
@@ -57,6 +58,7 @@ class _Work:
         if self._note is not None:
             self._note.drop()
         _log.info("run %s took %.2f s", self._run_id, time.monotonic() - self._began)
+        meter_of(os.environ).flush()
         # Beside the next run, if one waits already: it need not wait for this.
         threading.Thread(target=spare.prepare, name="spare-reader", daemon=True).start()
 

@@ -156,6 +156,11 @@ class LedgerEntry:
         last = self.rejudged or self.facts
         return last.verdicts if last else 0
 
+    @property
+    def waits_since(self) -> datetime | None:
+        """When it landed, while it waits for its first verdict; None where people had it processed again."""
+        return self.version.landed_at if self.trigger in (Trigger.EVENT, Trigger.SWEEP) and not self.verdicts else None
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -192,7 +197,10 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Files of one dataset and landing day that are processed and published together."""
+    """Files of one dataset and landing day that are processed and published together.
+
+    `oldest_at` is when the first of those landed that came by themselves and never had a verdict.
+    """
 
     batch_id: str
     dataset: str
@@ -202,6 +210,7 @@ class Batch:
     members: tuple[Member, ...]
     follows: tuple[str, ...] = ()
     """The last batches of some of its files: what happened to them there goes on here."""
+    oldest_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +234,7 @@ class BatchRecord:
     trace_id: str | None = None
     """The id of its trace; None of one that an older release planned."""
     follows: tuple[str, ...] = ()
+    oldest_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

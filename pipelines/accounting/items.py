@@ -257,6 +257,7 @@ def encode_batch(record: BatchRecord) -> dict[str, ItemValue]:
         "reason": record.reason,
         "trace_id": record.trace_id,
         "follows": list[ItemValue](record.follows) or None,
+        "oldest_at": iso(record.oldest_at) if record.oldest_at else None,
     }
     item.update({name: value for name, value in optional.items() if value is not None})
     return item
@@ -282,6 +283,7 @@ def decode_batch(item: Item) -> BatchRecord:
         revision=raw["revision"],
         trace_id=raw.get("trace_id"),
         follows=tuple(raw.get("follows", ())),
+        oldest_at=parse_iso(raw["oldest_at"]) if "oldest_at" in raw else None,
     )
 
 
@@ -298,6 +300,7 @@ def batch_of(batch: Batch, created_at: datetime) -> BatchRecord:
         created_at=created_at,
         trace_id=trace_of(batch.batch_id),
         follows=batch.follows,
+        oldest_at=batch.oldest_at,
     )
 
 

@@ -51,7 +51,7 @@ from pipelines.accounting.queries import Queries
 from pipelines.accounting.registration import Registration
 from pipelines.accounting.removals import Removals
 from pipelines.accounting.settlement import Settlement
-from pipelines.accounting.states import FaultKind, Trigger
+from pipelines.accounting.states import FaultKind, Outcome, Trigger
 from pipelines.accounting.sweeps import LastSweep, SweepRecords, SweptDay
 from pipelines.accounting.wiring import WiringTests
 from pipelines.ports import Clock, ItemStore, ThreadPools
@@ -144,6 +144,10 @@ class Ledger:
     def due(self, dataset: str, limit: int = 5000, busy: Collection[date] = ()) -> list[LedgerEntry]:
         """Up to `limit` versions to be planned, by landing day, none of the `busy` days; may lag a moment behind."""
         return self._queries.due(dataset, limit, busy)
+
+    def oldest_waiting(self, dataset: str) -> datetime | None:
+        """When the oldest version landed that came by itself and waits for its first verdict; in a backlog, about."""
+        return self._queries.oldest_waiting(dataset)
 
     def live_batches(self, dataset: str) -> list[BatchRecord]:
         """The batches that hold the slot of a day: at most one a day."""
@@ -297,6 +301,10 @@ class Ledger:
     ) -> list[DayCounts]:
         """The counters, a line a dataset and day, from a day on or of a month; None for all datasets and what none claims."""
         return self._queries.counts(dataset, since, month)
+
+    def recent_outcomes(self, dataset: str | None, days: int) -> Mapping[Outcome, int]:
+        """How many versions of a dataset's newest landing days are in each outcome (None: of what none claims)."""
+        return self._queries.recent_outcomes(dataset, days)
 
     # ---- sweeps
 

@@ -16,6 +16,7 @@ from pipelines.accounting.table_proof import TableProof, prove_table
 from pipelines.contracts.rejected import tables_of
 from pipelines.gate import Gate
 from pipelines.intake.sweep_report import SweepReport
+from pipelines.telemetry.records import of_proof
 
 __all__ = ["BucketProof", "Proof", "prove"]
 
@@ -79,7 +80,9 @@ def prove(gate: Gate, swept: SweepReport | None = None) -> Proof:
     sheet = balance(gate.ledger.counts())
     known = {dataset.name for dataset in gate.datasets.datasets}
     counted = sorted({line.dataset for line in sheet.lines}, key=lambda name: name or "")
-    return Proof(sheet, tuple(_buckets(gate, counted, swept)), tables, tuple(_notes(counted, known, tables)))
+    proof = Proof(sheet, tuple(_buckets(gate, counted, swept)), tables, tuple(_notes(counted, known, tables)))
+    gate.meter.tell(of_proof(proof))
+    return proof
 
 
 def _buckets(gate: Gate, counted: Sequence[str | None], swept: SweepReport | None) -> Iterator[BucketProof]:

@@ -16,8 +16,16 @@ from pipelines.accounting.entries import (
     Removal,
     VersionRef,
 )
-from pipelines.accounting.items import decode_head, decode_history, decode_removal
-from pipelines.accounting.keys import NO_DATASET, due_partitions, head_key, iso, parse_iso, version_removal_key
+from pipelines.accounting.items import decode_entry, decode_head, decode_history, decode_removal
+from pipelines.accounting.keys import (
+    COUNT_SHARDS,
+    NO_DATASET,
+    due_partitions,
+    head_key,
+    iso,
+    parse_iso,
+    version_removal_key,
+)
 from pipelines.accounting.states import BatchState, Outcome, State
 from pipelines.accounting.transitions import registered
 from pipelines.intake.objects import object_id
@@ -28,7 +36,7 @@ __all__ = ["Queries"]
 _MOST_READ = 20_000
 """Index items read for one answer of `due`: the backlog of busy days must not make a tick endless."""
 
-
+_LOOKED_AT = 200
 _PARALLEL_QUERIES = 8
 
 
@@ -58,6 +66,27 @@ class Queries:
                 if taken >= share or read >= _MOST_READ // len(partitions):
                     break
         return sorted(found, key=lambda e: (e.landing_day, e.next_at or e.changed_at, e.ref))[:limit]
+
+    def oldest_waiting(self, dataset: str) -> datetime | None:
+        """When the oldest version landed that came by itself and waits for its first verdict; None when there is none.
+
+        Cheap, and so not exact in a backlog: of what waits to be planned, the first of the earliest landing days are looked at.
+        """
+        pages = (self._books.store.query_due(partition, limit=_LOOKED_AT) for partition in due_partitions(dataset))
+        found = [decode_entry(item).waits_since for page in pages for item in page.items]
+        found += [record.oldest_at for record in self.live_batches(dataset)]
+        return min((since for since in found if since is not None), default=None)
+
+    def recent_outcomes(self, dataset: str | None, days: int) -> dict[Outcome, int]:
+        """How many versions of the newest landing days are in each outcome: one query."""
+        page = self._books.store.query(f"counts#{dataset or NO_DATASET}", limit=days * COUNT_SHARDS, descending=True)
+        newest = sorted({str(item["landing_day"]) for item in page.items}, reverse=True)[:days]
+        counts = dict.fromkeys(Outcome, 0)
+        for item in page.items:
+            for outcome in Outcome if item["landing_day"] in newest else ():
+                number = item.get(outcome.value, 0)
+                counts[outcome] += number if isinstance(number, int) else 0
+        return counts
 
     def unrouted(self) -> Iterator[LedgerEntry]:
         """Versions that no dataset claims, oldest first."""

@@ -101,9 +101,9 @@ def plan_batches(
         batch_id = new_id()
         taken = _taken(waiting, limits)
         members = tuple(Member(entry.ref, entry.revision) for entry in taken)
-        batches.append(
-            Batch(batch_id, dataset, day, batch_id, trigger or _trigger_of(taken), members, _followed(taken))
-        )
+        oldest = min((since for entry in taken if (since := entry.waits_since)), default=None)
+        told = trigger or _trigger_of(taken)
+        batches.append(Batch(batch_id, dataset, day, batch_id, told, members, _followed(taken), oldest))
     return batches
 
 

@@ -29,6 +29,8 @@ from pipelines.intake.objects import ObjectVersion, object_id
 from pipelines.intake.routing import LANDING_PREFIX, BadKey, Outside, Route, Routed, Unrouted, event_day, route
 from pipelines.intake.wiring_tests import wiring_test_id
 from pipelines.ports import Clock, EventQueue, QueueMessage
+from pipelines.telemetry.metrics import NO_METER, Meter
+from pipelines.telemetry.records import of_intake, of_messages
 
 __all__ = ["IntakeReport", "adopt_unrouted", "receive", "receive_from", "sighting_of"]
 
@@ -53,7 +55,10 @@ _WORDS = {
 
 @dataclass(slots=True)
 class IntakeReport:
-    """What one round of receiving came to. `unrouted` and `bad_keys` are among the `new`; `received` counts messages."""
+    """What one round of receiving came to. `unrouted` and `bad_keys` are among the `new`; `received` counts messages.
+
+    `refused_before` are messages left alone (`foreign`, `unintelligible`) that had been received before.
+    """
 
     received: int = 0
     new: int = 0
@@ -68,6 +73,7 @@ class IntakeReport:
     outside: int = 0
     foreign: int = 0
     unintelligible: int = 0
+    refused_before: int = 0
 
     def sentence(self) -> str:
         """The report in one sentence, without what there was none of."""
@@ -92,6 +98,7 @@ def receive(gate: Gate, *, wait_s: float, budget_s: float, most: int = _MOST_MES
         wait_s=wait_s,
         budget_s=budget_s,
         most=most,
+        meter=gate.meter,
     )
 
 
@@ -106,6 +113,7 @@ def receive_from(
     budget_s: float,
     most: int = _MOST_MESSAGES,
     monotonic: Callable[[], float] = time.monotonic,
+    meter: Meter = NO_METER,
 ) -> IntakeReport:
     """Wait up to `wait_s` for the first message, then drain the queue: at most `most` messages or `budget_s` seconds.
 
@@ -114,17 +122,21 @@ def receive_from(
     report = IntakeReport()
     ends = monotonic() + budget_s
     desk = _Desk(queue, ledger, datasets, landing_bucket, clock, report)
-    messages = queue.receive(wait_s)
-    while messages:
-        gathered = list(messages)
-        # A full hand of ten says that more is there; a transaction of ninety costs little more than one of ten.
-        while len(messages) == 10 and len(gathered) < _AT_ONCE and monotonic() < ends:
+    try:
+        messages = queue.receive(wait_s)
+        while messages:
+            gathered = list(messages)
+            # A full hand of ten says that more is there; a transaction of ninety costs little more than one of ten.
+            while len(messages) == 10 and len(gathered) < _AT_ONCE and monotonic() < ends:
+                messages = queue.receive(0)
+                gathered.extend(messages)
+            meter.tell(of_messages(gathered, clock()))
+            desk.take(gathered)
+            if report.received >= most or monotonic() >= ends:
+                break
             messages = queue.receive(0)
-            gathered.extend(messages)
-        desk.take(gathered)
-        if report.received >= most or monotonic() >= ends:
-            break
-        messages = queue.receive(0)
+    finally:
+        meter.tell(of_intake(report))
     return report
 
 
@@ -166,8 +178,10 @@ class _Desk:
                     done.append(message.receipt)
                 case TestEvent() | Foreign():
                     report.foreign += 1
+                    report.refused_before += message.receive_count > 1
                 case Unintelligible():
                     report.unintelligible += 1
+                    report.refused_before += message.receive_count > 1
                 case _ as never:
                     assert_never(never)
         self._register([event for event in events if event.kind is EventKind.CREATED])

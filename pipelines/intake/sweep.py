@@ -27,6 +27,7 @@ from pipelines.intake.vanished import Day, compare_days
 from pipelines.intake.wiring_tests import is_wiring_test
 from pipelines.ports import ListedVersion
 from pipelines.printable import printable
+from pipelines.telemetry.records import of_sweep
 
 __all__ = ["SWEEP_GRACE", "sweep"]
 
@@ -60,6 +61,7 @@ def sweep(
     report = work.report
     proved = compare_days(gate, report, dataset, work.listed, correct=correct, pause=pause)
     if correct:
+        gate.meter.tell(of_sweep(report))
         names = [dataset.name] if dataset else [*gate.ledger.datasets(), None]
         at = report.started_at
         gate.ledger.record_sweep(

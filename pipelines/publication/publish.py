@@ -30,6 +30,7 @@ from pipelines.intake.objects import ObjectVersion
 from pipelines.ports import Committed, Conflict, SourceVersion, TableCommit, Tables, TableSnapshot
 from pipelines.publication.rewriting import rewrite_without
 from pipelines.publication.staged import StagedFile
+from pipelines.telemetry.metrics import COMMIT_CONFLICTS, COMMIT_RETRIES, NO_METER, Meter
 
 __all__ = ["AcceptedFile", "KnownVersion", "Plan", "Published", "make_plan", "publish", "source_of"]
 
@@ -169,6 +170,7 @@ def publish(
     fence: bool = False,
     max_tries: int = MAX_TRIES,
     pause: Callable[[float], None] = time.sleep,
+    meter: Meter = NO_METER,
 ) -> Published:
     """Publish the batch's accepted files in one commit; doing it again finds it done.
 
@@ -182,6 +184,7 @@ def publish(
     unknown: TransientError | None = None
     for tries in range(1, max_tries + 1):
         if tries > 1:
+            meter.tell((COMMIT_RETRIES.of(1, dataset=(authority or dataset).name),))
             pause(random.uniform(0, min(_FIRST_PAUSE_S * 2**tries, _LONGEST_PAUSE_S)))  # noqa: S311  # jitter, no secret
         if (done := tables.find_batch(dataset, batch_id)) is not None:
             return Published(done, found=True, tries=tries)
@@ -218,6 +221,7 @@ def publish(
                 replaced = {source: present[source] for source in plan.removes}
                 return Published(outcome, plan.superseded, plan.retracted, replaced, change.adds, base, tries=tries)
             case Conflict():
+                meter.tell((COMMIT_CONFLICTS.of(1, dataset=(authority or dataset).name),))
                 unknown = None
             case _ as never:
                 assert_never(never)

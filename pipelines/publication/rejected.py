@@ -93,6 +93,7 @@ class RejectedRows:
         self._tables = gate.tables
         self._ledger = gate.ledger
         self._pause = gate.pause
+        self._meter = gate.meter
         self._dataset = dataset
         self._claim = claim
         self._before_commit = before_commit
@@ -174,4 +175,5 @@ class RejectedRows:
             authority=self._dataset,
             fence=fence,
             pause=self._pause,
+            meter=self._meter,
         )

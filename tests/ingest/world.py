@@ -38,6 +38,7 @@ from pipelines.publication.quarantine import QuarantineReport, load_report
 from pipelines.reading.reader import InProcessReader
 from pipelines.reading.summary import FileReader
 from pipelines.reports import BatchNotRun, BatchReport, FileReport
+from pipelines.telemetry.metrics import NO_METER, Meter
 from pipelines.telemetry.tracing import NO_TRACER, Tracer
 from resources.iceberg import IcebergTables
 from resources.memory import MemoryEventQueue, MemoryItemStore, MemoryObjectStore
@@ -128,6 +129,7 @@ class World:
     lineage: LineageSink | None = None
     tracer: Tracer = NO_TRACER
     reader: FileReader = READER
+    meter: Meter = NO_METER
 
     def __post_init__(self) -> None:
         def seconds() -> float:
@@ -159,6 +161,7 @@ class World:
             else None,
             lineage=self.lineage,
             tracer=self.tracer,
+            meter=self.meter,
         )
 
     # ---- the producer

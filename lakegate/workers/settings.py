@@ -47,6 +47,9 @@ def celery_settings(environment: Mapping[str, str]) -> dict[str, Any]:
         },
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # Celery's own defaults, said aloud: whoever may send to the queue asks for a run and runs no code of his own in a worker.
+        "task_serializer": "json",
+        "accept_content": ["json"],
         "result_backend": "disabled://",
         "task_ignore_result": True,
         # A worker holds as many messages as it works on, so that none waits at one worker while another is idle.

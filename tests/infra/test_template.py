@@ -178,6 +178,18 @@ def test_a_queue_is_encrypted_and_refuses_plain_http(resources: dict[str, Any], 
     assert refusal["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
+def test_a_service_is_let_in_only_on_behalf_of_this_account(resources: dict[str, Any]) -> None:
+    names = {"aws:SourceAccount", "aws:SourceArn", "kms:EncryptionContext:aws:logs:arn"}
+    let_in = 0
+    for name, resource in resources.items():
+        for statement in [*statements(resource), *resource["Properties"].get("KeyPolicy", {}).get("Statement", ())]:
+            if statement["Effect"] == "Allow" and "Service" in statement.get("Principal", {}):
+                let_in += 1
+                said = {key for keys in statement.get("Condition", {}).values() for key in keys}
+                assert said & names, (name, statement.get("Sid"))
+    assert let_in >= 6  # the queue's three, the topic of events, the two roles of workers, the key's two
+
+
 def test_the_key_rotates_outlives_the_stack_and_serves_this_account_only(resources: dict[str, Any]) -> None:
     key = resources["Key"]
     assert key["DeletionPolicy"] == key["UpdateReplacePolicy"] == "Retain"

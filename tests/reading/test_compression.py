@@ -9,8 +9,10 @@ import itertools
 import lzma
 import random
 import struct
+import tempfile
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -261,3 +263,18 @@ def test_an_archive_larger_than_its_content_may_be_is_not_kept() -> None:
     with pytest.raises(StreamFault) as caught:
         list(Content(endless, Limits(decompressed_bytes=1 << 20)))
     assert caught.value.rule is Rule.DECOMPRESSED_SIZE
+
+
+@pytest.mark.parametrize(
+    "name", ["../../outside.csv", "/outside.csv", "C:\\outside.csv", "a/../../outside.csv", "\x00", "…" * 200]
+)
+def test_the_name_of_a_file_in_an_archive_leads_nowhere(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = tmp_path / "one" / "two"
+    inner.mkdir(parents=True)
+    monkeypatch.chdir(inner)
+    monkeypatch.setattr(tempfile, "tempdir", str(inner))
+    assert outcome(zipped((name, TEXT))) == TEXT
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert not Path("/outside.csv").exists()

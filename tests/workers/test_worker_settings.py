@@ -1,10 +1,16 @@
 """Celery's settings for the laptop's SQS and for AWS's own, and the dagster.yaml that chooses warm workers."""
 
+import os
+import pickle
 from pathlib import Path
 
 import dagster as dg
 import pytest
 import yaml
+from dagster_celery.make_app import make_app
+from kombu import serialization
+from kombu.exceptions import ContentDisallowed
+from kombu.serialization import prepare_accept_content
 
 from lakegate.local.instance import dagster_yaml, has_warm_workers
 from lakegate.local.laptop import TEMPLATE
@@ -63,3 +69,22 @@ def test_the_queue_hides_a_message_longer_than_any_run_takes() -> None:
     hidden_s = int(queue.split("VisibilityTimeout: ")[1].split()[0])
     assert hidden_s > configuration["run_monitoring"]["max_runtime_seconds"] + 600
     assert configuration["run_monitoring"]["enabled"] is True  # else a message that comes again would fail its run
+
+
+class Evil:
+    """What a message would run in whoever unpickles it."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return eval, ("__import__('os').environ.update(LAKEGATE_PWNED='yes')",)
+
+
+def test_a_message_is_json_and_nothing_in_it_is_ever_unpickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LAKEGATE_PWNED", raising=False)
+    app = make_app({"config_source": celery_settings({"LAKEGATE_RUN_QUEUE_URL": QUEUE_URL})})
+    assert (app.conf.task_serializer, app.conf.event_serializer) == ("json", "json")
+    accept = prepare_accept_content(app.conf.accept_content)
+    assert accept == {"application/json"}
+    sent = pickle.dumps(Evil())
+    with pytest.raises(ContentDisallowed):
+        serialization.loads(sent, "application/x-python-serialize", "binary", accept=accept)
+    assert "LAKEGATE_PWNED" not in os.environ

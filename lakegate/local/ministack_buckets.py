@@ -1,4 +1,4 @@
-"""What ministack's S3 lacks of a bucket's own settings; loaded by `ministack_launcher.py`, in ministack's own interpreter.
+"""What ministack lacks of a bucket's own settings, and what its policies do not see; loaded by `ministack_launcher.py`, in ministack's own interpreter.
 
 Like the launcher it imports nothing of Lakegate and is imported by nothing of it.
 """
@@ -14,6 +14,7 @@ def apply() -> None:
     deploy_encryption()
     refuse_other_owners()
     tell_policies_of_conditional_writes()
+    let_services_speak_tls()
 
 
 def deploy_encryption() -> None:
@@ -78,3 +79,16 @@ def tell_policies_of_conditional_writes() -> None:
         return context
 
     actions.s3_service_context = with_conditions
+
+
+def let_services_speak_tls() -> None:
+    """Let what a service sends be TLS to a policy, as between AWS's own services: else no event passes one that refuses plain HTTP."""
+    evaluator: Any = importlib.import_module("ministack.core.iam_evaluator")
+    resolve = evaluator._resolve_condition_key
+
+    def resolve_for_services(key: str, context: Any) -> Any:
+        if key.lower() == "aws:securetransport" and context.principal_type == "Service":
+            return "true"
+        return resolve(key, context)
+
+    evaluator._resolve_condition_key = resolve_for_services

@@ -11,7 +11,7 @@ Lakegate imports it. Only it, and what it loads from beside it, reach into minis
 4. Its `ListObjectVersions` ignores `encoding-type=url`: one key with a character that XML cannot hold, and nothing is listed.
 5. S3's events for EventBridge tell no version, and EventBridge sends to a queue whose policy does not let it.
 6. `ministack_buckets.py`: CloudFormation leaves a bucket's encryption out, S3 does not look at the owner that a
-   request expects, and a policy does not see whether a write is conditional.
+   request expects, and a policy does not see whether a write is conditional, nor that services speak TLS to each other.
 
 Because those are private names, any version but the pinned one is refused with the remedy.
 """

@@ -95,6 +95,17 @@ def test_what_is_not_understood_or_foreign_is_left_for_the_dead_letter_queue(int
     assert intake.ledger.datasets() == []
 
 
+@pytest.mark.parametrize(
+    "bucket", [f"{BUCKET}-2", BUCKET.upper(), f"arn:aws:s3:::{BUCKET}", f"{BUCKET}/landing", f"../{BUCKET}", f"{BUCKET} ", "", 7, None]
+)  # fmt: skip
+def test_a_bucket_that_only_resembles_ours_is_not_ours(intake: Intake, bucket: str) -> None:
+    """Receiving has no object store to ask: whatever a message names, no call is made to it."""
+    intake.send("landing/flights/2026-03-01.csv", bucket=bucket)
+    assert intake.receive().new == 0
+    assert intake.ledger.datasets() == []
+    assert len(intake.queue) == 1
+
+
 def test_what_is_outside_landing_is_counted_and_deleted(intake: Intake) -> None:
     intake.send("processed/flights/data/x.parquet")
     intake.send("processed/old.csv", event="ObjectRemoved:Delete")

@@ -1,4 +1,4 @@
-"""What a producer may do with the landing bucket, under the producer's role, where each key may be written once only."""
+"""What the stack's own policies refuse, tried against an AWS that enforces them: a producer's role, write-once, plain HTTP."""
 
 from __future__ import annotations
 
@@ -32,18 +32,23 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
         os.environ.update(before)
 
 
+def session_of(once: Deployment, name: str, action: str, resource: str) -> boto3.Session:
+    """The credentials of a new user who may do one thing, or everything (`*` on `*`). The administrator is above all policies."""
+    iam = client("iam")
+    iam.create_user(UserName=name)
+    may = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": resource}]}
+    iam.put_user_policy(UserName=name, PolicyName="may", PolicyDocument=json.dumps(may))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=once.region)
+
+
 @pytest.fixture(scope="module")
 def producer(once: Deployment) -> Any:
     """A client of S3 with the producer's role."""
     stack = client("cloudformation").describe_stacks(StackName="once")["Stacks"][0]
     [role] = [each["OutputValue"] for each in stack["Outputs"] if each["OutputKey"] == "ProducerRoleArn"]
-    iam = client("iam")
-    iam.create_user(UserName="somebody")
-    may = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role}]}
-    iam.put_user_policy(UserName="somebody", PolicyName="lands-files", PolicyDocument=json.dumps(may))
-    key = iam.create_access_key(UserName="somebody")["AccessKey"]
-    somebody = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=once.region)
-    given = somebody.client("sts").assume_role(RoleArn=role, RoleSessionName="a-producer")["Credentials"]
+    somebody = session_of(once, "somebody", "sts:AssumeRole", role).client("sts")
+    given = somebody.assume_role(RoleArn=role, RoleSessionName="a-producer")["Credentials"]
     session = boto3.Session(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], once.region)
     return session.client("s3")
 
@@ -52,7 +57,8 @@ def refused(call: Any, *, with_code: str = "AccessDenied", **arguments: Any) -> 
     with pytest.raises(ClientError) as caught:
         call(**arguments)
     code = caught.value.response["Error"]["Code"]
-    assert code in ((with_code, "403") if with_code == "AccessDenied" else (with_code,))
+    denials = ("AccessDenied", "403", "AuthorizationError", "AccessDeniedException")
+    assert code in (denials if with_code == "AccessDenied" else (with_code,))
 
 
 def test_a_producer_lands_a_file_and_can_neither_list_read_nor_delete(once: Deployment, producer: Any) -> None:
@@ -123,3 +129,22 @@ def test_only_who_is_named_may_assume_the_producers_role(once: Deployment) -> No
     roles = client("iam").list_roles()["Roles"]
     [role] = [role for role in roles if role["RoleName"].startswith("shared-ProducerRole")]
     assert role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] == {"AWS": named}
+
+
+def test_plain_http_is_refused_whoever_asks_where_the_stack_asks_for_tls(once: Deployment) -> None:
+    parameters = {**TEMPLATE_PARAMETERS, "RequireTls": "true", "GlueDatabaseName": "tls"}
+    tls = deploy("tls", TEMPLATE, parameters).deployment
+    everything = session_of(once, "may-do-everything", "*", "*")
+    s3, sqs, sns = (everything.client(service) for service in ("s3", "sqs", "sns"))
+    s3.put_object(Bucket=once.quarantine_bucket, Key="x", Body=b"x")  # there it may be plain
+    version = client("s3").put_object(Bucket=tls.landing_bucket, Key="landing/told", Body=b"x")["VersionId"]
+    for bucket in (tls.landing_bucket, tls.processed_bucket, tls.quarantine_bucket):
+        refused(s3.put_object, Bucket=bucket, Key="landing/x", Body=b"x")
+        refused(s3.list_objects_v2, Bucket=bucket)
+    for url in (tls.queue_url, tls.dlq_url, tls.run_queue_url):
+        refused(sqs.send_message, QueueUrl=url, MessageBody="x")
+        refused(sqs.receive_message, QueueUrl=url)
+    refused(sns.publish, TopicArn=tls.alert_topic, Message="x")
+    deploy("tls", TEMPLATE, {**parameters, "RequireTls": "false"})
+    told = sqs.receive_message(QueueUrl=tls.queue_url, WaitTimeSeconds=10, MaxNumberOfMessages=10)["Messages"]
+    assert any(version in message["Body"] for message in told)  # the bucket's own events had passed

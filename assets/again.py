@@ -146,7 +146,8 @@ def _told(
     context: dg.OpExecutionContext, make_due: Callable[[Gate, Asked], Replayed], config: _Config
 ) -> dg.Output[None]:
     gate: Gate = context.resources.gate.open()
-    asked = Asked(f"{config.asked_by or 'somebody'} with the Dagster run {context.run.run_id[:8]}", config.why)
+    by = f"{config.asked_by or 'somebody'} with the Dagster run {context.run.run_id[:8]}"
+    asked = Asked(by, config.why, context.run.run_id)
     try:
         done = make_due(gate, asked)
     except ConfigurationError as error:

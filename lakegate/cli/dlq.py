@@ -6,6 +6,7 @@ import typer
 
 from lakegate.cli.connection import connect
 from lakegate.cli.output import JsonOption, console, counted, print_json, safe, table
+from lakegate.cli.replaying import WhyOption, asked
 from pipelines.errors import ConfigurationError
 from pipelines.intake.dead_letters import (
     DeadLetter,
@@ -94,6 +95,7 @@ def redrive_letters(
     reason: Annotated[DeadLetterKind | None, typer.Option("--reason", help="Those with this reason.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     most: MostOption = _MOST,
+    why: WhyOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Send dead letters back to the queue: by id, by reason, or all. What still cannot be taken comes back here.
@@ -106,7 +108,7 @@ def redrive_letters(
     if everything and (ids or reason is not None):
         raise ConfigurationError("`--all` stands alone: without it, ids and `--reason` choose")
     _, gate = connect()
-    done = redrive(gate, most=most, kind=reason, message_ids=ids or None)
+    done = redrive(gate, asked(why), most=most, kind=reason, message_ids=ids or None)
     if as_json:
         print_json({"version": 1, "sent": done.sent, "left": done.left})
         return

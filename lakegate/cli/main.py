@@ -9,6 +9,7 @@ import typer
 
 from lakegate.cli import (
     alerts,
+    audit,
     datasets,
     dlq,
     failed,
@@ -62,6 +63,7 @@ app.add_typer(failed.app, name="failed")
 app.add_typer(history.history_app, name="history")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(audit.app, name="audit")
 app.add_typer(metrics.app, name="metrics")
 
 

@@ -1,6 +1,5 @@
 """The operator's hand on a dataset's breaker: pause, resume, and what became of it so far."""
 
-import getpass
 from typing import Annotated
 
 import typer
@@ -9,6 +8,7 @@ from lakegate.cli.connection import connect
 from lakegate.cli.output import Exit, JsonOption, console, print_json, safe, table
 from pipelines.accounting.pauses import Pauses
 from pipelines.errors import ConfigurationError
+from resources.identity import caller
 
 __all__ = ["add_to"]
 
@@ -27,7 +27,7 @@ def pause(
     as_json: JsonOption = False,
 ) -> None:
     """Plan no more files of a dataset until it is resumed. They stay pending; what is under way goes on to its end."""
-    breaker = _pauses_of(dataset).pause(dataset, getpass.getuser(), reason)
+    breaker = _pauses_of(dataset).pause(dataset, caller(), reason)
     if as_json:
         print_json({"version": 1, "dataset": dataset, "paused": True, "reason": breaker.reason})
     else:
@@ -36,7 +36,7 @@ def pause(
 
 def resume(dataset: _Dataset, as_json: JsonOption = False) -> None:
     """Let a paused dataset go on with the next tick of the sensor. Exit code 1 when it was not paused."""
-    before = _pauses_of(dataset).resume(dataset, getpass.getuser())
+    before = _pauses_of(dataset).resume(dataset, caller())
     if as_json:
         print_json({"version": 1, "dataset": dataset, "was_paused": before.is_paused})
     elif before.is_paused:

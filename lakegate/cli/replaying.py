@@ -1,24 +1,23 @@
-"""What commands that make versions due again share: who asks and why, and what it came to."""
+"""What commands that change something by hand share: who asks and why, and what it came to."""
 
-import getpass
 from typing import Annotated
 
 import typer
 
 from lakegate.cli.output import console, counted, print_json
 from pipelines.intake.replay import Asked, Replayed
+from resources.identity import caller
 
 __all__ = ["WhyOption", "asked", "print_replayed"]
 
-WhyOption = Annotated[str, typer.Option("--why", help="In your words; stands in the history of each file.")]
+WhyOption = Annotated[
+    str, typer.Option("--why", help="In your words; stands in the audit log, and in the history of each file.")
+]
 
 
 def asked(why: str) -> Asked:
-    """The person at this shell."""
-    try:
-        return Asked(getpass.getuser(), why)
-    except (OSError, KeyError, ImportError):  # a container's user may have no name
-        return Asked("an operator", why)
+    """Whoever gives the command."""
+    return Asked(caller(), why)
 
 
 def print_replayed(done: Replayed, what: str, *, as_json: bool) -> None:

@@ -8,9 +8,11 @@ import typer
 from lakegate.cli.connection import connect
 from lakegate.cli.datasets import named_dataset
 from lakegate.cli.output import Exit, JsonOption, console, print_json, safe, table
-from lakegate.settings import sweep_settings
+from lakegate.cli.replaying import asked
+from lakegate.settings import SweepSettings, sweep_settings
 from lakegate.status import UNCLAIMED
 from pipelines.errors import ConfigurationError
+from pipelines.gate import Gate
 from pipelines.intake.sweep import sweep
 from pipelines.intake.sweep_report import SweepReport
 from pipelines.publication.orphans import OrphanReport, find_orphans
@@ -53,7 +55,7 @@ def sweep_command(
     of = named_dataset(dataset) if dataset else None
     _, gate = connect()
     report = sweep(gate, of, grace=settings.grace, correct=not dry_run)
-    left = find_orphans(gate, grace=settings.orphan_grace, remove=remove_orphans) if orphans or remove_orphans else None
+    left = _orphans(gate, settings, remove=remove_orphans) if orphans or remove_orphans else None
     if as_json:
         print_json({"version": 1, **report_document(report), **({"orphans": orphan_document(left)} if left else {})})
     else:
@@ -62,6 +64,15 @@ def sweep_command(
             print_orphans(left)
     if report.problems:
         raise typer.Exit(Exit.BAD_DATA)
+
+
+def _orphans(gate: Gate, settings: SweepSettings, *, remove: bool) -> OrphanReport:
+    if not remove:
+        return find_orphans(gate, grace=settings.orphan_grace)
+    with gate.ledger.audit.doing(asked("").to("remove orphans", grace=settings.orphan_grace)) as outcome:
+        left = find_orphans(gate, grace=settings.orphan_grace, remove=True)
+        outcome["removed"] = left.removed
+    return left
 
 
 def print_report(report: SweepReport) -> None:

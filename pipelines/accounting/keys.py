@@ -24,6 +24,7 @@
     breakers                  <dataset>                   the dataset's breaker, once a fault was counted or somebody paused it
     breaker#<dataset>         history#<time>#<id>#0       paused, probed, resumed
     deployment                release                     the newest release that wrote here, and its format
+    audit#<yyyy-mm>           <time>#<id>                 who did what by hand; written once, never changed or deleted
 
 The sparse index (`due_pk`, `due_sk`) lists what waits: `due#<dataset>#<shard>` for work, `quarantine#<dataset>` and
 `dead#<dataset>` for people, `archived#<dataset>` for a restore, `removed#<dataset>` what went before any batch had it. The shard comes from the landing day, so that the backlog
@@ -42,6 +43,7 @@ __all__ = [
     "NO_DATASET",
     "OUTBOX_PAGE",
     "OUTBOX_SHARDS",
+    "audit_key",
     "batch_key",
     "count_key",
     "day_key",
@@ -149,6 +151,11 @@ def delimiter_key(dataset: str) -> ItemKey:
 def outbox_key(shard: int, item_id: str) -> ItemKey:
     """Where changes of state wait to be exported."""
     return ItemKey(f"outbox#{shard:02d}", item_id)
+
+
+def audit_key(at: datetime, record_id: str) -> ItemKey:
+    """Where a record of the audit log lies."""
+    return ItemKey(f"audit#{at.astimezone(UTC):%Y-%m}", f"{iso(at)}#{record_id}")
 
 
 def due_partitions(dataset: str | None) -> tuple[str, ...]:

@@ -6,6 +6,7 @@
     pauses.py         datasets that are paused           pauses: fault, verdict, probe, pause, resume
     delimiters.py     what `delimiter: auto` told        pinned_delimiter, pin_delimiter
     sweeps.py         what sweeps leave                  swept_days, last_sweeps …
+    audit.py          who did what by hand               audit: doing, since
     settlement.py     verdicts, and work made due again  settle, make_due
     queries.py        looking                            due, live_batches, entries, head, history, counts, quarantined …
 
@@ -18,6 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 
+from pipelines.accounting.audit import AuditLog
 from pipelines.accounting.batches import Batches
 from pipelines.accounting.books import Books
 from pipelines.accounting.breaker import BreakerPolicy
@@ -89,7 +91,9 @@ class Ledger:
         self._settlement = Settlement(books, self._batches)
         self._queries = Queries(books, self._batches, pools)
         self._delimiters = PinnedDelimiters(books)
-        self.pauses = Pauses(books, breaker or BreakerPolicy())
+        self.audit = AuditLog(books)
+        """Who did what by hand."""
+        self.pauses = Pauses(books, breaker or BreakerPolicy(), self.audit)
         """The breakers of the datasets."""
         self.profiles = Profiles(books)
         """What each landing day looks like, for comparing it with others."""

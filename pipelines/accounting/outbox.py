@@ -1,6 +1,7 @@
 """The outbox: every change of state on its way to the table `file_history`, written in the transaction that makes the change.
 
-    outbox#<shard>    <id>     the changes of one transaction, as JSON lines; deleted once they are in the table
+    outbox#<shard>    <id>     the changes of one transaction, as JSON lines, or one record of the audit log (`audit.py`); deleted once
+                               they are in their table
     outbox            page     what is being exported: the items that go into one commit
 
 Whoever exports first seals a page: it names the items, and there is one page at a time. The page's id is made of those names
@@ -10,7 +11,7 @@ and the page leaves last. So each step can be done twice, by anybody, and nothin
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -20,7 +21,7 @@ from pipelines.accounting.entries import HistoryRecord, LedgerEntry
 from pipelines.accounting.items import FORMAT
 from pipelines.accounting.keys import OUTBOX_PAGE, OUTBOX_SHARDS, iso, outbox_key, parse_iso
 from pipelines.accounting.states import Outcome, State, Trigger
-from pipelines.ports import Absent, Delete, Equals, ItemKey, Put, Written
+from pipelines.ports import Absent, Delete, Equals, Item, ItemKey, Put, Written
 
 __all__ = ["FileChange", "Outbox", "OutboxPage", "encode_change"]
 
@@ -203,12 +204,21 @@ class Outbox:
 
     def changes(self, page: OutboxPage) -> list[FileChange]:
         """The changes of a page, in order of time. Items that an earlier page took with it are not there any more."""
-        found = self._books.store.get(page.items)
         changes: list[FileChange] = []
-        for key, item in found.items():
+        for key, item in self._items(page):
+            if "changes" not in item:
+                continue
             for number, line in enumerate(str(item["changes"]).split("\n")):
                 changes.extend(_decode(key.sk, number, line))
         return sorted(changes, key=lambda change: (change.at, change.change_id))
+
+    def audited(self, page: OutboxPage) -> list[Mapping[str, Any]]:
+        """The records of the audit log in a page, as JSON said them, in order of time."""
+        lines = (str(item["audit"]) for _, item in self._items(page) if "audit" in item)
+        return sorted(map(json.loads, lines), key=lambda record: (record["at"], record["id"]))
+
+    def _items(self, page: OutboxPage) -> Iterator[tuple[ItemKey, Item]]:
+        yield from self._books.store.get(page.items).items()
 
     def clear(self, page: OutboxPage) -> None:
         """Delete a page's items, then the page: it is in the table. Repeatable."""

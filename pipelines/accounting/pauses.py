@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from pipelines.accounting.audit import AuditLog, Deed
 from pipelines.accounting.books import Books
 from pipelines.accounting.breaker import (
     Breaker,
@@ -29,6 +30,8 @@ from pipelines.ports import Absent, Condition, Equals, Item, ItemKey, ItemValue,
 __all__ = ["PauseRecord", "Pauses"]
 
 _ROUNDS = 20
+_ITSELF = "lakegate"
+_DEEDS = {"paused": "pause", "resumed": "resume"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +47,10 @@ class PauseRecord:
 class Pauses:
     """What planner, workers and operators do with breakers."""
 
-    def __init__(self, books: Books, policy: BreakerPolicy) -> None:
-        """Works on the books given."""
+    def __init__(self, books: Books, policy: BreakerPolicy, audit: AuditLog) -> None:
+        """Works on the books given; what people do is in the audit log, in the same transaction."""
         self._books = books
+        self._audit = audit
         self.policy = policy
 
     def breakers(self, datasets: Sequence[str]) -> dict[str, Breaker]:
@@ -92,7 +96,7 @@ class Pauses:
     # ---- helpers
 
     def _change(
-        self, dataset: str, change: Callable[[Breaker], Breaker], what: str, reason: str, who: str = "lakegate"
+        self, dataset: str, change: Callable[[Breaker], Breaker], what: str, reason: str, who: str = _ITSELF
     ) -> Breaker:
         for _ in range(_ROUNDS):
             before = self.breakers([dataset])[dataset]
@@ -100,21 +104,24 @@ class Pauses:
             if after == before:
                 return before
             told = before.is_paused != after.is_paused or (before.until, before.by) != (after.until, after.by)
-            said = (
-                reason if who != "lakegate" or what != "paused" else f"{after.times} times {after.code}: {after.reason}"
-            )
+            said = reason if who != _ITSELF or what != "paused" else f"{after.times} times {after.code}: {after.reason}"
             if self._put(before, after, what if told else "", said, who):
                 return after
         raise TransientError(f"the breaker of {dataset} changes too often; try again")
 
-    def _put(self, before: Breaker, after: Breaker, what: str, reason: str, who: str = "lakegate") -> bool:
+    def _put(self, before: Breaker, after: Breaker, what: str, reason: str, who: str = _ITSELF) -> bool:
         now = self._books.now()
         same: Condition = Equals("revision", before.revision) if before.revision else Absent()
         changes = [Put(_key(before.dataset), _encode(after, before.revision + 1), (same,))]
         if what:
             item: dict[str, ItemValue] = {"format": FORMAT, "at": iso(now), "what": what, "by": who, "reason": reason}
             changes.append(Put(history_key(f"breaker#{before.dataset}", now, self._books.new_id(), 0), item))
-        return isinstance(self._books.write(changes), Written)
+        deed = Deed(who, _DEEDS.get(what, what), before.dataset, why=reason)
+        noted = self._audit.changes(deed) if what and who != _ITSELF else []
+        is_written = isinstance(self._books.write([*changes, *noted]), Written)
+        if is_written and noted:
+            self._audit.told(noted)
+        return is_written
 
 
 def _key(dataset: str) -> ItemKey:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pipelines.accounting.states import State
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.rule_pages import GENERATED, markdown_table
-from pipelines.contracts.system_tables import balance_sheet, file_history
+from pipelines.contracts.system_tables import audit_log, balance_sheet, file_history
 
 __all__ = ["system_tables_page"]
 
@@ -44,6 +44,17 @@ SELECT dataset, landing_day, quarantined, failed, pending, problems
 FROM balance_sheet WHERE quarantined + failed + pending > 0 OR problems IS NOT NULL
 ```
 """
+_AUDIT = """\
+One row for every record of the audit log ([what is in it](../tracing-and-logs.md#the-audit-log)): a deed by a person, and, where it has one, its outcome as a
+row of its own whose `of_record` names the first. Rows are never changed. They come as those of `file_history` do.
+`_source_file` is `audit_log`, `_source_version` the record. Partitioned by `month(at)`.
+
+```sql
+SELECT d.at, d.who, d.what, d.arguments, d.why, o.outcome
+FROM audit_log d LEFT JOIN audit_log o ON o.of_record = d.record_id
+WHERE d.of_record IS NULL ORDER BY d.at
+```
+"""
 
 
 def system_tables_page() -> str:
@@ -53,10 +64,11 @@ def system_tables_page() -> str:
             GENERATED,
             "# Lakegate's own tables",
             "",
-            "Two Iceberg tables beside those of the datasets, in the same database. No dataset can be called as they are.",
+            "Three Iceberg tables beside those of the datasets, in the same database. No dataset can be called as they are.",
             "",
             *_section(file_history(), _HISTORY.replace("STATES", _listed(State))),
             *_section(balance_sheet(), _SHEET),
+            *_section(audit_log(), _AUDIT),
         )
     )
 

@@ -10,11 +10,12 @@ from typing import Any
 from pipelines.accounting.states import Outcome, Trigger
 from pipelines.contracts.model import Dataset
 
-__all__ = ["BALANCE_SHEET", "FILE_HISTORY", "SYSTEM_TABLES", "balance_sheet", "file_history"]
+__all__ = ["AUDIT_LOG", "BALANCE_SHEET", "FILE_HISTORY", "SYSTEM_TABLES", "audit_log", "balance_sheet", "file_history"]
 
 FILE_HISTORY = "file_history"
 BALANCE_SHEET = "balance_sheet"
-SYSTEM_TABLES = (FILE_HISTORY, BALANCE_SHEET)
+AUDIT_LOG = "audit_log"
+SYSTEM_TABLES = (FILE_HISTORY, BALANCE_SHEET, AUDIT_LOG)
 
 
 def _dataset(name: str, description: str, columns: dict[str, tuple[str, str]], **more: Any) -> Dataset:
@@ -99,4 +100,27 @@ def balance_sheet() -> Dataset:
             "problems": ("string", "What does not add up, a line each; null when the day balances."),
         },
         partition_by=["month(landing_day)"],
+    )  # fmt: skip
+
+
+@cache
+def audit_log() -> Dataset:
+    """What people did by hand, one row a record."""
+    return _dataset(
+        AUDIT_LOG,
+        "Who had files processed again, sent messages back, paused, resumed or changed what: written once, never changed.",
+        {
+            "record_id": ("string!", "Names the record."),
+            "at": ("timestamp!", "When it was done, UTC."),
+            "who": ("string!", "The IAM principal without its account, the user of the machine, or the Dagster run."),
+            "what": ("string!", "What was done."),
+            "dataset": ("string", "To which dataset; null where to none in particular."),
+            "arguments": ("string", "Which files, days or messages were named, as JSON."),
+            "why": ("string", "Why, in their words."),
+            "run": ("string", "The Dagster run that did it for them."),
+            "of_record": ("string", "Of a record that tells an outcome: the record of the deed."),
+            "outcome": ("string", "What it came to, as JSON."),
+        },
+        primary_key=["record_id"],
+        partition_by=["month(at)"],
     )  # fmt: skip

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
+from pipelines.accounting.audit import Deed
 from pipelines.accounting.entries import Batch, LedgerEntry, Planned, VersionRef
 from pipelines.accounting.states import DUE_STATES, State, Trigger
 from pipelines.contracts.model import Dataset
@@ -88,6 +89,8 @@ def take_days(gate: Gate, dataset: Dataset, days: Sequence[date], run_key: str, 
     Raises ConfigurationError when `choice` names a key that the ledger has no object of: nothing was made due.
     """
     choice = choice or Choice()
+    said = {"first": min(days), "last": max(days), "days": len(days), "keys": choice.keys, "force": choice.force}
+    gate.ledger.audit.note(Deed(f"Dagster run {run_key}", "process days again", dataset.name, said, run=run_key))
     notes: list[str] = []
     chosen = _by_key(gate, dataset, frozenset(days), choice.keys, notes) if choice.keys else None
     by_day = chosen if chosen is not None else gate.ledger.versions_by_day(dataset.name, days)

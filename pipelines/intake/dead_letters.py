@@ -26,6 +26,7 @@ from pipelines.intake.events import (
     Unintelligible,
     parse_message,
 )
+from pipelines.intake.replay import Asked
 from pipelines.intake.routing import LANDING_PREFIX
 from pipelines.intake.wiring_tests import is_wiring_test
 from pipelines.ports import EventQueue, QueueMessage
@@ -172,7 +173,12 @@ def find_dead_letter(gate: Gate, message_id: str, *, most: int) -> list[tuple[De
 
 
 def redrive(
-    gate: Gate, *, most: int, kind: DeadLetterKind | None = None, message_ids: Collection[str] | None = None
+    gate: Gate,
+    asked: Asked,
+    *,
+    most: int,
+    kind: DeadLetterKind | None = None,
+    message_ids: Collection[str] | None = None,
 ) -> Redriven:
     """Send dead letters back to the source queue: of one kind, those whose ids begin so, or all. At least once.
 
@@ -180,7 +186,8 @@ def redrive(
     """
     source, dead = _queue(gate.queue), _queue(gate.dead_letters)
     sent = left = 0
-    with _received(dead, most) as batches:
+    deed = asked.to("redrive dead letters", reason=kind, ids=list(message_ids or ()))
+    with gate.ledger.audit.doing(deed) as outcome, _received(dead, most) as batches:
         for batch in batches:
             for letter, message in _judged(gate, batch):
                 if _is_wanted(letter, kind, message_ids):
@@ -189,6 +196,7 @@ def redrive(
                     sent += 1
                 else:
                     left += 1
+            outcome.update(sent=sent, left=left)
     return Redriven(sent, left)
 
 

@@ -114,7 +114,10 @@ def process_again(
         if day.to_process and (first is None or day.landing_day >= first) and (last is None or day.landing_day <= last)
     ]
     refs = _older(ledger, dataset.name, days, impact.contract)
-    return make_due_in_parts(ledger, refs, asked.words(f"processed again under the contract {impact.contract}"))
+    deed = asked.to(
+        "process days again", dataset.name, contract=impact.contract, first=first, last=last, days=len(days)
+    )
+    return make_due_in_parts(ledger, refs, asked.words(f"processed again under the contract {impact.contract}"), deed)
 
 
 def _older(ledger: Ledger, dataset: str, days: Sequence[date], today: str) -> Iterator[VersionRef]:

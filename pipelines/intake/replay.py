@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from pipelines.accounting.audit import Deed
 from pipelines.accounting.entries import LedgerEntry, VersionRef
 from pipelines.accounting.ledger import Ledger
 from pipelines.accounting.states import Trigger
@@ -41,10 +42,18 @@ _CHANGING = re.compile(r"\w+://\S*[^\s:;,.]|'[^']*'|\"[^\"]*\"|\b[0-9a-fA-F]{8,}
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Who asks for versions to be processed again, and why: kept in the history of each."""
+    """Who asks for versions to be processed again, and why: kept in the history of each, and in the audit log.
+
+    `run` is the Dagster run that asks for them.
+    """
 
     by: str
     why: str = ""
+    run: str | None = None
+
+    def to(self, what: str, dataset: str | None = None, **arguments: object) -> Deed:
+        """What the audit log is told of it."""
+        return Deed(self.by, what, dataset, arguments, self.why, self.run)
 
     def words(self, what: str) -> str:
         """One line, of at most 300 characters: `replayed by ann: the contract allows it now`."""
@@ -82,7 +91,7 @@ def failed_for(ledger: Ledger, dataset: str | None = None, text: str | None = No
 def retry_failed(ledger: Ledger, asked: Asked, *, dataset: str | None = None, text: str | None = None) -> Replayed:
     """Make failed versions due again, with all their attempts."""
     refs = (entry.ref for entry in failed_for(ledger, dataset, text))
-    return make_due_in_parts(ledger, refs, asked.words("retried"))
+    return make_due_in_parts(ledger, refs, asked.words("retried"), asked.to("retry failed files", dataset, error=text))
 
 
 # ---- quarantined
@@ -144,7 +153,8 @@ def replay_quarantined(
         chosen = quarantined_for(gate, dataset, rule)
     else:
         raise ConfigurationError("say which files: ids, or a dataset (see `lakegate quarantine list`)")
-    return make_due_in_parts(gate.ledger, (entry.ref for entry in chosen), asked.words("replayed"))
+    deed = asked.to("replay quarantined files", dataset, rule=rule, ids=ids)
+    return make_due_in_parts(gate.ledger, (entry.ref for entry in chosen), asked.words("replayed"), deed)
 
 
 # ---- by name
@@ -172,18 +182,22 @@ def process_keys(
             raise ConfigurationError(f"{printable(key)} {claimed}{wanted}")
     versions = [entry for entries in found.values() for entry in entries if entry.dataset in contracts]
     chosen = [e for e in versions if force or not is_judged_by(e, contracts[e.dataset or ""])]
-    done = make_due_in_parts(gate.ledger, (entry.ref for entry in chosen), asked.words("processed again"))
+    deed = asked.to("process files again", dataset, keys=keys, force=force)
+    done = make_due_in_parts(gate.ledger, (entry.ref for entry in chosen), asked.words("processed again"), deed)
     return replace(done, current=len(versions) - len(chosen))
 
 
 # ---- both
 
 
-def make_due_in_parts(ledger: Ledger, refs: Iterable[VersionRef], reason: str) -> Replayed:
-    """Make versions due again, some hundreds at a time: memory does not grow with their number."""
+def make_due_in_parts(ledger: Ledger, refs: Iterable[VersionRef], reason: str, deed: Deed) -> Replayed:
+    """Make versions due again, some hundreds at a time: memory does not grow with their number. `deed` goes to the audit log."""
     due = held = left = 0
     waiting = iter(refs)
-    while some := list(islice(waiting, _AT_ONCE)):
-        made = ledger.make_due(some, Trigger.REPLAY, reason)
-        due, held, left = due + len(made.due), held + len(made.held), left + len(made.left)
+    with ledger.audit.doing(deed) as outcome:
+        outcome.update(due=0, held=0, left=0)
+        while some := list(islice(waiting, _AT_ONCE)):
+            made = ledger.make_due(some, Trigger.REPLAY, reason)
+            due, held, left = due + len(made.due), held + len(made.held), left + len(made.left)
+            outcome.update(due=due, held=held, left=left)
     return Replayed(due, held, left)

@@ -1,7 +1,8 @@
-"""From the outbox to Athena: changes of state become rows of `file_history`, and the counters rows of `balance_sheet`.
+"""From the outbox to Athena: changes of state become rows of `file_history`, the counters rows of `balance_sheet`, and what people did by
+hand rows of `audit_log`.
 
     seal     the page is written down: what it holds cannot change any more
-    commit   one Iceberg commit that carries the page's id; a page found in the table is not committed again
+    commit   one Iceberg commit a table that carries the page's id; a page found in the table is not committed again
     sheet    the months whose days the page touched are written anew
     clear    items and page leave the outbox
     expire   once the outbox is found empty, states of both tables older than a week are forgotten
@@ -12,6 +13,7 @@ still sealed after that state was looked up: who wakes up late finds the page in
 """
 
 import itertools
+import json
 import random
 import tempfile
 import time
@@ -23,10 +25,11 @@ from typing import Any
 
 from pipelines.accounting.balance import BalanceLine, balance
 from pipelines.accounting.day_counts import DayCounts
+from pipelines.accounting.keys import parse_iso
 from pipelines.accounting.outbox import FileChange, OutboxPage
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.schema import BATCH_ID, INGESTED_AT, SOURCE_FILE, SOURCE_LINE, SOURCE_VERSION
-from pipelines.contracts.system_tables import BALANCE_SHEET, balance_sheet, file_history
+from pipelines.contracts.system_tables import AUDIT_LOG, BALANCE_SHEET, audit_log, balance_sheet, file_history
 from pipelines.errors import CommitConflictError, TransientError
 from pipelines.gate import Gate
 from pipelines.ports import Committed, SourceVersion, TableCommit, TableSnapshot
@@ -35,6 +38,7 @@ from pipelines.publication.system_rows import stage_rows
 
 __all__ = ["ExportReport", "export_history"]
 
+_TABLES = (file_history, balance_sheet, audit_log)
 _MAX_TRIES = 12
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
@@ -78,12 +82,15 @@ def export_history(gate: Gate, budget_s: float = 240.0) -> ExportReport:
             return ExportReport(pages, changes, days)
         if pages and time.monotonic() - started > budget_s:
             return ExportReport(pages, changes, days, is_empty=False)
-        told = outbox.changes(page)
+        told, audited = outbox.changes(page), outbox.audited(page)
         if not pages:
-            gate.tables.ensure(file_history())
-            gate.tables.ensure(balance_sheet())
+            for dataset in _TABLES:
+                gate.tables.ensure(dataset())
+        if audited:
+            _commit(gate, page, audit_log(), f"audit-{page.page_id}", [_audit_row(r, gate.clock()) for r in audited])
         if told:
-            changes += _commit(gate, page, told)
+            rows = [_history_row(change, gate.clock()) for change in told]
+            changes += _commit(gate, page, file_history(), f"history-{page.page_id}", rows)
             days += _write_sheet(gate, _months(told))
         outbox.clear(page)
         pages += 1
@@ -92,10 +99,8 @@ def export_history(gate: Gate, budget_s: float = 240.0) -> ExportReport:
 # ---- file_history -------------------------------------------------------------------------------------------------
 
 
-def _commit(gate: Gate, page: OutboxPage, changes: Sequence[FileChange]) -> int:
-    """Commit the page, unless it is in the table; the number of rows that this added."""
-    dataset, batch_id = file_history(), f"history-{page.page_id}"
-    rows = [_history_row(change, gate.clock()) for change in changes]
+def _commit(gate: Gate, page: OutboxPage, dataset: Dataset, batch_id: str, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Commit a page's rows of one table, unless they are in it; the number of rows that this added."""
 
     def plan(base: TableSnapshot, staged: tuple[StagedFile, ...]) -> TableCommit | None:
         found = gate.tables.find_batch(dataset, batch_id) is not None
@@ -121,6 +126,14 @@ def _history_row(change: FileChange, now: datetime) -> Mapping[str, Any]:
         INGESTED_AT: now,
     }
     return row | system
+
+
+def _audit_row(record: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
+    told = {"record_id": record["id"], "at": parse_iso(record["at"]), "of_record": record["of"]}
+    texts = {name: _encodable(record[name]) for name in ("who", "what", "dataset", "why", "run")}
+    said = {name: _encodable(json.dumps(record[name], ensure_ascii=False)) for name in ("arguments", "outcome")}
+    system = {SOURCE_FILE: AUDIT_LOG, SOURCE_VERSION: record["id"], SOURCE_LINE: 0, BATCH_ID: "", INGESTED_AT: now}
+    return told | texts | said | system
 
 
 def _encodable(value: Any) -> Any:
@@ -201,8 +214,8 @@ def _forget_old_states(gate: Gate) -> None:
     Only when no page is sealed: until it is cleared, a page whose exporter died is told from one that was never committed by its snapshot
     alone. A page sealed from now on is committed in a state that is not a week old.
     """
-    for dataset in (file_history(), balance_sheet()):
-        gate.tables.expire(dataset, gate.clock() - _KEPT)
+    for dataset in _TABLES:
+        gate.tables.expire(dataset(), gate.clock() - _KEPT)
 
 
 def _until_known(gate: Gate, dataset: Dataset, plan: Callable[[TableSnapshot], TableCommit | None]) -> Committed | None:

@@ -22,7 +22,7 @@ from pipelines.accounting.entries import Facts, LedgerEntry, VersionRef
 from pipelines.accounting.states import LIVE_BATCH_STATES, State
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.rejected import tables_of
-from pipelines.contracts.system_tables import balance_sheet, file_history
+from pipelines.contracts.system_tables import audit_log, balance_sheet, file_history
 from pipelines.errors import PermanentError
 from pipelines.gate import Gate
 from pipelines.ports import ListedVersion
@@ -117,7 +117,7 @@ class _Search:
 
     def run(self) -> OrphanReport:
         described = [table for dataset in self._gate.datasets.datasets for table in tables_of(dataset)]
-        for table in (*described, file_history(), balance_sheet()):
+        for table in (*described, file_history(), balance_sheet(), audit_log()):
             bucket, prefix = self._gate.tables.data_location(table)
             listing = self._old(bucket, f"{prefix}/")
             while block := list(islice(listing, _A_BLOCK)):

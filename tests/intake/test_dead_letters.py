@@ -18,9 +18,12 @@ from pipelines.intake.dead_letters import (
 )
 from pipelines.intake.objects import object_id
 from pipelines.intake.receiving import receive
+from pipelines.intake.replay import Asked
 from pipelines.ports import QueueMessage
 from tests.ingest.fragile import Died
 from tests.ingest.world import BUCKET, World, event_body, orders, orders_key
+
+ANN = Asked("ann", "the queue is mended")
 
 TEST_EVENT = json.dumps({"Event": "s3:TestEvent", "Bucket": "elsewhere"})
 
@@ -138,7 +141,7 @@ def lost_in_intake(world: World) -> None:
 def test_what_is_sent_back_by_reason_is_loaded_and_the_rest_stays() -> None:
     world = World()
     lost_in_intake(world)
-    done = redrive(world.gate(), most=100, kind=DeadLetterKind.NOT_REGISTERED)
+    done = redrive(world.gate(), ANN, most=100, kind=DeadLetterKind.NOT_REGISTERED)
     assert (done.sent, done.left) == (1, 2)
     world.settle_down()
     assert world.ids() == [1]
@@ -150,16 +153,16 @@ def test_letters_are_sent_back_by_the_beginning_of_their_ids_or_all() -> None:
     world = World()
     lost_in_intake(world)
     [letter] = [x for x in look_at_dead_letters(world.gate(), most=9).letters if x.reason.kind is DeadLetterKind.FOREIGN_BUCKET]  # fmt: skip
-    assert redrive(world.gate(), most=100, message_ids=[letter.message_id]).sent == 1
+    assert redrive(world.gate(), ANN, most=100, message_ids=[letter.message_id]).sent == 1
     assert (len(world.queue), len(world.dead_letters)) == (1, 2)
-    assert redrive(world.gate(), most=100).sent == 2
+    assert redrive(world.gate(), ANN, most=100).sent == 2
     assert (len(world.queue), len(world.dead_letters)) == (3, 0)
 
 
 def test_what_still_cannot_be_taken_comes_back_among_the_dead_letters() -> None:
     world = World()
     world.dead_letters.send("not an event")
-    assert redrive(world.gate(), most=100).sent == 1
+    assert redrive(world.gate(), ANN, most=100).sent == 1
     for _ in range(6):
         receive(world.gate(), wait_s=0, budget_s=1)
         world.clock.turn(61)
@@ -189,10 +192,10 @@ def test_who_dies_while_sending_back_leaves_a_letter_in_both_and_in_none_never()
         gate: Gate = replace(world.gate(), **{"queue" if at == "send" else "dead_letters": Dying(
             world.queue if at == "send" else world.dead_letters, at)})  # fmt: skip
         with pytest.raises(Died):
-            redrive(gate, most=100)
+            redrive(gate, ANN, most=100)
         assert len(world.dead_letters) == 3
         world.clock.turn(61)
-        redrive(world.gate(), most=100, kind=DeadLetterKind.NOT_REGISTERED)
+        redrive(world.gate(), ANN, most=100, kind=DeadLetterKind.NOT_REGISTERED)
         world.settle_down()
         assert world.ids() == [1]
         duplicates = 1 if at == "delete" else 0

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipelines.accounting.ledger import Ledger
-from pipelines.contracts.system_tables import balance_sheet, file_history
+from pipelines.contracts.system_tables import audit_log, balance_sheet, file_history
 from pipelines.errors import CommitConflictError
 from pipelines.gate import Gate
 from pipelines.publication.export import export_history
@@ -90,7 +90,7 @@ def test_the_balance_sheet_has_one_row_a_dataset_and_day(world: World, ask: Any)
 
 
 def test_every_column_says_in_the_catalog_what_it_is(world: World, deployment: Deployment) -> None:
-    for table in (file_history(), balance_sheet()):
+    for table in (file_history(), balance_sheet(), audit_log()):
         found = client("glue").get_table(DatabaseName=deployment.glue_database, Name=table.table)["Table"]
         comments = {c["Name"]: c.get("Comment") for c in found["StorageDescriptor"]["Columns"]}
         assert all(comments.values()), comments

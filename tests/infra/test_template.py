@@ -311,3 +311,19 @@ def test_cfn_lint_finds_nothing_in_any_template() -> None:
 
 def test_the_template_uses_no_yaml_aliases_which_cloudformation_refuses() -> None:
     assert not [token for token in yaml.scan(TEMPLATE.read_text()) if isinstance(token, yaml.AliasToken)]
+
+
+def test_whoever_keeps_the_ledger_may_not_change_or_delete_what_the_audit_log_holds(resources: dict[str, Any]) -> None:
+    """DynamoDB names the partition key of each item in `dynamodb:LeadingKeys`; the local AWS does not."""
+    keepers = []
+    for name in POLICIES:
+        by_sid = {statement["Sid"]: statement for statement in statements(resources[name])}
+        if "dynamodb:DeleteItem" not in by_sid.get("KeepTheLedger", {"Action": []})["Action"]:
+            continue
+        keepers.append(name)
+        denied = by_sid["LeaveTheAuditLog"]
+        assert denied["Effect"] == "Deny"
+        assert denied["Action"] == ["dynamodb:DeleteItem", "dynamodb:UpdateItem"]
+        # Not ForAllValues: that holds where a request names no key, and would deny it.
+        assert denied["Condition"] == {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": "audit#*"}}
+    assert keepers == ["SensorPolicy", "RunPolicy", "OperatorPolicy"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -84,7 +84,7 @@ def _value(value: Any) -> Any:
 
 
 @contextmanager
-def receiving(answer: int = 200, delay_s: float = 0.0) -> Iterator[Receiver]:
+def receiving(answer: int = 200, delay_s: float = 0.0) -> Generator[Receiver]:
     """A receiver on a free port of this machine, which answers with this status after so long."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -102,7 +102,7 @@ def receiving(answer: int = 200, delay_s: float = 0.0) -> Iterator[Receiver]:
             self.end_headers()
             self.wfile.write(said)
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's
             pass
 
     stopped = threading.Event()

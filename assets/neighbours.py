@@ -91,7 +91,7 @@ def _rejected(nodes: Nodes) -> dg.AssetSpec:
         description=f"Rows of `{of.name}` that broke the contract, in files whose other rows were loaded: the raw text and all reasons, in the Iceberg table "
         f"`{table.table}`. It lies in the quarantine bucket, for operators: raw rows may be personal. **To get them in, correct the whole file and send it "
         "again under the same key**: its rejected rows go when its good ones come. "
-        f"{read_more(nodes.links, 'operating.md', 'More on rejected rows', 'rejected-rows')}.",
+        f"{read_more(nodes.links, 'files-and-rows.md', 'More on rejected rows', 'rejected-rows')}.",
         kinds={"iceberg", "s3"},
         metadata={"dagster/table_name": table.table, "dagster/column_schema": column_schema(table)}
         | nodes.yaml("rows"),

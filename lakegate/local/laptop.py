@@ -40,7 +40,7 @@ CREDENTIALS: Mapping[str, str] = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 # Settings of ours that say which deployment, and which laptop: a child's are given to it, never inherited. All others are.
-_OF_A_DEPLOYMENT = DEPLOYMENT_VARIABLES | {"LAKEGATE_HOME", "LAKEGATE_DAGSTER_URL"}
+_OF_A_DEPLOYMENT = DEPLOYMENT_VARIABLES | {"LAKEGATE_HOME", "LAKEGATE_DAGSTER_URL", "LAKEGATE_EMF_FILE"}
 _AWS, _ATHENA, _DAGSTER = "ministack", "athena", "dagster"
 _PREFERRED_PORTS = {_AWS: 4566, _ATHENA: 4567, _DAGSTER: 3000}
 # Dagster first, and its daemon before its pages: what uses the AWS goes before the AWS.
@@ -62,15 +62,26 @@ class ProcessStatus:
 class Laptop:
     """The processes and the state of one folder; several laptops can run side by side, each in a folder of its own."""
 
-    def __init__(self, home: Path | None = None, *, enforce_iam: bool = False, any_port: bool = False) -> None:
+    def __init__(
+        self,
+        home: Path | None = None,
+        *,
+        enforce_iam: bool = False,
+        any_port: bool = False,
+        alarm_speed: float = 1,
+        parameters: Mapping[str, str] | None = None,
+    ) -> None:
         """Name the folder (default: `LAKEGATE_HOME`, else `.lakegate` in the current one); nothing is started or made.
 
-        With `any_port` the first start takes free ports instead of the well-known ones (4566, 4567, 3000).
+        With `any_port` the first start takes free ports instead of the well-known ones (4566, 4567, 3000). For trying the
+        alarms their periods can pass faster (`alarm_speed`), and the template can be given other `parameters`.
         """
         self.home = (home or Path(os.environ.get("LAKEGATE_HOME", ".lakegate"))).resolve()
         self._runner = ProcessRunner(self.home)
         self._enforce_iam = enforce_iam
         self._any_port = any_port
+        self._alarm_speed = alarm_speed
+        self._parameters = {**TEMPLATE_PARAMETERS, **(parameters or {})}
         self._workers: Command | None = None
 
     def start(self, *, tied: bool = False) -> dict[str, str]:
@@ -84,7 +95,7 @@ class Laptop:
             PermanentError: a process did not start; the message holds the end of its log.
         """
         environment = self.start_aws(tied=tied)
-        deployment = deploy(STACK_NAME, TEMPLATE, TEMPLATE_PARAMETERS).deployment
+        deployment = deploy(STACK_NAME, TEMPLATE, self._parameters).deployment
         environment |= deployment.to_environment()
         use_environment(environment)
         return environment
@@ -94,7 +105,13 @@ class Laptop:
         with self._locked():
             port = self._ensure(
                 _AWS,
-                lambda port: ministack.ministack_command(port, self.home / "ministack", enforce_iam=self._enforce_iam),
+                lambda port: ministack.ministack_command(
+                    port,
+                    self.home / "ministack",
+                    self._emf_file,
+                    enforce_iam=self._enforce_iam,
+                    alarm_speed=self._alarm_speed,
+                ),
                 ministack.ministack_is_healthy,
                 ministack.START_LIMIT_S,
                 tied,
@@ -103,6 +120,7 @@ class Laptop:
                 **CREDENTIALS,
                 "AWS_ENDPOINT_URL": ministack.ministack_url(port),
                 "LAKEGATE_HOME": str(self.home),
+                "LAKEGATE_EMF_FILE": str(self._emf_file),
             }
             athena_port = self._ensure(
                 _ATHENA,
@@ -191,6 +209,7 @@ class Laptop:
             "AWS_ENDPOINT_URL": ministack.ministack_url(ports[_AWS]),
             "AWS_ENDPOINT_URL_ATHENA": f"http://127.0.0.1:{ports[_ATHENA]}",
             "LAKEGATE_HOME": str(self.home),
+            "LAKEGATE_EMF_FILE": str(self._emf_file),
         }
         use_environment(environment)
         environment |= Deployment.from_stack(STACK_NAME).to_environment()
@@ -239,6 +258,11 @@ class Laptop:
             for name in ("ministack", "dagster", "workers", "run", "logs"):
                 if (self.home / name).exists():
                     shutil.rmtree(self.home / name)
+
+    @property
+    def _emf_file(self) -> Path:
+        """Where processes append their metrics; the laptop's CloudWatch takes them from there."""
+        return self.home / "logs" / "metrics.emf"
 
     @property
     def _notes(self) -> Path:

@@ -33,15 +33,20 @@ def ministack_interpreter(environment: dict[str, str] | None = None) -> Path:
     return interpreter
 
 
-def ministack_command(port: int, state_dir: Path, *, enforce_iam: bool = False) -> Command:
+def ministack_command(
+    port: int, state_dir: Path, emf_file: Path, *, enforce_iam: bool = False, alarm_speed: float = 1
+) -> Command:
     """Return the command that serves ministack on 127.0.0.1:`port` with its state in `state_dir`.
 
+    The metrics in the lines that are appended to `emf_file`, which need not exist yet, go into its CloudWatch,
+    whose alarms' periods pass `alarm_speed` times as fast as they should.
     With `enforce_iam` it checks signatures, IAM and resource policies as AWS does; `test`/`test` is the administrator.
     """
     state_dir.mkdir(parents=True, exist_ok=True)
     launcher = Path(__file__).with_name("ministack_launcher.py")
     # -P: the folder of the launcher stays off its path, or our `ministack.py` would hide the package of that name.
     arguments = [str(ministack_interpreter()), "-P", str(launcher), "--port", str(port), "--state-dir", str(state_dir)]
+    arguments += ["--emf-file", str(emf_file), "--alarm-speed", f"{alarm_speed:g}"]
     if enforce_iam:
         arguments.append("--enforce-iam")
     # A clean environment: nothing of the caller's AWS settings, proxies or Python paths may change the emulator.

@@ -12,6 +12,8 @@ Lakegate imports it. Only it, and what it loads from beside it, reach into minis
 5. S3's events for EventBridge tell no version, and EventBridge sends to a queue whose policy does not let it.
 6. `ministack_buckets.py`: CloudFormation leaves a bucket's encryption out, S3 does not look at the owner that a
    request expects, and a policy does not see whether a write is conditional, nor that services speak TLS to each other.
+7. `ministack_alarms.py`: CloudWatch evaluates alarms in a way of its own; there it does so as AWS does.
+8. `ministack_metrics.py`: no metrics of queues are published, and none taken from log lines.
 
 Because those are private names, any version but the pinned one is refused with the remedy.
 """
@@ -69,6 +71,10 @@ class Snapshots:
             return
         service = _signed_service(scope)
         self._dirty.update(CHANGES_BESIDE.get(service, (EVERYTHING,)))
+
+    def note_alarm(self) -> None:
+        """Remember that an alarm changed its state, which tells its topics."""
+        self._dirty.update(("cloudwatch", "sns", "sqs"))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Save again and again until `stop` is set; the last save is ministack's own, at shutdown."""
@@ -282,8 +288,8 @@ def allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def serve(port: int) -> None:
-    """Serve ministack on loopback until SIGTERM or SIGINT, and save what changes."""
+async def serve(port: int, alarms: Any, metrics: Any) -> None:
+    """Serve ministack on loopback until SIGTERM or SIGINT; save what changes, collect metrics, evaluate alarms."""
     from hypercorn.asyncio import serve as serve_app  # pyright: ignore[reportMissingImports]
     from hypercorn.config import Config  # pyright: ignore[reportMissingImports]
 
@@ -303,9 +309,9 @@ async def serve(port: int) -> None:
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1
     config.accesslog = None
-    saving = asyncio.create_task(snapshots.run(stop))
+    beside_it = asyncio.gather(snapshots.run(stop), alarms.run(stop, snapshots.note_alarm), metrics.run(stop))
     await serve_app(app, config, shutdown_trigger=stop.wait)
-    await saving
+    await beside_it
 
 
 def main() -> None:
@@ -313,6 +319,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="ministack, as the laptop's AWS")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--emf-file", type=Path, required=True, help="log lines whose metrics go to CloudWatch")
+    parser.add_argument(
+        "--alarm-speed", type=float, default=1, help="how many times as fast the periods of alarms pass"
+    )
     parser.add_argument("--enforce-iam", action="store_true", help="check signatures and policies, as AWS does")
     arguments = parser.parse_args()
     refuse_other_versions()
@@ -338,7 +348,12 @@ def main() -> None:
     tell_eventbridge_as_s3_does()
     load_corrections("ministack_buckets").apply()
     allow_many_connections()
-    asyncio.run(serve(arguments.port))
+    cloudwatch: Any = importlib.import_module("ministack.services.cloudwatch")
+    provisioners: Any = importlib.import_module("ministack.services.cloudformation.provisioners")
+    sqs: Any = importlib.import_module("ministack.services.sqs")
+    alarms = load_corrections("ministack_alarms").replace_evaluation(cloudwatch, provisioners, arguments.alarm_speed)
+    metrics = load_corrections("ministack_metrics").Metrics(cloudwatch, sqs, arguments.emf_file, arguments.alarm_speed)
+    asyncio.run(serve(arguments.port, alarms, metrics))
 
 
 if __name__ == "__main__":

@@ -82,10 +82,22 @@ lock: $(BIN)/uv ## resolve the dependencies again and write the lock files
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/dev.lock -c requirements/bootstrap.txt requirements/image.in -o requirements/image.lock
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/ministack.in -o requirements/ministack.lock
 
+.PHONY: audit
+audit: install ## every locked package held against the published advisories; needs api.osv.dev (or LAKEGATE_OSV_URL)
+	@$(BIN)/python -m requirements.audit
+
+.PHONY: licences
+licences: install ## write docs/licences.md: the licences of what production installs
+	@$(BIN)/python -m requirements.licences
+
+.PHONY: sbom
+sbom: install ## write sbom.json: what production installs, as a CycloneDX document
+	@$(BIN)/python -m requirements.licences --sbom sbom.json
+
 $(BIN)/uv:
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
 
 .PHONY: clean
 clean: ## remove what was built; the state under .lakegate stays
-	@rm -rf $(VENV) .venv-ministack .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-ministack .pytest_cache .ruff_cache .hypothesis sbom.json

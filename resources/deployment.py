@@ -6,7 +6,6 @@ template finds an empty one and changes nothing.
 
 from __future__ import annotations
 
-import re
 import time
 import uuid
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pipelines.errors import ConfigurationError, PermanentError, TransientError
 from resources.environment import Deployment, as_lakegate_error, client
+from resources.template import as_sent
 
 DEPLOY_LIMIT_S = 900
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
@@ -111,22 +111,6 @@ def require_versioned_landing(deployment: Deployment) -> None:
         )
 
 
-def request_body(template: str) -> str:
-    """Return what is sent of a template in YAML: all but comments and empty lines, for a request takes 51,200 bytes and no more."""
-    kept: list[str] = []
-    text_below: int | None = None  # a text over several lines goes on while lines stand further in than this
-    for line in template.splitlines():
-        indent = len(line) - len(line.lstrip())
-        if text_below is not None and line.strip() and indent <= text_below:
-            text_below = None
-        if text_below is None and (not line.strip() or line.lstrip().startswith("#")):
-            continue
-        kept.append(line)
-        if text_below is None and re.search(r"[-:] [|>][-+]?$", line):
-            text_below = indent
-    return "\n".join(kept) + "\n"
-
-
 def _create_change_set(
     stack_name: str, template: Path, parameters: Mapping[str, str]
 ) -> tuple[str, tuple[PlannedChange, ...]]:
@@ -146,7 +130,7 @@ def _create_change_set(
             StackName=stack_name,
             ChangeSetName=name,
             ChangeSetType="UPDATE" if exists else "CREATE",
-            TemplateBody=request_body(template.read_text()),
+            TemplateBody=as_sent(template),
             Parameters=[
                 *({"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()),
                 *({"ParameterKey": key, "UsePreviousValue": True} for key in kept),
@@ -169,7 +153,7 @@ def _parameters_kept(
     be left for a new one.
     """
     try:
-        summary = cloudformation.get_template_summary(TemplateBody=request_body(template.read_text()))
+        summary = cloudformation.get_template_summary(TemplateBody=as_sent(template))
         stack = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]
     except (ClientError, BotoCoreError) as error:
         if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ValidationError":

@@ -9,7 +9,7 @@ from pipelines.gate import Gate
 from resources.assembly import open_gate
 from resources.environment import Deployment
 
-__all__ = ["connect"]
+__all__ = ["connect", "deployment_of"]
 
 
 def connect() -> tuple[Deployment, Gate]:
@@ -17,11 +17,12 @@ def connect() -> tuple[Deployment, Gate]:
 
     Order: `LAKEGATE_*` variables; `LAKEGATE_STACK`; the laptop that is up in this folder; the stack called `lakegate`.
     """
-    deployment = _deployment()
+    deployment = deployment_of()
     return deployment, open_gate(deployment, load_catalog())
 
 
-def _deployment() -> Deployment:
+def deployment_of() -> Deployment:
+    """The deployment alone; no dataset file is read."""
     if os.environ.get("LAKEGATE_LANDING_BUCKET"):
         return Deployment.from_environment()
     if named := os.environ.get("LAKEGATE_STACK"):

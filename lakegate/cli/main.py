@@ -12,6 +12,7 @@ from lakegate.cli import (
     audit,
     datasets,
     dlq,
+    doctor,
     failed,
     files,
     history,
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 laptop.add_to(app)
 setup.add_to(app)
+doctor.add_to(app)
 operate.add_to(app)
 migrate.add_to(app)
 pauses.add_to(app)

@@ -9,7 +9,8 @@ Lakegate imports it. Only it, and what it loads from beside it, reach into minis
    is installed beside it, computes the same sums 15 times as fast end to end.
 3. It lacks `ListDeadLetterSourceQueues` and `StartMessageMoveTask`, with which an operator sends dead letters back.
 4. Its `ListObjectVersions` ignores `encoding-type=url`: one key with a character that XML cannot hold, and nothing is listed.
-5. S3's events for EventBridge tell no version, and EventBridge sends to a queue whose policy does not let it.
+5. `ministack_wiring.py`: S3's events for EventBridge tell no version, EventBridge sends to a queue whose policy does not let it,
+   and CloudFormation leaves a table's point-in-time recovery out.
 6. `ministack_buckets.py`: CloudFormation leaves a bucket's encryption out, S3 does not look at the owner that a
    request expects, and a policy does not see whether a write is conditional, nor that services speak TLS to each other.
 7. `ministack_alarms.py`: CloudWatch evaluates alarms in a way of its own; there it does so as AWS does.
@@ -21,7 +22,6 @@ Because those are private names, any version but the pinned one is refused with 
 import argparse
 import asyncio
 import contextlib
-import contextvars
 import copy
 import importlib
 import importlib.util
@@ -223,44 +223,6 @@ def encode_listed_keys() -> None:
     s3._list_object_versions = list_encoded
 
 
-def tell_eventbridge_as_s3_does() -> None:
-    """Put the version id into S3's events for EventBridge, and hold what EventBridge sends to a queue against the queue's policy.
-
-    Amazon S3 User Guide, "EventBridge event message structure"; Amazon EventBridge User Guide, "Using resource-based policies".
-    """
-    s3: Any = importlib.import_module("ministack.services.s3")
-    eventbridge: Any = importlib.import_module("ministack.services.eventbridge")
-    sqs: Any = importlib.import_module("ministack.services.sqs")
-    fire, send, invoke = s3._fire_s3_event, eventbridge._dispatch_event, eventbridge._invoke_target
-    version_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("version_id", default=None)
-
-    def fire_with_version(*arguments: Any, **how: Any) -> None:
-        token = version_id.set(how.get("version_id"))
-        try:
-            fire(*arguments, **how)
-        finally:
-            version_id.reset(token)
-
-    def send_with_version(event: dict[str, Any], *more: Any) -> Any:
-        if event.get("Source") == "aws.s3" and version_id.get():
-            detail = json.loads(event["Detail"])
-            detail["object"]["version-id"] = version_id.get()
-            event = {**event, "Detail": json.dumps(detail)}
-        return send(event, *more)
-
-    def invoke_if_allowed(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], *more: Any) -> None:
-        arn = target.get("Arn", "")
-        account = arn.split(":")[4] if arn.count(":") >= 5 else ""
-        if ":sqs:" in arn and not sqs.queue_policy_allows(arn, "events.amazonaws.com", rule["Arn"], account):
-            log.warning("the policy of %s does not let the rule %s send", arn, rule["Arn"])
-            return
-        invoke(target, event, rule, *more)
-
-    s3._fire_s3_event = fire_with_version
-    eventbridge._dispatch_event = send_with_version
-    eventbridge._invoke_target = invoke_if_allowed
-
-
 def load_corrections(name: str) -> Any:
     """Load a module that lies beside this file; the folder itself stays off the path, for its `ministack.py` hides ministack."""
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
@@ -345,7 +307,7 @@ def main() -> None:
     use_native_checksums()
     add_dead_letter_actions()
     encode_listed_keys()
-    tell_eventbridge_as_s3_does()
+    load_corrections("ministack_wiring").apply()
     load_corrections("ministack_buckets").apply()
     allow_many_connections()
     cloudwatch: Any = importlib.import_module("ministack.services.cloudwatch")

@@ -177,15 +177,3 @@ def test_an_operator_sees_dead_letters_and_lands_files_and_deletes_nothing(
         Bucket=strict.landing_bucket, VersioningConfiguration={"Status": "Suspended"}
     ))  # fmt: skip
     assert_denied(lambda: sqs.purge_queue(QueueUrl=strict.queue_url))
-
-
-def test_nobody_reads_the_ledger_whole_but_a_migration(strict: Deployment, as_worker: Clients) -> None:
-    for policy in ("ProducerPolicy", "SensorPolicy", "RunPolicy", "QueryPolicy", "OperatorPolicy"):
-        assert_denied(lambda p=policy: as_worker(p, "dynamodb").scan(TableName=strict.ledger_table))
-    migration = as_worker("MigrationPolicy", "dynamodb")
-    migration.scan(TableName=strict.ledger_table)
-    assert_denied(lambda: migration.query(
-        TableName=strict.ledger_table, KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": {"S": "x"}}
-    ))  # fmt: skip
-    assert_denied(lambda: migration.put_item(TableName=strict.ledger_table, Item={"pk": {"S": "a"}, "sk": {"S": "b"}}))
-    assert_denied(lambda: as_worker("MigrationPolicy", "s3").get_object(Bucket=strict.landing_bucket, Key="landing/x"))

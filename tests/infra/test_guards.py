@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -12,8 +13,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from lakegate.local.laptop import TEMPLATE, TEMPLATE_PARAMETERS, Laptop
+from pipelines.intake.objects import ObjectVersion
+from resources.bucket_owner import owner_headers
 from resources.deployment import deploy
 from resources.environment import Deployment, client
+from resources.s3 import S3ObjectStore
 
 pytestmark = pytest.mark.aws
 
@@ -148,3 +152,15 @@ def test_plain_http_is_refused_whoever_asks_where_the_stack_asks_for_tls(once: D
     deploy("tls", TEMPLATE, {**parameters, "RequireTls": "false"})
     told = sqs.receive_message(QueueUrl=tls.queue_url, WaitTimeSeconds=10, MaxNumberOfMessages=10)["Messages"]
     assert any(version in message["Body"] for message in told)  # the bucket's own events had passed
+
+
+def test_requests_that_name_the_owner_have_signatures_that_hold(once: Deployment) -> None:
+    key = "landing/flights/2013-01-05.csv"
+    answer = client("s3").put_object(Bucket=once.landing_bucket, Key=key, Body=b"rows", IfNoneMatch="*")
+    version = ObjectVersion(
+        once.landing_bucket, key, answer["VersionId"], None, 4, answer["ETag"], datetime.now(UTC)
+    )  # fmt: skip
+    assert owner_headers(once.landing_bucket)
+    assert b"".join(S3ObjectStore().read(version)) == b"rows"
+    S3ObjectStore().copy(version, once.quarantine_bucket, "quarantine/copied")
+    assert S3ObjectStore().get_bytes(once.quarantine_bucket, "quarantine/copied") == b"rows"

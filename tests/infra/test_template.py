@@ -35,9 +35,14 @@ def _keep_tag(loader: TemplateLoader, suffix: str, node: yaml.Node) -> dict[str,
 TemplateLoader.add_multi_constructor("!", _keep_tag)
 
 
+def load_template(path: Path) -> dict[str, Any]:
+    """A template as a document, with its short tags kept."""
+    return yaml.load(path.read_text(), TemplateLoader)
+
+
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
-    return yaml.load(TEMPLATE.read_text(), TemplateLoader)
+    return load_template(TEMPLATE)
 
 
 @pytest.fixture(scope="module")

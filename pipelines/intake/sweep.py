@@ -61,7 +61,7 @@ def sweep(
     report = work.report
     proved = compare_days(gate, report, dataset, work.listed, correct=correct, pause=pause)
     if correct:
-        gate.meter.tell(of_sweep(report))
+        gate.meter.tell(of_sweep(report, whole=dataset is None))
         names = [dataset.name] if dataset else [*gate.ledger.datasets(), None]
         at = report.started_at
         gate.ledger.record_sweep(

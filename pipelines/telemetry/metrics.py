@@ -245,7 +245,7 @@ DEAD_LETTERS = Metric(
     "Above 0: what they tell of may not be in the ledger.",
 )  # fmt: skip
 MISSING_EVENTS = Metric(
-    "lakegate.sweep.missing_events", _C, "{file}", ("kind",), "What a sweep found and put right that no event had told of.",
+    "lakegate.sweep.missing_events", _C, "{file}", ("kind",), "What a sweep found and put right that no event had told of; 0 of each kind after a sweep of the whole bucket that found none.",
     "Above 0: notifications are lost between bucket and queue.",
 )  # fmt: skip
 OVERDUE = Metric(

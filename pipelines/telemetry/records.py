@@ -124,10 +124,10 @@ def of_batch(report: "BatchReport") -> Iterator[Record]:
             yield m.STAGE_DURATION.of(seconds, dataset=report.dataset, stage=stage.value)
 
 
-def of_sweep(report: "SweepReport") -> Iterator[Record]:
-    """What a sweep put right."""
+def of_sweep(report: "SweepReport", *, whole: bool) -> Iterator[Record]:
+    """What a sweep put right. One of the `whole` bucket tells of nothing, too: that nothing was missing is worth knowing."""
     for kind in m.LABELS["kind"].values:
-        if report.corrects and (number := report.total(kind)):
+        if (number := report.total(kind)) or whole:
             yield m.MISSING_EVENTS.of(number, kind=kind)
 
 

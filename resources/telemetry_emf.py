@@ -5,7 +5,6 @@ at most 100 metrics and 1 MB. CloudWatch does not add up over dimensions by itse
 its labels, down to none: what grows, and each value of a histogram, in the same line; what a gauge comes to is worked out here.
 """
 
-import itertools
 import json
 import os
 import time
@@ -25,6 +24,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 from pipelines.telemetry.metrics import CATALOGUE, Kind, Metric, Total
+from pipelines.telemetry.names import cloudwatch_unit, dimension_sets
 
 __all__ = ["EmfExporter", "Point", "emf_documents", "values_of"]
 
@@ -32,7 +32,6 @@ _METRICS_A_LINE = 100
 _VALUES_A_METRIC = 100
 _MOST_VALUES = 1000
 """Values of one histogram that are told at a time: of more, so many that stand for all."""
-_UNITS = {"s": "Seconds", "By": "Bytes"}
 _BY_NAME = {metric.name: metric for metric in CATALOGUE}
 _DELTA = AggregationTemporality.DELTA
 
@@ -42,30 +41,21 @@ Point = tuple[Metric, Labels, Sequence[float]]
 
 
 class EmfExporter(MetricExporter):
-    """Writes one line for each set of labels. A gauge that has never been other than 0 is left out where it has labels."""
+    """Writes one line for each set of labels."""
 
     def __init__(self, namespace: str, stack: str, file: Path | None = None) -> None:
         """`file` is opened for each export, so that it may be moved away; without it, lines go to standard output."""
         super().__init__(preferred_temporality={Counter: _DELTA, Histogram: _DELTA, Gauge: _DELTA})
         self._namespace, self._stack, self._file = namespace, stack, file
-        self._seen: set[tuple[str, Labels]] = set()
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any) -> MetricExportResult:  # noqa: ARG002 - the SDK calls it so
         """Write what was measured since the last export. Raises OSError when it cannot be written; it is lost then."""
-        points = [point for point in _points(metrics_data) if self._counts(point)]
+        points = _points(metrics_data)
         documents = emf_documents(points, self._namespace, {"deployment": self._stack}, time.time_ns() // 1_000_000)
         lines = b"".join(json.dumps(document, separators=(",", ":")).encode() + b"\n" for document in documents)
         if lines:
             self._write(lines)
         return MetricExportResult.SUCCESS
-
-    def _counts(self, point: Point) -> bool:
-        metric, labels, values = point
-        if metric.kind is not Kind.GAUGE or not labels or metric.total is Total.MAX:
-            return True
-        if any(values):
-            self._seen.add((metric.name, labels))
-        return (metric.name, labels) in self._seen
 
     def _write(self, lines: bytes) -> None:
         if self._file is None:
@@ -127,7 +117,7 @@ def emf_documents(
 ) -> Iterator[dict[str, Any]]:
     """The documents that tell these points, each to be written as one line."""
     for sets, labels, told in _grouped(points):
-        units = [{"Name": metric.name, "Unit": _UNITS.get(metric.unit, "Count")} for metric, _ in told]
+        units = [{"Name": metric.name, "Unit": cloudwatch_unit(metric)} for metric, _ in told]
         values = {metric.name: part[0] if len(part) == 1 else part for metric, part in told}
         directive = {"Namespace": namespace, "Dimensions": sets, "Metrics": units}
         yield {"_aws": {"Timestamp": at_ms, "CloudWatchMetrics": [directive]}, **properties, **dict(labels), **values}
@@ -159,17 +149,12 @@ def _dimensioned(
     gauges: dict[tuple[str, Labels], list[float]] = {}
     for metric, labels, values in points:
         if metric.kind is not Kind.GAUGE:
-            yield tuple(_parts(metric.labels)), labels, metric, values
+            yield tuple(dimension_sets(metric)), labels, metric, values
             continue
-        for part in _parts(metric.labels):
+        for part in dimension_sets(metric):
             of_part = tuple((name, value) for name, value in labels if name in part)
             gauges.setdefault((metric.name, of_part), []).extend(values)
     for (name, labels), values in gauges.items():
         metric = _BY_NAME[name]
         total = max(values) if metric.total is Total.MAX else sum(values)
         yield (tuple(label for label, _ in labels),), labels, metric, [total]
-
-
-def _parts(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    for size in range(len(names) + 1):
-        yield from itertools.combinations(names, size)

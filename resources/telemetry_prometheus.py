@@ -30,12 +30,12 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 from pipelines.telemetry.metrics import CATALOGUE, Kind, Metric
+from pipelines.telemetry.names import prometheus_name
 
-__all__ = ["FolderCollector", "FolderExporter", "prometheus_name", "prometheus_unit"]
+__all__ = ["FolderCollector", "FolderExporter"]
 
 _BY_NAME = {metric.name: metric for metric in CATALOGUE}
 _ENDED = "ended.json"
-_UNITS = {"s": "seconds", "By": "bytes"}
 
 Labels = tuple[str, ...]
 """Values of the labels, in the order of the catalogue."""
@@ -179,18 +179,6 @@ class FolderCollector:
                 if path.name != _ENDED:
                     state.add(_State.load(path))
         yield from _families(state, time.time())
-
-
-def prometheus_unit(metric: Metric) -> str:
-    """The unit as Prometheus writes it; empty for what is only counted."""
-    return _UNITS.get(metric.unit, "")
-
-
-def prometheus_name(metric: Metric) -> str:
-    """The name as OpenTelemetry's rule makes it: without dots, with the unit, and with `_total` where it only grows."""
-    name, unit = metric.name.replace(".", "_"), prometheus_unit(metric)
-    name = name if not unit or name.endswith(f"_{unit}") else f"{name}_{unit}"
-    return f"{name}_total" if metric.kind is Kind.COUNTER else name
 
 
 def _families(state: _State, now: float) -> Iterator[Any]:

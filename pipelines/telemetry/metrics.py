@@ -33,12 +33,16 @@ class Total(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A label and the values it can take. `many` says how many to reckon with where they are not all named here."""
+    """A label and the values it can take. `many` says how many to reckon with where they are not all named here.
+
+    `within` is the label beside which alone it means something.
+    """
 
     name: str
     meaning: str
     values: tuple[str, ...] = ()
     many: int = 0
+    within: str = ""
 
     @property
     def count(self) -> int:
@@ -124,8 +128,13 @@ LABELS: Mapping[str, Label] = {
         Label(
             "service", "the AWS service", ("athena", "cloudformation", "dynamodb", "glue", "s3", "sns", "sqs", "sts")
         ),
-        Label("operation", "the operation of the service, as its API names it", many=5),
-        Label("code", "the error code of the service, or the client's word for a broken connection", many=3),
+        Label("operation", "the operation of the service, as its API names it", many=5, within="service"),
+        Label(
+            "code",
+            "the error code of the service, or the client's word for a broken connection",
+            many=3,
+            within="service",
+        ),
         Label("stage", "the part of a batch's work", ("read", "stage", "commit", "compare", "books")),
         Label(
             "sensor",

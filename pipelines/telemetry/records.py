@@ -5,6 +5,7 @@ is not told again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, assert_never
 
@@ -23,7 +24,7 @@ from pipelines.accounting.outcomes import (
 )
 from pipelines.accounting.states import Outcome, Trigger
 from pipelines.telemetry import metrics as m
-from pipelines.telemetry.metrics import Record
+from pipelines.telemetry.metrics import Kind, Record
 
 if TYPE_CHECKING:
     from pipelines.accounting.proof import Proof
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from pipelines.reports import BatchReport
 
 __all__ = ["of_batch", "of_intake", "of_messages", "of_proof", "of_settled", "of_states", "of_sweep"]
+
+_WATCHED = (Outcome.PENDING, Outcome.QUARANTINED, Outcome.FAILED)
+_UNCLAIMED = (Outcome.UNROUTED,)
 
 
 def of_intake(report: "IntakeReport") -> Iterator[Record]:
@@ -60,12 +64,25 @@ def of_messages(messages: Sequence["QueueMessage"], now: datetime) -> Iterator[R
 
 
 def of_settled(claim: Claim, outcomes: Sequence[FileOutcome], report: SettleReport, at: datetime) -> Iterator[Record]:
-    """What the ledger took of these outcomes. `at` is when rows became visible, or now."""
+    """What the ledger took of these outcomes, counters summed up. `at` is when rows became visible, or now."""
     dataset, entries, settled = claim.batch.dataset, {entry.ref: entry for entry in claim.members}, set(report.settled)
+    sums: dict[tuple[str, ...], Record] = {}
     for outcome in outcomes:
         if outcome.ref in settled:
-            yield m.FILES_SETTLED.of(1, dataset=dataset, outcome=_ending(outcome))
-            yield from _judged(dataset, outcome, entries.get(outcome.ref), at)
+            for record in _settled(dataset, outcome, entries.get(outcome.ref), at):
+                key = (record.metric.name, *record.labels.values())
+                if record.metric.kind is not Kind.COUNTER:
+                    yield record
+                elif key in sums:
+                    sums[key] = replace(record, value=sums[key].value + record.value)
+                else:
+                    sums[key] = record
+    yield from sums.values()
+
+
+def _settled(dataset: str, outcome: FileOutcome, entry: LedgerEntry | None, at: datetime) -> Iterator[Record]:
+    yield m.FILES_SETTLED.of(1, dataset=dataset, outcome=_ending(outcome))
+    yield from _judged(dataset, outcome, entry, at)
 
 
 def _judged(dataset: str, outcome: FileOutcome, entry: LedgerEntry | None, at: datetime) -> Iterator[Record]:
@@ -137,6 +154,11 @@ def of_proof(proof: "Proof") -> Iterator[Record]:
 
 
 def of_states(dataset: str | None, counts: Mapping[Outcome, int]) -> Iterator[Record]:
-    """Where the files of a dataset stand (None: those that no dataset claims)."""
+    """Where the files of a dataset stand (None: those that no dataset claims).
+
+    That there is none is told only of what somebody waits to see gone: each series costs.
+    """
     for outcome in Outcome:
-        yield m.FILES.of(counts.get(outcome, 0), dataset=dataset or NO_DATASET, state=outcome.value)
+        number = counts.get(outcome, 0)
+        if number or outcome in (_WATCHED if dataset is not None else _UNCLAIMED):
+            yield m.FILES.of(number, dataset=dataset or NO_DATASET, state=outcome.value)

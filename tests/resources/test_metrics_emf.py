@@ -127,25 +127,6 @@ def test_the_total_of_a_gauge_is_a_maximum_or_a_sum_and_never_added_up_twice(met
     assert found["lakegate.files", ("dataset=clicks", "state=loaded")] == [40.0]
 
 
-def test_a_gauge_that_falls_to_zero_is_told_and_one_that_always_was_is_not(meter: OtelMeter, file: Path) -> None:
-    for failed in (2, 0):
-        meter.tell(
-            (
-                m.FILES.of(failed, dataset="orders", state="failed"),
-                m.FILES.of(0, dataset="orders", state="removed"),
-                m.DEAD_LETTERS.of(0),
-                m.OLDEST_UNCOMMITTED.of(0, dataset="orders"),
-            )
-        )
-        meter._working.readers[0].collect()
-    meter.close()
-    found = series(documents(file))
-    assert found["lakegate.files", ("dataset=orders", "state=failed")] == [2.0, 0.0]
-    assert ("lakegate.files", ("dataset=orders", "state=removed")) not in found
-    assert found["lakegate.dead_letters", ()] == [0.0, 0.0]
-    assert found["lakegate.files.oldest_uncommitted_age", ("dataset=orders",)] == [0.0, 0.0]
-
-
 def test_a_gauge_that_nobody_set_again_is_not_told_again(meter: OtelMeter, file: Path) -> None:
     meter.tell((m.DEAD_LETTERS.of(3),))
     for _ in range(3):

@@ -19,9 +19,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pipelines.telemetry import metrics as m
 from pipelines.telemetry.metrics import CATALOGUE, Kind
+from pipelines.telemetry.names import prometheus_name
 from resources import telemetry_prometheus
 from resources.telemetry_metrics import OtelMeter, metrics_settings
-from resources.telemetry_prometheus import FolderCollector, prometheus_name
+from resources.telemetry_prometheus import FolderCollector
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

@@ -195,6 +195,7 @@ def test_a_sweep_tells_what_no_event_had_told(world: World, heard: Hearing) -> N
     sweep(world.gate(), correct=False)
     assert heard.sums(m.MISSING_EVENTS) == {}
     sweep(world.gate(), pause=lambda _: None)
+    assert heard.sums(m.MISSING_EVENTS) == {("registered",): 1, ("removed",): 0, ("restored",): 0, ("missing",): 0}
     sweep(world.gate(), pause=lambda _: None)
     none = {(kind,): 0 for kind in m.LABELS["kind"].values}
     assert heard.sums(m.MISSING_EVENTS) == none | {("registered",): 1}

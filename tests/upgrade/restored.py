@@ -32,7 +32,7 @@ from resources.environment import Deployment, client
 from resources.s3 import S3ObjectStore
 from tests.upgrade.make_fixture import DATASETS, csv
 
-__all__ = ["DATASETS", "AsItWas", "Restored", "csv", "restore"]
+__all__ = ["DATASETS", "READER", "AsItWas", "Restored", "csv", "restore"]
 
 READER = InProcessReader()
 

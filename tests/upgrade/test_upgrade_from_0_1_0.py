@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,16 +19,18 @@ from lakegate.status import look
 from lakegate.story import story_of
 from pipelines.accounting.balance import balance
 from pipelines.accounting.format_guard import DEPLOYMENT
-from pipelines.accounting.states import Outcome
+from pipelines.accounting.states import BatchState, Outcome
 from pipelines.errors import NewerFormatError
 from pipelines.formats import RELEASE, TABLE_FORMAT_PROPERTY
+from pipelines.ingest import ingest_batch
 from pipelines.migration import kind_of
 from pipelines.publication.export import export_history
+from pipelines.reports import BatchReport, FileEnding
 from resources.athena import AthenaQueryEngine
 from resources.dynamodb import DynamoItemStore
 from resources.environment import Deployment, client, iceberg_catalog
 from tests.road.road import environment_kept
-from tests.upgrade.restored import Restored, csv, restore, sheet_lines
+from tests.upgrade.restored import READER, Restored, csv, restore, sheet_lines
 
 pytestmark = pytest.mark.aws
 ARCHIVE = Path(__file__).with_name("0.1.0.tar.gz")
@@ -101,6 +104,18 @@ def test_migrating_is_planned_without_a_change_and_done_once(restored: Restored)
     after = _items(restored)
     assert after.keys() - before.keys() == {(DEPLOYMENT.pk, DEPLOYMENT.sk)}
     assert {place: after[place] for place in before} == before
+
+
+def test_a_batch_that_the_old_release_committed_and_did_not_settle_is_recognised(restored: Restored) -> None:
+    restored.later += timedelta(minutes=5)
+    gate = restored.gate()
+    orders = next(d for d in gate.datasets.datasets if d.name == "orders")
+    (batch,) = [b for b in gate.ledger.live_batches("orders") if b.state is BatchState.COMMITTING]
+    before = gate.tables.current(orders)
+    report = ingest_batch(gate, READER, orders, batch.batch_id, "run-of-today")
+    assert isinstance(report, BatchReport)
+    assert (report.recognised, report.count(FileEnding.LOADED)) == (True, 1)
+    assert gate.tables.current(orders) == before
 
 
 def test_what_was_under_way_is_finished(restored: Restored) -> None:

@@ -10,6 +10,7 @@ from pipelines.accounting.entries import Claim
 from pipelines.accounting.heartbeat import Heartbeat
 from pipelines.accounting.ledger import Ledger
 from pipelines.contracts.loading import DatasetCatalog
+from pipelines.intake.events import ANYWHERE, Home
 from pipelines.lineage.news import LineageSink
 from pipelines.links import Links
 from pipelines.ports import Clock, EventQueue, ObjectStore, QueryEngine, Tables, ThreadPools
@@ -24,7 +25,7 @@ __all__ = ["Gate"]
 class Gate:
     """One deployment of Lakegate, as the core sees it.
 
-    `landing_bucket` and `quarantine_bucket` are names; where tables live is the tables' business. `reader` opens the
+    `landing_bucket` and `quarantine_bucket` are names, `home` says in which account and region the first is; where tables live is the tables' business. `reader` opens the
     warm reading process of a run: it is closed when the context ends. `queue` is None where nothing announces files
     (`convert`), and so is `dead_letters`, where the queue's redrive puts what could not be taken. `queries` looks into the
     tables after a commit; without it, the checks that need it fail. `links` are the addresses that messages to people carry;
@@ -42,6 +43,7 @@ class Gate:
     clock: Clock
     landing_bucket: str
     quarantine_bucket: str
+    home: Home = ANYWHERE
     queue: EventQueue | None = None
     dead_letters: EventQueue | None = None
     queries: QueryEngine | None = None

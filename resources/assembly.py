@@ -13,6 +13,7 @@ from pipelines.contracts.loading import DatasetCatalog
 from pipelines.errors import ConfigurationError
 from pipelines.formats import RELEASE
 from pipelines.gate import Gate
+from pipelines.intake.events import Home
 from pipelines.lineage.naming import LineageNames
 from pipelines.links import Links
 from pipelines.reading import spare
@@ -61,6 +62,7 @@ def open_gate(deployment: Deployment, datasets: DatasetCatalog, policy: RetryPol
         reader=points.around_reader(spare.take),
         clock=utc_now,
         landing_bucket=deployment.landing_bucket,
+        home=Home(deployment.account_id, deployment.region),
         quarantine_bucket=deployment.quarantine_bucket,
         queue=points.around("queue", SqsEventQueue(client("sqs"), deployment.queue_url)),
         dead_letters=SqsEventQueue(client("sqs"), deployment.dlq_url),

@@ -25,7 +25,7 @@ _SYSTEM_FAULT = 1
 
 
 class AthenaQueryEngine:
-    """Runs queries in the deployment's workgroup, over its Glue database."""
+    """Runs queries in the operators' workgroup, or the analysts' where the deployment names no other, over its Glue database."""
 
     def __init__(self, deployment: Deployment, *, limit_s: float = QUERY_LIMIT_S) -> None:
         """Name the deployment; a query that runs longer than `limit_s` is stopped."""
@@ -59,7 +59,7 @@ class AthenaQueryEngine:
         request: dict[str, Any] = {
             "QueryString": sql,
             "QueryExecutionContext": {"Database": self._deployment.glue_database, "Catalog": "AwsDataCatalog"},
-            "WorkGroup": self._deployment.athena_workgroup,
+            "WorkGroup": self._deployment.operator_workgroup or self._deployment.athena_workgroup,
         }
         if parameters:
             request["ExecutionParameters"] = [as_literal(value) for value in parameters]

@@ -207,13 +207,16 @@ class Deployment:
     account_id: str | None = field(default=None, repr=False)
     """The account that owns the buckets: each S3 request names it. None in a stack that was deployed before it said so."""
 
+    operator_workgroup: str | None = None
+    """Where runs and operators ask Athena, out of sight of analysts; None for an analyst, or in a stack that has one workgroup."""
+
     def _told(self) -> Deployment:
         expect_owner((self.landing_bucket, self.processed_bucket, self.quarantine_bucket), self.account_id)
         return self
 
     @property
     def athena_results_location(self) -> str:
-        """Return where the workgroup writes results: `s3://<processed>/athena-results/`."""
+        """Return where the analysts' workgroup writes results: `s3://<processed>/athena-results/`."""
         return f"s3://{self.processed_bucket}/athena-results/"
 
     @classmethod
@@ -244,7 +247,11 @@ class Deployment:
             )
         values = {field: outputs[output] for field, output in _OUTPUTS.items()}
         found = cls(
-            **values, region=region(), alert_topic=outputs.get("AlertTopic"), account_id=outputs.get("AccountId")
+            **values,
+            region=region(),
+            alert_topic=outputs.get("AlertTopic"),
+            account_id=outputs.get("AccountId"),
+            operator_workgroup=outputs.get("OperatorWorkgroup"),
         )
         return found._told()
 
@@ -264,7 +271,7 @@ class Deployment:
             )
         values = {field: given[variable] for field, variable in _VARIABLES.items()}
         where = given.get("AWS_REGION") or given.get("AWS_DEFAULT_REGION") or region()
-        optional = {field: given.get(variable) or None for field, variable in _OPTIONAL.items()}
+        optional: dict[str, Any] = {field: given.get(variable) or None for field, variable in _OPTIONAL.items()}
         return cls(**values, region=where, **optional)._told()
 
     def to_environment(self) -> dict[str, str]:
@@ -285,7 +292,11 @@ _VARIABLES = {
     "glue_database": "LAKEGATE_GLUE_DATABASE",
     "athena_workgroup": "LAKEGATE_ATHENA_WORKGROUP",
 }
-_OPTIONAL = {"alert_topic": "LAKEGATE_ALERT_TOPIC", "account_id": "LAKEGATE_ACCOUNT_ID"}
+_OPTIONAL = {
+    "alert_topic": "LAKEGATE_ALERT_TOPIC",
+    "account_id": "LAKEGATE_ACCOUNT_ID",
+    "operator_workgroup": "LAKEGATE_OPERATOR_WORKGROUP",
+}
 DEPLOYMENT_VARIABLES = frozenset([*_VARIABLES.values(), *_OPTIONAL.values(), "LAKEGATE_STACK"])
 """Every variable that says which deployment is meant."""
 _OUTPUTS = {

@@ -13,6 +13,7 @@ import typer
 
 from lakegate.cli.output import Exit, JsonOption, console, errors, print_json
 from lakegate.local.laptop import Laptop
+from lakegate.local.roles import CONTAINER_VARIABLES, KEY_VARIABLES, Role
 from lakegate.settings import home_folder, repository_root
 
 __all__ = ["add_to"]
@@ -20,6 +21,16 @@ __all__ = ["add_to"]
 _LOOK_S = 2.0
 PortOption = Annotated[
     int | None, typer.Option("--port", help="The port of the Dagster UI; default: 3000, or a free one.")
+]
+
+
+EnforceOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--enforce/--no-enforce",
+        help="Have the laptop's AWS check signatures and policies, and start each part under its own role of the template; "
+        "default: as the last time, and not at first.",
+    ),
 ]
 
 
@@ -32,8 +43,8 @@ def add_to(app: typer.Typer) -> None:
     app.command("demo")(demo)
 
 
-def _laptop() -> Laptop:
-    return Laptop(home_folder(os.environ, Path.cwd()))
+def _laptop(*, enforce: bool | None = None) -> Laptop:
+    return Laptop(home_folder(os.environ, Path.cwd()), enforce_iam=enforce)
 
 
 def up(
@@ -44,10 +55,11 @@ def up(
     simple: Annotated[
         bool, typer.Option("--simple", help="A new process for each run instead of warm workers: slower, less memory.")
     ] = False,
+    enforce: EnforceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Start the laptop's AWS and Dagster; in the foreground until Ctrl-C, or in the background with --detach."""
-    laptop = _laptop()
+    laptop = _laptop(enforce=enforce)
     stopping = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -64,9 +76,13 @@ def up(
             console.print("Starting Dagster …")
         address = laptop.start_dagster(environment, port, tied=not detach, warm_workers=not simple)
         if as_json:
-            print_json({"version": 1, "dagster": address, "environment": environment})
+            print_json({"version": 1, "dagster": address, "environment": laptop.as_role(environment, Role.OPERATOR)})
         else:
             console.print(f"\n[bold green]Lakegate is up.[/bold green]  Dagster: [bold]{address}[/bold]")
+            if laptop.enforces_iam:
+                console.print(
+                    "  roles          each part has its own; `lakegate env --role NAME` prints one's environment"
+                )
             console.print("  drop a file    lakegate drop FILE --dataset NAME")
             console.print("  look           lakegate status, lakegate quarantine list, lakegate query 'SELECT …'")
             console.print("  stop           lakegate down" if detach else "  stop           Ctrl-C")
@@ -91,16 +107,25 @@ def down(as_json: JsonOption = False) -> None:
         console.print(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
 
 
-def env(as_json: JsonOption = False) -> None:
+def env(
+    role: Annotated[
+        Role | None, typer.Option("--role", help="Where roles are enforced: whose; default: the operator's.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Print the running laptop's environment, for a shell: eval "$(lakegate env)", then `dg dev`, or `dagster dev -w workspace.yaml`."""
     quiet = {
         "DG_CLI_CONFIG": str(repository_root() / "lakegate" / "local" / "dg.toml"),
         "DAGSTER_DISABLE_TELEMETRY": "1",
     }
-    environment = _laptop().environment() | quiet
+    environment = _laptop().environment(role) | quiet
     if as_json:
         print_json({"version": 1, "environment": environment})
         return
+    for name in (*KEY_VARIABLES, *CONTAINER_VARIABLES, "LAKEGATE_OPERATOR_WORKGROUP"):
+        if name not in environment:
+            # What the shell had before would be used instead.
+            sys.stdout.write(f"unset {name}\n")
     for name, value in sorted(environment.items()):
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
 
@@ -119,8 +144,8 @@ def reset(
         console.print("All local state is gone.")
 
 
-def demo(port: PortOption = None) -> None:
+def demo(port: PortOption = None, enforce: EnforceOption = None) -> None:
     """Run the main job on real files, from landing to Athena's answer, and check every count against the source."""
     from lakegate.demo.run import run_demo
 
-    raise typer.Exit(run_demo(_laptop(), console, errors, port))
+    raise typer.Exit(run_demo(_laptop(enforce=enforce), console, errors, port))

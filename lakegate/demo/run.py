@@ -16,6 +16,8 @@ from lakegate.cli.query import print_rows
 from lakegate.demo.checks import Check, check_against_source, failing_checks
 from lakegate.demo.feeds import DAYS, LandingFile, build_feed
 from lakegate.local.laptop import Laptop
+from lakegate.local.process_environment import use_environment
+from lakegate.local.roles import Role
 from lakegate.settings import repository_root
 from lakegate.status import Rest, look
 from pipelines.contracts.loading import load_datasets
@@ -48,6 +50,12 @@ def run_demo(laptop: Laptop, console: Console, errors: Console, port: int | None
         say("Starting the laptop's AWS and deploying infra/lakegate.yaml")
         environment = laptop.start(tied=True)
         deployment = Deployment.from_environment(environment)
+        if laptop.enforces_iam:
+            console.print(
+                "  every request's signature and permissions are checked: files come from the producer's role, sensors have the "
+                "sensor's, runs the run's,\n  what is shown is seen with the operator's, and Athena is asked with the analyst's"
+            )
+        use_environment(laptop.as_role(environment, Role.OPERATOR))
         gate = open_gate(deployment, load_datasets(repository_root() / "assets" / "datasets"))
         before = look(gate)
         if before.sheet.objects:
@@ -57,17 +65,21 @@ def run_demo(laptop: Laptop, console: Console, errors: Console, port: int | None
         say(
             f"Dropping {len(feed.first)} files into s3://{deployment.landing_bucket}/landing/ ({DAYS} days of flights and weather, airports, and {feed.damaged} damaged)"
         )
-        _drop(deployment, feed.first)
+        with laptop.acting_as(environment, Role.PRODUCER):
+            _drop(deployment, feed.first)
         repeated = _deliver_twice(deployment)
         console.print(f"  {repeated} of their events were delivered twice")
         say("Starting Dagster (web server and daemon); its landing sensor takes it from here")
         address = laptop.start_dagster(environment, port, tied=True, warm_workers=True)
         rest = _await_rest(gate, console, before.sheet.objects + len(feed.first))
         say("Sending the corrected file again under its key")
-        _drop(deployment, feed.corrected)
+        with laptop.acting_as(environment, Role.PRODUCER):
+            _drop(deployment, feed.corrected)
         rest = _await_rest(gate, console, before.sheet.objects + feed.expected.objects)
         say("At rest. What became of every object, what was wrong, and what the tables say")
         _tell(console, gate, deployment, rest, [file.key for file in feed.corrected])
+        with laptop.acting_as(environment, Role.QUERY):
+            _tell_join(console)
         checks = check_against_source(feed, gate, deployment, rest)
         _tell_checks(console, checks)
         wrong = [check for check in checks if not check.holds]
@@ -152,10 +164,14 @@ def _tell(console: Console, gate: Gate, deployment: Deployment, rest: Rest, corr
     console.print("\n[bold]Checks that failed in Dagster (real faults of the source)[/bold]")
     for line in failing_checks():
         console.print(f"  {safe(line)}")
+
+
+def _tell_join(console: Console) -> None:
+    """Ask as an analyst would: of the deployment, no more is known than the environment tells."""
     console.print("\n[bold]Athena: flights, weather and airports joined[/bold]")
     for line in _JOIN.splitlines():
         console.print(f"  [dim]{safe(line)}[/dim]")
-    print_rows(query_engine(deployment).query(_JOIN).table)
+    print_rows(query_engine(Deployment.from_environment()).query(_JOIN).table)
 
 
 def _tell_checks(console: Console, checks: Sequence[Check]) -> None:

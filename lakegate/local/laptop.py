@@ -8,10 +8,8 @@ that AWS is given; nothing here names a bucket.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,17 +19,25 @@ from lakegate.local import dagster_processes as dagster
 from lakegate.local import ministack
 from lakegate.local import worker_processes as workers
 from lakegate.local.instance import POSTGRES_VARIABLE, has_warm_workers
-from lakegate.local.processes import Child, Command, ProcessRunner, answers, free_port
+from lakegate.local.laptop_settings import LaptopSettings
+from lakegate.local.own_servers import ATHENA, ROLES, athena_command, own_server_is_healthy, roles_command
+from lakegate.local.process_environment import child_environment, use_environment
+from lakegate.local.processes import Child, Command, ProcessRunner, free_port
+from lakegate.local.roles import Role, role_environment
 from pipelines.errors import ConfigurationError
 from resources.deployment import deploy
-from resources.environment import DEPLOYMENT_VARIABLES, Deployment
+from resources.environment import Deployment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEMPLATE = REPOSITORY / "infra" / "lakegate.yaml"
 WORKSPACE = REPOSITORY / "workspace.yaml"
 STACK_NAME = "lakegate"
-# What AWS has and a laptop does not: TLS, and a ledger that must outlive its stack.
-TEMPLATE_PARAMETERS: Mapping[str, str] = {"RequireTls": "false", "LedgerDeletionProtection": "false"}
+# What AWS has and a laptop does not: TLS, a ledger that must outlive its stack, and ECS, which takes the workers' roles.
+TEMPLATE_PARAMETERS: Mapping[str, str] = {
+    "RequireTls": "false",
+    "LedgerDeletionProtection": "false",
+    "AccountMayAssumeWorkerRoles": "true",
+}
 CREDENTIALS: Mapping[str, str] = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
@@ -39,12 +45,10 @@ CREDENTIALS: Mapping[str, str] = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-# Settings of ours that say which deployment, and which laptop: a child's are given to it, never inherited. All others are.
-_OF_A_DEPLOYMENT = DEPLOYMENT_VARIABLES | {"LAKEGATE_HOME", "LAKEGATE_DAGSTER_URL", "LAKEGATE_EMF_FILE"}
-_AWS, _ATHENA, _DAGSTER = "ministack", "athena", "dagster"
-_PREFERRED_PORTS = {_AWS: 4566, _ATHENA: 4567, _DAGSTER: 3000}
+_AWS, _DAGSTER = "ministack", "dagster"
+_PREFERRED_PORTS = {_AWS: 4566, ATHENA: 4567, ROLES: 4568, _DAGSTER: 3000}
 # Dagster first, and its daemon before its pages: what uses the AWS goes before the AWS.
-_STOP_ORDER = (dagster.DAEMON, workers.WORKERS, dagster.WEBSERVER, _ATHENA, _AWS)
+_STOP_ORDER = (dagster.DAEMON, workers.WORKERS, dagster.WEBSERVER, ROLES, ATHENA, _AWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +70,20 @@ class Laptop:
         self,
         home: Path | None = None,
         *,
-        enforce_iam: bool = False,
+        enforce_iam: bool | None = None,
         any_port: bool = False,
         alarm_speed: float = 1,
         parameters: Mapping[str, str] | None = None,
     ) -> None:
         """Name the folder (default: `LAKEGATE_HOME`, else `.lakegate` in the current one); nothing is started or made.
 
-        With `any_port` the first start takes free ports instead of the well-known ones (4566, 4567, 3000). For trying the
-        alarms their periods can pass faster (`alarm_speed`), and the template can be given other `parameters`.
+        With `enforce_iam` its AWS checks signatures and policies, and what is started acts under the template's roles; None is what
+        the folder was started with last, and not at first. With `any_port` the first start takes free ports instead of the
+        well-known ones (4566, 4567, 4568, 3000). For trying the alarms their periods can pass faster (`alarm_speed`), and the template can be given other `parameters`.
         """
         self.home = (home or Path(os.environ.get("LAKEGATE_HOME", ".lakegate"))).resolve()
         self._runner = ProcessRunner(self.home)
+        self._settings = LaptopSettings(self.home)
         self._enforce_iam = enforce_iam
         self._any_port = any_port
         self._alarm_speed = alarm_speed
@@ -91,7 +97,7 @@ class Laptop:
         With `tied` what is started ends with this process; call it from the main thread then.
 
         Raises:
-            ConfigurationError: ministack is not installed, or the template is refused.
+            ConfigurationError: ministack is not installed, the template is refused, or it runs and enforces other than asked for.
             PermanentError: a process did not start; the message holds the end of its log.
         """
         environment = self.start_aws(tied=tied)
@@ -103,13 +109,14 @@ class Laptop:
     def start_aws(self, *, tied: bool = False) -> dict[str, str]:
         """Start AWS and Athena unless they run, without Lakegate's stack; as `start` otherwise."""
         with self._locked():
+            enforces = self._settle_enforcement()
             port = self._ensure(
                 _AWS,
                 lambda port: ministack.ministack_command(
                     port,
                     self.home / "ministack",
                     self._emf_file,
-                    enforce_iam=self._enforce_iam,
+                    enforce_iam=enforces,
                     alarm_speed=self._alarm_speed,
                 ),
                 ministack.ministack_is_healthy,
@@ -123,12 +130,22 @@ class Laptop:
                 "LAKEGATE_EMF_FILE": str(self._emf_file),
             }
             athena_port = self._ensure(
-                _ATHENA,
-                lambda port: athena_command(port, child_environment(environment)),
-                athena_is_healthy,
+                ATHENA,
+                lambda port: athena_command(port, child_environment(environment), enforce_iam=enforces),
+                own_server_is_healthy,
                 ministack.START_LIMIT_S,
                 tied,
             )
+            if enforces:
+                self._ensure(
+                    ROLES,
+                    lambda port: roles_command(
+                        port, STACK_NAME, child_environment(environment), self._settings.role_secret()
+                    ),
+                    own_server_is_healthy,
+                    ministack.START_LIMIT_S,
+                    tied,
+                )
         environment["AWS_ENDPOINT_URL_ATHENA"] = f"http://127.0.0.1:{athena_port}"
         use_environment(environment)
         return environment
@@ -148,7 +165,10 @@ class Laptop:
         one the known port is used again, else 3000, else a free one. With `warm_workers` runs are handed to workers, which are
         started too; where the daemon runs already, it says whether they are. With `tied` as in `start`.
 
+        Where IAM is enforced, the daemon, its code server and the web server act under the sensor's role, the workers under the run's.
+
         Raises:
+            ConfigurationError: IAM is enforced, and runs would act under the sensor's role for want of workers.
             PermanentError: one of them did not start; the message holds the end of its log.
         """
         with self._locked():
@@ -158,16 +178,23 @@ class Laptop:
             daemon = self._runner.find(dagster.DAEMON)
             if daemon is not None and daemon.is_alive:
                 warm_workers = has_warm_workers(dagster_home)
-            own = dagster.prepare_dagster_home(dagster_home, child_environment(linked), warm_workers=warm_workers)
+            if self.enforces_iam and not warm_workers:
+                raise ConfigurationError(
+                    "Where roles are enforced, runs need warm workers: in a process of the daemon's they would have its role. "
+                    "Leave --simple out."
+                )
+            own = dagster.prepare_dagster_home(
+                dagster_home, child_environment(self.as_role(linked, Role.SENSOR)), warm_workers=warm_workers
+            )
             # Who opens the instance here, as the demo does, needs the address in the form that Dagster's processes got.
             os.environ.update({name: own[name] for name in (POSTGRES_VARIABLE,) if name in own})
-            self._remember_port(_DAGSTER, port)
+            self._settings.remember_port(_DAGSTER, port)
             commands: list[tuple[Command, Callable[[int], bool]]] = [
                 (dagster.webserver_command(port, workspace, own), dagster.webserver_is_healthy),
                 (dagster.daemon_command(workspace, own), dagster.daemon_is_healthy),
             ]
             if warm_workers:
-                self._workers = workers.workers_command(self._notes, workspace, own)
+                self._workers = workers.workers_command(self._notes, workspace, self.as_role(own, Role.RUN))
                 commands.append((self._workers, self._workers_are_ready))
             started: list[tuple[Child, Callable[[int], bool]]] = []
             # All load the definitions first, which takes seconds: at the same time, not one after the other.
@@ -195,36 +222,65 @@ class Laptop:
             self._runner.launch(command, tied=True)
         return True
 
-    def environment(self) -> dict[str, str]:
-        """Return the environment of the running laptop, set in this process too.
+    def environment(self, role: Role | None = None) -> dict[str, str]:
+        """Return the environment of the running laptop, set in this process too: that of a role where IAM is enforced (default: the operator's).
 
         Raises:
-            ConfigurationError: it is not up.
+            ConfigurationError: it is not up, or a role is asked for and none is enforced.
         """
-        ports = self._ports()
-        if not (_AWS in ports and _ATHENA in ports and self._runner.find(_AWS) and self._runner.find(_ATHENA)):
+        ports = self._settings.ports
+        if not (_AWS in ports and ATHENA in ports and self._runner.find(_AWS) and self._runner.find(ATHENA)):
             raise ConfigurationError(f"The laptop's AWS is not up in {self.home}. Run `lakegate up --detach` first.")
+        if role is not None and not self.enforces_iam:
+            raise ConfigurationError(
+                f"The laptop in {self.home} enforces no roles. Run `lakegate down`, then `lakegate up --enforce`."
+            )
         environment = {
             **CREDENTIALS,
             "AWS_ENDPOINT_URL": ministack.ministack_url(ports[_AWS]),
-            "AWS_ENDPOINT_URL_ATHENA": f"http://127.0.0.1:{ports[_ATHENA]}",
+            "AWS_ENDPOINT_URL_ATHENA": f"http://127.0.0.1:{ports[ATHENA]}",
             "LAKEGATE_HOME": str(self.home),
             "LAKEGATE_EMF_FILE": str(self._emf_file),
         }
         use_environment(environment)
         environment |= Deployment.from_stack(STACK_NAME).to_environment()
+        environment = self.as_role(environment, role or Role.OPERATOR)
         use_environment(environment)
         return environment
 
+    @property
+    def enforces_iam(self) -> bool:
+        """Whether its AWS checks signatures and policies, or will at the next start."""
+        return self._settings.enforces_iam if self._enforce_iam is None else self._enforce_iam
+
+    def as_role(self, environment: Mapping[str, str], role: Role) -> dict[str, str]:
+        """Return the environment of a process that acts under the role; as it is where IAM is not enforced."""
+        if not self.enforces_iam:
+            return dict(environment)
+        return role_environment(environment, role, self._settings.ports[ROLES], self._settings.role_secret())
+
+    @contextmanager
+    def acting_as(self, environment: Mapping[str, str], role: Role) -> Generator[None]:
+        """Let this process act under the role meanwhile; as it did afterwards."""
+        before = dict(os.environ)
+        use_environment(self.as_role(environment, role))
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
     def status(self) -> list[ProcessStatus]:
         """Return what runs and whether it answers, in the order of starting."""
-        ports = self._ports()
+        ports = self._settings.ports
         checks: dict[str, tuple[str, Callable[[int], bool]]] = {
             _AWS: (_AWS, ministack.ministack_is_healthy),
-            _ATHENA: (_ATHENA, athena_is_healthy),
+            ATHENA: (ATHENA, own_server_is_healthy),
             dagster.WEBSERVER: (_DAGSTER, dagster.webserver_is_healthy),
             dagster.DAEMON: (_DAGSTER, dagster.daemon_is_healthy),
         }
+        if self.enforces_iam:
+            checks[ROLES] = (ROLES, own_server_is_healthy)
         if has_warm_workers(self.home / "dagster"):
             checks[workers.WORKERS] = (_DAGSTER, self._workers_are_ready)
         found: list[ProcessStatus] = []
@@ -291,25 +347,30 @@ class Laptop:
                 return port
             self._runner.stop(name)
             port = self._port(name, None)
-        self._remember_port(name, port)
+        self._settings.remember_port(name, port)
         self._runner.start(command(port), lambda: is_healthy(port), within_s=within_s, tied=tied)
         return port
 
     def _port(self, name: str, running: Child | None) -> int:
-        known = self._ports().get(name)
+        known = self._settings.ports.get(name)
         if known is not None and running is not None:
             return known
         return free_port(known or (None if self._any_port else _PREFERRED_PORTS[name]))
 
-    def _ports(self) -> dict[str, int]:
-        path = self.home / "laptop.json"
-        return json.loads(path.read_text())["ports"] if path.exists() else {}
+    def _settle_enforcement(self) -> bool:
+        """Say whether IAM is enforced, and remember it for whoever comes next.
 
-    def _remember_port(self, name: str, port: int) -> None:
-        path = self.home / "laptop.json"
-        temporary = path.with_suffix(".new")
-        temporary.write_text(json.dumps({"ports": {**self._ports(), name: port}}))
-        temporary.replace(path)
+        Raises:
+            ConfigurationError: the AWS runs, and does otherwise.
+        """
+        known, wanted = self._settings.enforces_iam, self.enforces_iam
+        if known != wanted:
+            if self._runner.find(_AWS) is not None:
+                raise ConfigurationError(
+                    f"The laptop in {self.home} runs {'with' if known else 'without'} enforced roles. Run `lakegate down` first."
+                )
+            self._settings.remember_enforcement(wanted)
+        return wanted
 
     @contextmanager
     def _locked(self) -> Generator[None]:
@@ -318,39 +379,3 @@ class Laptop:
         with (self.home / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-
-
-def athena_command(port: int, environment: Mapping[str, str]) -> Command:
-    """Return the command that serves our Athena on 127.0.0.1:`port`, over the AWS that the environment names."""
-    own = {name: value for name, value in environment.items() if name != "AWS_ENDPOINT_URL_ATHENA"}
-    arguments = (sys.executable, "-m", "lakegate.local.athena.server", "--port", str(port))
-    return Command(_ATHENA, arguments, own, REPOSITORY)
-
-
-def athena_is_healthy(port: int) -> bool:
-    """Whether our Athena answers on the port."""
-    return answers(f"http://127.0.0.1:{port}/_lakegate/health")
-
-
-def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return our own environment for a child, with all that says which AWS and deployment replaced by `environment`'s."""
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("AWS_") and name not in _OF_A_DEPLOYMENT and name != "PYTHONDONTWRITEBYTECODE"
-    }
-    return {**inherited, **environment}
-
-
-def use_environment(environment: Mapping[str, str]) -> None:
-    """Set the environment in this process, and drop the settings that would lead its AWS clients elsewhere."""
-    for name in list(os.environ):
-        leads_elsewhere = name.startswith("AWS_ENDPOINT_URL") or name in (
-            "AWS_PROFILE",
-            "AWS_DEFAULT_PROFILE",
-            "AWS_SESSION_TOKEN",
-            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
-        )
-        if leads_elsewhere and name not in environment:
-            del os.environ[name]
-    os.environ.update(environment)

@@ -15,6 +15,7 @@ Lakegate imports it. Only it, and what it loads from beside it, reach into minis
    request expects, and a policy does not see whether a write is conditional, nor that services speak TLS to each other.
 7. `ministack_alarms.py`: CloudWatch evaluates alarms in a way of its own; there it does so as AWS does.
 8. `ministack_metrics.py`: no metrics of queues are published, and none taken from log lines.
+9. `ministack_iam.py`: condition keys, actions and resources are not named as on AWS, and nobody can ask what another may.
 
 Because those are private names, any version but the pinned one is refused with the remedy.
 """
@@ -250,7 +251,7 @@ def allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def serve(port: int, alarms: Any, metrics: Any) -> None:
+async def serve(port: int, alarms: Any, metrics: Any, iam: Any) -> None:
     """Serve ministack on loopback until SIGTERM or SIGINT; save what changes, collect metrics, evaluate alarms."""
     from hypercorn.asyncio import serve as serve_app  # pyright: ignore[reportMissingImports]
     from hypercorn.config import Config  # pyright: ignore[reportMissingImports]
@@ -259,6 +260,9 @@ async def serve(port: int, alarms: Any, metrics: Any) -> None:
     snapshots = Snapshots(app_module, importlib.import_module("ministack.core.persistence"))
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"] == iam.AUTHORIZE_PATH:
+            await iam.answer_authorize(app_module, receive, send)
+            return
         await app_module.app(scope, receive, send)
         snapshots.note(scope)
 
@@ -315,7 +319,9 @@ def main() -> None:
     sqs: Any = importlib.import_module("ministack.services.sqs")
     alarms = load_corrections("ministack_alarms").replace_evaluation(cloudwatch, provisioners, arguments.alarm_speed)
     metrics = load_corrections("ministack_metrics").Metrics(cloudwatch, sqs, arguments.emf_file, arguments.alarm_speed)
-    asyncio.run(serve(arguments.port, alarms, metrics))
+    iam = load_corrections("ministack_iam")
+    iam.apply()
+    asyncio.run(serve(arguments.port, alarms, metrics, iam))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,10 @@ from pipelines.accounting.entries import VersionRef
 from pipelines.errors import ConfigurationError
 from pipelines.gate import Gate
 from pipelines.intake.events import (
+    ANYWHERE,
     EventKind,
     Foreign,
+    Home,
     Notification,
     ObjectEvent,
     ParsedMessage,
@@ -142,10 +144,10 @@ class Redriven:
 
 
 def dead_letter_reason(
-    body: str, landing_bucket: str, registered: Collection[VersionRef] = frozenset()
+    body: str, landing_bucket: str, registered: Collection[VersionRef] = frozenset(), home: Home = ANYWHERE
 ) -> DeadLetterReason:
     """Why a message with this body is among the dead letters, `registered` being the versions that the ledger knows. Pure."""
-    return _reason(parse_message(body, landing_bucket), landing_bucket, registered)
+    return _reason(parse_message(body, landing_bucket, home), landing_bucket, registered)
 
 
 def look_at_dead_letters(gate: Gate, *, most: int) -> DeadLetters:
@@ -241,7 +243,7 @@ def _received(queue: EventQueue, most: int) -> Generator[Iterator[list[QueueMess
 
 
 def _judged(gate: Gate, messages: Sequence[QueueMessage]) -> Iterator[tuple[DeadLetter, QueueMessage]]:
-    parsed = [(message, parse_message(message.body, gate.landing_bucket)) for message in messages]
+    parsed = [(message, parse_message(message.body, gate.landing_bucket, gate.home)) for message in messages]
     refs = {_ref(event) for _, found in parsed for event in _created(found)}
     registered = {entry.ref for entry in gate.ledger.entries_of(refs)}
     for message, found in parsed:
@@ -268,8 +270,9 @@ def _reason(parsed: ParsedMessage, ours: str, registered: Collection[VersionRef]
             kind = DeadLetterKind.NO_VERSION if parsed.without_version else DeadLetterKind.NOT_UNDERSTOOD
             return DeadLetterReason(kind, parsed.reason)
         case Foreign():
+            place = f" in {parsed.place}" if parsed.place else ""
             return DeadLetterReason(
-                DeadLetterKind.FOREIGN_BUCKET, f"an event of {', '.join(map(ascii, parsed.buckets))}"
+                DeadLetterKind.FOREIGN_BUCKET, f"an event of {', '.join(map(ascii, parsed.buckets))}{place}"
             )
         case TestEvent() if parsed.bucket != ours:
             return DeadLetterReason(DeadLetterKind.FOREIGN_TEST_EVENT, f"a test event of {parsed.bucket!a}")

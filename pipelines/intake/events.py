@@ -19,12 +19,13 @@ from urllib.parse import unquote_to_bytes
 from pipelines.accounting.entries import Removal, order_of
 from pipelines.intake.objects import ObjectVersion, Sequencer
 
-__all__ = ["EventKind", "Foreign", "Notification", "ObjectEvent", "ParsedMessage", "TestEvent", "Unintelligible", "parse_message"]  # fmt: skip
+__all__ = ["ANYWHERE", "EventKind", "Foreign", "Home", "Notification", "ObjectEvent", "ParsedMessage", "TestEvent", "Unintelligible", "parse_message"]  # fmt: skip
 
 MAX_RECORDS = 1000
 _MAX_BODY = 1_100_000
 _MAX_KEY_BYTES = 1024
 _MAX_VERSION_BYTES = 1024
+_ACCOUNT_DIGITS = 12
 _MAX_DEPTH = 3
 """Envelopes in envelopes: SNS in SQS, EventBridge in SNS in SQS. Nobody sends more."""
 
@@ -36,6 +37,25 @@ class EventKind(StrEnum):
     REMOVED = "removed"
     RESTORED = "restored"
     OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where our bucket is: an event that names another account or region is not of it, whatever bucket it names. None is not looked at."""
+
+    account: str | None = None
+    region: str | None = None
+
+    def elsewhere(self, account: Any, region: Any) -> str:
+        """Return in what other place this is: `another account`, `another region`, or nothing; what is not told is not elsewhere."""
+        if self.account and isinstance(account, str) and account and account != self.account:
+            return "another account"
+        if self.region and isinstance(region, str) and region and region != self.region:
+            return "another region"
+        return ""
+
+
+ANYWHERE = Home()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +113,10 @@ class TestEvent:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """A well-formed message that speaks of other buckets only."""
+    """A well-formed message that speaks of other buckets only, or of one that is called like ours in another place."""
 
     buckets: tuple[str, ...]
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +141,12 @@ class _WithoutVersion(_NotUnderstood):
     """A created object that has no version id."""
 
 
-def parse_message(body: str, landing_bucket: str) -> ParsedMessage:
+def parse_message(body: str, landing_bucket: str, home: Home = ANYWHERE) -> ParsedMessage:
     """Read a message body. Never raises: what cannot be read is Unintelligible, with the reason."""
     try:
         if len(body) > _MAX_BODY:
             raise _NotUnderstood(f"the body has {len(body)} characters, SQS allows 1 MiB")
-        return _parse(_json(body), landing_bucket, 0)
+        return _parse(_json(body), landing_bucket, home, 0)
     except _NotUnderstood as reason:
         return Unintelligible(str(reason), without_version=isinstance(reason, _WithoutVersion))
 
@@ -147,17 +168,20 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-def _parse(document: Mapping[str, Any], ours: str, depth: int) -> ParsedMessage:
+def _parse(document: Mapping[str, Any], ours: str, home: Home, depth: int) -> ParsedMessage:
     if document.get("Event") == "s3:TestEvent":
         return TestEvent(_text(document, "Bucket", "the test event"))
     if "Records" in document:
-        return _records(document["Records"], ours)
+        return _records(document["Records"], ours, home)
     if "detail-type" in document and "detail" in document:
-        return _event_bridge(document, ours)
+        return _event_bridge(document, ours, home)
     if document.get("Type") == "Notification" and "Message" in document:
         if depth + 1 >= _MAX_DEPTH:
             raise _NotUnderstood("an SNS envelope inside SNS envelopes")
-        return _parse(_json(_text(document, "Message", "the SNS envelope")), ours, depth + 1)
+        inside = _json(_text(document, "Message", "the SNS envelope"))
+        if place := home.elsewhere(_account_of(document.get("TopicArn")), None):
+            return Foreign((ours,), place)
+        return _parse(inside, ours, home, depth + 1)
     if document.get("Type") in ("SubscriptionConfirmation", "UnsubscribeConfirmation"):
         raise _NotUnderstood(
             f"an SNS {document['Type']}: confirm the subscription where it was made; no URL is followed"
@@ -168,13 +192,14 @@ def _parse(document: Mapping[str, Any], ours: str, depth: int) -> ParsedMessage:
 # ---- S3's own notifications ---------------------------------------------------------------------------------------
 
 
-def _records(records: Any, ours: str) -> ParsedMessage:
+def _records(records: Any, ours: str, home: Home) -> ParsedMessage:
     if not isinstance(records, list) or not records:
         raise _NotUnderstood("`Records` is not a list with at least one record")
     if len(records) > MAX_RECORDS:
         raise _NotUnderstood(f"{len(records)} records in one message")
     events: list[ObjectEvent] = []
     foreign: list[str] = []
+    places: set[str] = set()
     for number, record in enumerate(records):
         where = f"record {number}"
         if not isinstance(record, dict):
@@ -185,12 +210,27 @@ def _records(records: Any, ours: str) -> ParsedMessage:
         if not isinstance(record.get("eventVersion"), str) or major != "2":
             raise _NotUnderstood(f"{where} has eventVersion {_shown(record.get('eventVersion'))}; 2.x is understood")
         s3 = _object(record, "s3", where)
-        bucket = _text(_object(s3, "bucket", where), "name", where)
-        if bucket == ours:
+        named = _object(s3, "bucket", where)
+        bucket = _text(named, "name", where)
+        place = home.elsewhere(_owner_of(named), record.get("awsRegion")) if bucket == ours else ""
+        if bucket == ours and not place:
             events.append(_record(record, s3, bucket, where))
         else:
             foreign.append(bucket)
-    return _outcome(events, foreign)
+            places.add(place)
+    return _outcome(events, foreign, max(places, default=""))
+
+
+def _owner_of(bucket: Mapping[str, Any]) -> str | None:
+    """The account of `ownerIdentity`, where it is told as one: S3 itself tells an id of its own."""
+    identity = bucket.get("ownerIdentity")
+    told = identity.get("principalId") if isinstance(identity, dict) else None
+    return told if isinstance(told, str) and len(told) == _ACCOUNT_DIGITS and told.isdecimal() else None
+
+
+def _account_of(arn: Any) -> str | None:
+    parts = arn.split(":") if isinstance(arn, str) else []
+    return parts[4] if len(parts) > 4 else None
 
 
 def _record(record: Mapping[str, Any], s3: Mapping[str, Any], bucket: str, where: str) -> ObjectEvent:
@@ -230,14 +270,16 @@ def _form_decoded(key: str, where: str) -> str:
 # ---- EventBridge --------------------------------------------------------------------------------------------------
 
 
-def _event_bridge(document: Mapping[str, Any], ours: str) -> ParsedMessage:
+def _event_bridge(document: Mapping[str, Any], ours: str, home: Home) -> ParsedMessage:
     where = "the event"
     if document.get("source") != "aws.s3":
         raise _NotUnderstood(f"{where} is not S3's: source is {_shown(document.get('source'))}")
     detail = _object(document, "detail", where)
     bucket = _text(_object(detail, "bucket", where), "name", where)
-    if bucket != ours:
-        return Foreign((bucket,))
+    # `account` is the bucket owner's; `requester` in the detail is whoever put the object, and may be a producer elsewhere.
+    place = home.elsewhere(document.get("account"), document.get("region"))
+    if bucket != ours or place:
+        return Foreign((bucket,), place if bucket == ours else "")
     name = _text(document, "detail-type", where)
     kinds = {
         "Object Created": EventKind.CREATED,
@@ -302,9 +344,9 @@ def _event(
     )
 
 
-def _outcome(events: Sequence[ObjectEvent], foreign: Sequence[str]) -> ParsedMessage:
+def _outcome(events: Sequence[ObjectEvent], foreign: Sequence[str], place: str) -> ParsedMessage:
     if not events:
-        return Foreign(tuple(sorted(set(foreign))))
+        return Foreign(tuple(sorted(set(foreign))), place)
     return Notification(tuple(events), len(foreign))
 
 

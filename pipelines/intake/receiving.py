@@ -17,8 +17,10 @@ from pipelines.contracts.model import Dataset
 from pipelines.errors import ConfigurationError
 from pipelines.gate import Gate
 from pipelines.intake.events import (
+    ANYWHERE,
     EventKind,
     Foreign,
+    Home,
     Notification,
     ObjectEvent,
     TestEvent,
@@ -95,6 +97,7 @@ def receive(gate: Gate, *, wait_s: float, budget_s: float, most: int = _MOST_MES
         gate.datasets.datasets,
         gate.landing_bucket,
         gate.clock,
+        home=gate.home,
         wait_s=wait_s,
         budget_s=budget_s,
         most=most,
@@ -109,6 +112,7 @@ def receive_from(
     landing_bucket: str,
     clock: Clock,
     *,
+    home: Home = ANYWHERE,
     wait_s: float,
     budget_s: float,
     most: int = _MOST_MESSAGES,
@@ -121,7 +125,7 @@ def receive_from(
     """
     report = IntakeReport()
     ends = monotonic() + budget_s
-    desk = _Desk(queue, ledger, datasets, landing_bucket, clock, report)
+    desk = _Desk(queue, ledger, datasets, landing_bucket, home, clock, report)
     try:
         messages = queue.receive(wait_s)
         while messages:
@@ -149,6 +153,7 @@ class _Desk:
         ledger: Ledger,
         datasets: Sequence[Dataset],
         landing_bucket: str,
+        home: Home,
         clock: Clock,
         report: IntakeReport,
     ) -> None:
@@ -157,6 +162,7 @@ class _Desk:
         self._datasets = datasets
         self._retracting = frozenset(dataset.name for dataset in datasets if dataset.retracts)
         self._bucket = landing_bucket
+        self._home = home
         self._clock = clock
         self._report = report
 
@@ -167,7 +173,7 @@ class _Desk:
         done: list[str] = []
         events: list[ObjectEvent] = []
         for message in messages:
-            parsed = parse_message(message.body, self._bucket)
+            parsed = parse_message(message.body, self._bucket, self._home)
             match parsed:
                 case Notification():
                     events.extend(event for event in parsed.events if not self._is_of_a_wiring_test(event))

@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lakegate.local.laptop import Laptop, child_environment
+from lakegate.local.laptop import Laptop
 from lakegate.local.ministack import ministack_interpreter
+from lakegate.local.process_environment import child_environment
 from pipelines.errors import ConfigurationError
 from resources.athena import AthenaQueryEngine
 from resources.environment import DEPLOYMENT_VARIABLES, Deployment, client

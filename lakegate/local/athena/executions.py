@@ -18,6 +18,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lakegate.local.athena import output
+from lakegate.local.athena.authorization import Caller, on_behalf_of, require_catalog
 from lakegate.local.athena.engine import Cancellation, run
 from lakegate.local.athena.failures import ExecutionFailedError, InvalidRequestError
 from lakegate.local.athena.results import PAGE_ROWS, ResultColumn, from_csv, page
@@ -44,6 +45,7 @@ class Execution:
     folder: str
     statement: Query | Show
     submitted_at: float
+    caller: Caller | None = None
     state: str = "QUEUED"
     error: ExecutionFailedError | None = None
     started_at: float = 0
@@ -102,8 +104,10 @@ class Executions:
         self._lock = threading.Lock()
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="query")
 
-    def start(self, request: dict[str, Any]) -> str:
+    def start(self, request: dict[str, Any], caller: Caller | None = None) -> str:
         """Take a StartQueryExecution request; return the new execution's id, or the known one of a repeated request.
+
+        With a caller, the query reads and writes what the caller may.
 
         Raises:
             InvalidRequestError: the SQL cannot be parsed or is refused, or there is no place for results.
@@ -121,7 +125,7 @@ class Executions:
         folder = _results_folder(workgroup, request.get("ResultConfiguration", {}).get("OutputLocation"))
         statement = parse(sql, parameters, database)
         execution = Execution(
-            str(uuid.uuid4()), sql, parameters, database, workgroup, folder, statement, submitted_at=time.time()
+            str(uuid.uuid4()), sql, parameters, database, workgroup, folder, statement, time.time(), caller
         )
         with self._lock:
             self._by_id[execution.id] = execution
@@ -131,14 +135,18 @@ class Executions:
         self._workers.submit(self._run, execution)
         return execution.id
 
+    def find(self, execution_id: str) -> Execution | None:
+        """Return an execution; None where there is none of that id."""
+        with self._lock:
+            return self._by_id.get(execution_id)
+
     def get(self, execution_id: str) -> Execution:
         """Return an execution.
 
         Raises:
             InvalidRequestError: there is none of that id.
         """
-        with self._lock:
-            execution = self._by_id.get(execution_id)
+        execution = self.find(execution_id)
         if execution is None:
             raise InvalidRequestError(f"QueryExecution {execution_id} was not found")
         return execution
@@ -192,7 +200,8 @@ class Executions:
             execution.state, execution.started_at = "RUNNING", time.time()
         error: ExecutionFailedError | None = None
         try:
-            _STEPS[type(execution.statement)](execution)
+            with on_behalf_of(execution.caller):
+                _STEPS[type(execution.statement)](execution)
         except ExecutionFailedError as failure:
             error = failure
         except (LakegateError, ClientError, BotoCoreError, OSError) as failure:
@@ -254,6 +263,7 @@ def _run_show(execution: Execution) -> None:
         pages = glue.get_paginator("get_databases").paginate()
         lines, name = [[entry["Name"]] for found in pages for entry in found["DatabaseList"]], "database_name"
     elif show.what == "tables":
+        require_catalog("glue:GetTables", show.database)
         pages = glue.get_paginator("get_tables").paginate(DatabaseName=show.database)
         lines, name = [[entry["Name"]] for found in pages for entry in found["TableList"]], "tab_name"
     else:

@@ -13,6 +13,7 @@ import pyarrow.csv as pc_csv
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from lakegate.local.athena.authorization import require_list, require_read
 from lakegate.local.athena.failures import ExecutionFailedError
 from lakegate.local.athena.translation import Comparison
 from resources.environment import arrow_filesystem, client
@@ -49,7 +50,10 @@ def read_files(
     pieces: list[pa.Table] = []
     scanned_bytes = 0
     for location, values in _locations(glue_table, keys, comparisons):
-        for path, size_bytes in _files(location):
+        require_list(location)
+        files = _files(location)
+        require_read(path for path, _ in files)
+        for path, size_bytes in files:
             scanned_bytes += size_bytes
             piece = _read(path, storage, fields, wanted)
             for key, value in zip(keys, values, strict=True):

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from botocore.exceptions import ClientError
 
+from lakegate.local.athena.authorization import require_catalog, require_write
 from lakegate.local.athena.engine import QueryRows
 from lakegate.local.athena.failures import ExecutionFailedError
 from lakegate.local.athena.hive_files import hive_type
@@ -54,6 +55,8 @@ def write_parquet(execution_id: str, folder: str, output: Output, result: QueryR
     """
     base = folder if output.table is None else f"{folder}/tables"
     target = (output.location or f"{base}/{execution_id}").rstrip("/")
+    if output.table is not None:
+        require_catalog("glue:CreateTable", *output.table)
     if _is_taken(target):
         raise ExecutionFailedError("HIVE_PATH_ALREADY_EXISTS", f"Target directory for table already exists: {target}")
     # Before anything is written: a type that Hive does not have, and a column without a type.
@@ -83,7 +86,12 @@ def write_parquet(execution_id: str, folder: str, output: Output, result: QueryR
 
 
 def put(location: str, body: bytes) -> None:
-    """Write one object, given as `s3://bucket/key`."""
+    """Write one object, given as `s3://bucket/key`.
+
+    Raises:
+        ExecutionFailedError: the caller may not write there.
+    """
+    require_write(location)
     bucket, _, key = location.removeprefix("s3://").partition("/")
     client("s3").put_object(Bucket=bucket, Key=key, Body=body)
 

@@ -3,6 +3,9 @@
 What is not about queries (workgroups, catalogs, tags) is passed on to the laptop's AWS unchanged, so that a workgroup
 made by the template is the one that queries here run in. The process finds that AWS in `AWS_ENDPOINT_URL`; it must not see
 `AWS_ENDPOINT_URL_ATHENA`, which points to itself.
+
+With `--enforce-iam` nothing is done for a caller that the AWS says it may not do (`authorization.py`); what is read and written then is with
+the administrator's credentials of this process.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from lakegate.local.athena.authorization import Caller, Check, object_check, workgroup_check
 from lakegate.local.athena.executions import Executions
 from lakegate.local.athena.failures import InvalidRequestError
 from lakegate.local.athena.results import PAGE_ROWS
@@ -39,24 +43,35 @@ class AthenaServer(ThreadingHTTPServer):
     # A burst of clients waits for the accept loop instead of being refused.
     request_queue_size = 128
 
-    def __init__(self, port: int, upstream: str) -> None:
+    def __init__(self, port: int, upstream: str, *, enforces_iam: bool = False) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.executions = Executions()
         self.upstream = upstream
-        self.actions: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-            "StartQueryExecution": lambda request: {"QueryExecutionId": self.executions.start(request)},
-            "GetQueryExecution": lambda request: {
+        self.enforces_iam = enforces_iam
+        self.actions: dict[str, Callable[[dict[str, Any], Caller | None], dict[str, Any]]] = {
+            "StartQueryExecution": lambda request, caller: {"QueryExecutionId": self.executions.start(request, caller)},
+            "GetQueryExecution": lambda request, _: {
                 "QueryExecution": self.executions.get(request["QueryExecutionId"]).describe()
             },
             "BatchGetQueryExecution": self._batch_get,
-            "GetQueryResults": lambda request: self.executions.results(
+            "GetQueryResults": lambda request, _: self.executions.results(
                 request["QueryExecutionId"], request.get("NextToken"), request.get("MaxResults", PAGE_ROWS)
             ),
             "StopQueryExecution": self._stop,
             "ListQueryExecutions": self._list,
         }
 
-    def _batch_get(self, request: dict[str, Any]) -> dict[str, Any]:
+    def checks(self, action: str, request: dict[str, Any]) -> list[Check]:
+        """Return what the caller must be allowed for this action to begin."""
+        ids = [request["QueryExecutionId"]] if "QueryExecutionId" in request else request.get("QueryExecutionIds", [])
+        known = [execution for execution in map(self.executions.find, ids) if execution is not None]
+        groups = {execution.workgroup for execution in known} or {request.get("WorkGroup", "primary")}
+        checks = [workgroup_check(action, group) for group in sorted(groups)]
+        if action == "GetQueryResults":
+            checks += [object_check("s3:GetObject", each.written.location) for each in known if each.written]
+        return checks
+
+    def _batch_get(self, request: dict[str, Any], _caller: Caller | None) -> dict[str, Any]:
         found: list[dict[str, Any]] = []
         missing: list[dict[str, str]] = []
         for execution_id in request["QueryExecutionIds"]:
@@ -68,11 +83,11 @@ class AthenaServer(ThreadingHTTPServer):
                 )
         return {"QueryExecutions": found, "UnprocessedQueryExecutionIds": missing}
 
-    def _stop(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _stop(self, request: dict[str, Any], _caller: Caller | None) -> dict[str, Any]:
         self.executions.stop(request["QueryExecutionId"])
         return {}
 
-    def _list(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _list(self, request: dict[str, Any], _caller: Caller | None) -> dict[str, Any]:
         ids = self.executions.ids(request.get("WorkGroup", "primary"))
         start, limit = int(request.get("NextToken", 0)), request.get("MaxResults", 50)
         answer: dict[str, Any] = {"QueryExecutionIds": ids[start : start + limit]}
@@ -106,7 +121,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._pass_on(action, body)
             return
         try:
-            self._answer(200, handler(json.loads(body or b"{}")))
+            request, caller = json.loads(body or b"{}"), None
+            if self.server.enforces_iam:
+                caller = Caller(self.server.upstream, tuple(self.headers.items()), body.decode())
+                refused = caller.refusal(self.server.checks(action, request))
+                if refused is not None:
+                    self._answer(400, {"__type": refused.code, "Message": refused.message})
+                    return
+            self._answer(200, handler(request, caller))
         except InvalidRequestError as error:
             self._answer(400, _invalid_request(str(error)))
         except (KeyError, ValueError, TypeError) as error:
@@ -164,6 +186,7 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description="the laptop's Athena")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--enforce-iam", action="store_true", help="ask the AWS beside it what each caller may")
     arguments = parser.parse_args()
     logging.basicConfig(
         level=os.environ.get("LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -173,7 +196,7 @@ def main() -> None:
         sys.exit(
             "Set AWS_ENDPOINT_URL to the laptop's AWS, and leave AWS_ENDPOINT_URL_ATHENA out: this is that server."
         )
-    server = AthenaServer(arguments.port, upstream)
+    server = AthenaServer(arguments.port, upstream, enforces_iam=arguments.enforce_iam)
 
     def stop(_number: int, _frame: object) -> None:
         # From another thread: shutdown() waits for the loop that this handler interrupts.

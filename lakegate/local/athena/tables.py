@@ -32,6 +32,7 @@ from pyiceberg.table import Table
 from pyiceberg.types import DateType, IntegerType, LongType, StringType, TimestampType, TimestamptzType
 
 from lakegate.local.athena import hive_files
+from lakegate.local.athena.authorization import may_see, require_catalog, require_read
 from lakegate.local.athena.failures import ExecutionFailedError
 from lakegate.local.athena.translation import Comparison, Literal, TableReference
 from resources.environment import client, iceberg_catalog
@@ -82,8 +83,10 @@ def find_table(reference: TableReference) -> dict[str, Any]:
     """Return Glue's entry of the table.
 
     Raises:
-        ExecutionFailedError: there is none.
+        ExecutionFailedError: there is none, or the caller may not know.
     """
+    require_catalog("glue:GetDatabase", reference.database)
+    require_catalog("glue:GetTable", reference.database, reference.table)
     try:
         return client("glue").get_table(DatabaseName=reference.database, Name=reference.table)["Table"]
     except ClientError as error:
@@ -107,6 +110,7 @@ def _read_iceberg(reference: TableReference) -> TableContent:
         table = iceberg_catalog().load_table((reference.database, reference.table))
     except NoSuchTableError as error:
         raise _not_found(reference) from error
+    require_read([table.metadata_location])
     if reference.metadata_table:
         return TableContent(_metadata_table(table, reference.metadata_table), 0, is_iceberg=True)
     snapshot_id = _snapshot_id(table, reference)
@@ -116,7 +120,9 @@ def _read_iceberg(reference: TableReference) -> TableContent:
         selected_fields=_selected(schema, reference.columns),
         snapshot_id=snapshot_id,
     )
-    scanned_bytes = sum(task.file.file_size_in_bytes for task in scan.plan_files())
+    tasks = list(scan.plan_files())
+    require_read(task.file.file_path for task in tasks)
+    scanned_bytes = sum(task.file.file_size_in_bytes for task in tasks)
     _mend_pyiceberg()
     reader = scan.to_arrow_batch_reader()
     return TableContent(collect(reader, reader.schema, reference.table), scanned_bytes, is_iceberg=True)
@@ -244,7 +250,10 @@ def as_instant(text: str) -> datetime | None:
 def _information_schema(reference: TableReference) -> pa.Table:
     glue = client("glue")
     databases = [
-        entry["Name"] for page in glue.get_paginator("get_databases").paginate() for entry in page["DatabaseList"]
+        entry["Name"]
+        for page in glue.get_paginator("get_databases").paginate()
+        for entry in page["DatabaseList"]
+        if may_see(entry["Name"])
     ]
     if reference.table == "schemata":
         return pa.table({"catalog_name": ["awsdatacatalog"] * len(databases), "schema_name": databases})

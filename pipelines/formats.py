@@ -28,7 +28,7 @@ def require_readable(what: str, found: object, reads: int, release: object = Non
         return found
     by = f"Lakegate {release}" if release else "another release of Lakegate"
     raise NewerFormatError(
-        f"{what} was written by {by} in format {found!r}; this is {RELEASE}, which reads up to format {reads}. Nothing was "
+        f"{what} is of format {found!r}, written by {by}; this is {RELEASE}, which reads up to format {reads}. Nothing was "
         "changed. Upgrade this process; do not go back to an older release (docs/upgrading.md)."
     )
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pipelines.accounting.entries import Claim
 from pipelines.accounting.ledger import Ledger
 from pipelines.accounting.states import FaultKind
-from pipelines.errors import LakegateError, ThrottledError, TransientError
+from pipelines.errors import LakegateError, NewerFormatError, ThrottledError, TransientError
 from pipelines.reports import VERDICTS, FileEnding, FileReport
 
 __all__ = ["give_up", "kind_of", "tell_breaker"]
@@ -20,7 +20,8 @@ def kind_of(error: LakegateError) -> FaultKind:
     """Which sort of fault an error is, for the ledger's patience."""
     if isinstance(error, ThrottledError):
         return FaultKind.THROTTLED
-    return FaultKind.PASSING if isinstance(error, TransientError) else FaultKind.LASTING
+    # What a newer release wrote is for its workers: no file is to blame that an older one met it.
+    return FaultKind.PASSING if isinstance(error, TransientError | NewerFormatError) else FaultKind.LASTING
 
 
 def tell_breaker(ledger: Ledger, claim: Claim, reports: Sequence[FileReport]) -> bool:
@@ -37,4 +38,5 @@ def give_up(ledger: Ledger, claim: Claim, error: LakegateError) -> None:
     """Count the fault, and give the claim's files back. The caller raises the error; one of the ledger's own here adds nothing."""
     with suppress(LakegateError):
         breaker = ledger.pauses.fault(claim.batch.dataset, error.code, str(error), claim.batch_id)
-        ledger.give_up(claim, str(error), kind_of(error), spared=breaker.is_paused)
+        spared = breaker.is_paused or isinstance(error, NewerFormatError)
+        ledger.give_up(claim, str(error), kind_of(error), spared=spared)

@@ -1,6 +1,6 @@
 """The door to the item store: nothing that a newer release wrote is given out or changed, whatever kind of item it is.
 
-    deployment     release     the newest release that wrote here, the format it writes, and the format that all items were brought to
+    deployment     release     the newest release that wrote here, the formats of its items and tables, and what all items were brought to
 
 Each release that is new to a ledger says so there before its first write. Every process looks there before its own first
 write, and every five minutes from then on: so an older process stops, also one that was running when the newer one came. The look
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pipelines.accounting.keys import iso
-from pipelines.formats import LEDGER_FORMAT, RELEASE, require_readable
+from pipelines.formats import LEDGER_FORMAT, RELEASE, TABLE_FORMAT, require_readable
 from pipelines.ports import (
     Absent,
     Change,
@@ -38,14 +38,22 @@ _MOST_KEYS = 100
 
 
 class FormatGuard:
-    """An item store behind that door. `reads` is the newest format this release knows."""
+    """An item store behind that door. `reads` and `reads_tables` are the newest formats that this release knows."""
 
-    def __init__(self, store: ItemStore, clock: Clock, release: str = RELEASE, reads: int = LEDGER_FORMAT) -> None:
+    def __init__(
+        self,
+        store: ItemStore,
+        clock: Clock,
+        release: str = RELEASE,
+        reads: int = LEDGER_FORMAT,
+        reads_tables: int = TABLE_FORMAT,
+    ) -> None:
         """Looks at nothing yet."""
         self._store = store
         self._clock = clock
         self._release = release
         self._reads = reads
+        self._reads_tables = reads_tables
         self._looked_at: datetime | None = None
         self._is_announced = False
         self._seen: Item | None = None
@@ -129,6 +137,7 @@ class FormatGuard:
     def _look(self, item: Item | None) -> None:
         if item is not None:
             require_readable("this ledger", item.get("format"), self._reads, item.get("release"))
+            require_readable("this deployment's tables", item.get("tables"), self._reads_tables, item.get("release"))
         self._seen = item
         self._is_announced = item is not None and _number(str(item["release"])) >= _number(self._release)
         self._looked_at = self._clock()
@@ -136,7 +145,8 @@ class FormatGuard:
     def _announce(self) -> None:
         """Say that this release writes from now on. Whoever comes second looks again."""
         since, migrated = iso(self._clock()), _migrated(self._seen)
-        said = {"format": self._reads, "release": self._release, "since": since, "migrated": migrated}
+        formats = {"format": self._reads, "tables": self._reads_tables, "migrated": migrated}
+        said = {**formats, "release": self._release, "since": since}
         same = Absent() if self._seen is None else Equals("release", str(self._seen["release"]))
         if isinstance(self._store.write([Put(DEPLOYMENT, said, (same,))]), Refused):
             self._look(self._store.get([DEPLOYMENT]).get(DEPLOYMENT))

@@ -8,9 +8,10 @@ from pipelines.accounting.entries import BatchTimes, Facts
 from pipelines.accounting.format_guard import DEPLOYMENT, FormatGuard
 from pipelines.accounting.items import decode_entry, decode_history
 from pipelines.accounting.ledger import Ledger
-from pipelines.accounting.states import Trigger
+from pipelines.accounting.states import State, Trigger
 from pipelines.errors import NewerFormatError
 from pipelines.formats import LEDGER_FORMAT, RELEASE
+from pipelines.giving_up import give_up
 from pipelines.ports import Change, Item, ItemKey, Put, Refused, Written
 from resources.memory import MemoryItemStore
 from tests.accounting.books import BUCKET, HandClock, claim_due, good, ledger_on, sighting
@@ -91,7 +92,8 @@ def test_an_older_process_stops_before_it_writes_and_one_that_runs_within_five_m
     newer.write([put(form=2)])
     before = store.items()
     with pytest.raises(
-        NewerFormatError, match=r"Lakegate 0\.3\.0 in format 2; .*up to format 1\. Nothing was\s+changed"
+        NewerFormatError,
+        match=r"ledger is of format 2, written by Lakegate 0\.3\.0; .*up to format 1\. Nothing was\s+changed",
     ):
         guard(store, clock, "0.2.0", 1).write([put()])
     clock.turn(300)
@@ -100,6 +102,26 @@ def test_an_older_process_stops_before_it_writes_and_one_that_runs_within_five_m
     with pytest.raises(NewerFormatError):
         running.get([ItemKey("object#2", "head")])
     assert store.items() == before
+
+
+def test_an_older_process_stops_where_only_the_tables_have_a_newer_format() -> None:
+    store, clock = MemoryItemStore(), HandClock()
+    FormatGuard(store, clock, "0.3.0", 1, 2).write([put()])
+    with pytest.raises(NewerFormatError, match=r"tables is of format 2, written by Lakegate 0\.3\.0"):
+        FormatGuard(store, clock, "0.2.0", 1, 1).write([put()])
+
+
+def test_a_newer_release_that_needs_no_migration_keeps_what_was_migrated() -> None:
+    store, clock = MemoryItemStore(), HandClock()
+    first = guard(store, clock, "0.3.0", 2)
+    first.announce()
+    assert first.migrated_to() == 1
+    first.record_migrated(2)
+    first.record_migrated(1)
+    second = guard(store, clock, "0.4.0", 2)
+    assert second.written_by() == "0.3.0"
+    second.announce()
+    assert (second.written_by(), second.migrated_to()) == ("0.4.0", 2)
 
 
 def test_of_two_releases_of_one_format_the_newer_is_remembered_and_the_older_goes_on() -> None:
@@ -179,6 +201,19 @@ def test_what_a_later_release_of_the_same_format_adds_is_left_alone() -> None:
     ledger.make_due([claim.members[0].ref], Trigger.REPLAY)
     assert store.items()[place]["later"] == 1
     assert ledger.entries(BUCKET, "landing/flights/a.csv")[0].facts == Facts(**_known(facts))
+
+
+def test_a_file_is_no_nearer_to_its_end_for_a_worker_that_is_too_old() -> None:
+    clock = HandClock()
+    store = MemoryItemStore()
+    ledger = ledger_on(store, clock)
+    ledger.register([sighting()])
+    for _ in range(40):
+        clock.turn(7200)
+        give_up(ledger, claim_due(ledger), NewerFormatError("the table is newer"))
+    (entry,) = ledger.entries(BUCKET, "landing/flights/a.csv")
+    assert entry.state is State.RETRY_WAIT
+    assert entry.error == "the table is newer"
 
 
 def _known(facts: dict[str, object]) -> dict[str, object]:

@@ -164,3 +164,16 @@ def test_requests_that_name_the_owner_have_signatures_that_hold(once: Deployment
     assert b"".join(S3ObjectStore().read(version)) == b"rows"
     S3ObjectStore().copy(version, once.quarantine_bucket, "quarantine/copied")
     assert S3ObjectStore().get_bytes(once.quarantine_bucket, "quarantine/copied") == b"rows"
+
+
+def test_a_migration_reads_the_ledger_whole_and_does_nothing_else(once: Deployment) -> None:
+    found = client("cloudformation").describe_stack_resource(StackName="once", LogicalResourceId="MigrationPolicy")
+    session = session_of(once, "migrates", "iam:GetUser", "*")
+    arn = found["StackResourceDetail"]["PhysicalResourceId"]
+    client("iam").attach_user_policy(UserName="migrates", PolicyArn=arn)
+    ledger = session.client("dynamodb")
+    ledger.scan(TableName=once.ledger_table)
+    item = {"pk": {"S": "a"}, "sk": {"S": "b"}}
+    refused(ledger.put_item, TableName=once.ledger_table, Item=item)
+    refused(ledger.get_item, TableName=once.ledger_table, Key=item)
+    refused(session.client("s3").list_objects_v2, Bucket=once.landing_bucket)

@@ -26,6 +26,8 @@ from pipelines.intake.backfill import Choice
 from pipelines.printable import printable
 from pipelines.publication.staged import StagedFile
 from pipelines.reports import BatchNotRun, BatchReport
+from pipelines.telemetry.logs import file_fields, logged
+from pipelines.telemetry.tracing import trace_of
 
 __all__ = ["materialize"]
 
@@ -55,15 +57,18 @@ def materialize(
             try:
                 outcome = ingest_batch(gate, reader, dataset, batch_id, owner=context.run.run_id, inspect=inspect)
             except LakegateError as error:
-                context.log.error(f"{dataset.name} {day}: {printable(str(error))}")
+                with logged(dataset=dataset.name, batch=batch_id, trace_id=trace_of(batch_id)):
+                    context.log.error(f"{dataset.name} {day}: {printable(str(error))}")
                 faults[day] = f"{day}: {type(error).__name__}: {printable(str(error))}"
                 continue
             if isinstance(outcome, BatchNotRun):
                 context.log.info(f"{dataset.name} {day}: {outcome.reason}")
                 continue
-            for file in outcome.files:
-                context.log.info(file.sentence())
-            context.log.info(outcome.sentence())
+            with logged(dataset=dataset.name, batch=batch_id, trace_id=trace_of(batch_id)):
+                for file in outcome.files:
+                    with logged(**file_fields(gate.landing_bucket, file.key, file.version_id)):
+                        context.log.info(file.sentence())
+                context.log.info(outcome.sentence())
             expectations.setdefault(day, []).extend(outcome.expectations)
             reports.append(outcome)
     gate.tracer.flush()

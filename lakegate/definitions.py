@@ -17,6 +17,7 @@ from assets.keys import table_key
 from assets.operations import build_operations
 from assets.run_history import RunRetention
 from assets.upkeep import build_upkeep
+from lakegate.logs import configure_logging
 from lakegate.settings import SweepSettings, UpkeepSettings, repository_root, sweep_settings, upkeep_settings
 from pipelines.contracts.loading import DatasetCatalog
 from pipelines.errors import ConfigurationError
@@ -59,6 +60,7 @@ def build_defs(
 @dg.definitions
 def defs() -> dg.Definitions:
     """What the workspace and `dg` load: all of the folder `assets/defs`, read now, and what works for every dataset."""
+    configure_logging(os.environ)
     with warnings.catch_warnings():
         # Dagster says of several arguments that they are in beta, once an asset: hundreds of lines in each run's log.
         warnings.simplefilter("ignore", dg.BetaWarning)

@@ -25,6 +25,7 @@ from pipelines.reading.limits import limits_of
 from pipelines.reading.summary import Accepted, Empty, FileReader, ReadRequest, ReadSummary, Rejected, Verdict, judge
 from pipelines.reports import FileEnding, FileReport, Stage
 from pipelines.telemetry.attempt import AttemptTrace
+from pipelines.telemetry.logs import file_fields, logged
 from pipelines.telemetry.tracing import Attribute
 
 __all__ = ["MemberReader", "NamesInFiles", "ReadMember", "Timings"]
@@ -159,7 +160,9 @@ class MemberReader:
         reads: list[ReadMember] = []
         with closing(fetch_ahead(self.gate.store, [entry.version for entry in there], self.gate.pools)) as ahead:
             for entry, fetched in zip(there, ahead, strict=True):
-                reads.append(self._read(entry, fetched))
+                version = entry.version
+                with logged(**file_fields(version.bucket, version.key, version.version_id)):
+                    reads.append(self._read(entry, fetched))
                 if self.is_full:
                     break
         told = {read.entry.ref: read for read in reads}

@@ -20,6 +20,7 @@ from celery import signals
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import unpack_value
 
+from lakegate.logs import configure_logging, wants_json
 from lakegate.workers.notes import FOLDER_VARIABLE, say_ready, take_note
 from lakegate.workers.warmth import import_all, refresh, warm_up
 from pipelines.reading import spare
@@ -68,6 +69,9 @@ _works: dict[str, _Work] = {}
 
 def connect() -> None:
     """Be called by Celery from now on."""
+    if wants_json(os.environ):
+        # Connected, this keeps Celery from configuring the logs itself.
+        signals.setup_logging.connect(_on_json_logging, weak=False)
     signals.after_setup_logger.connect(_on_logging, weak=False)
     signals.worker_init.connect(_on_worker, weak=False)
     signals.worker_ready.connect(_on_ready, weak=False)
@@ -76,6 +80,10 @@ def connect() -> None:
     signals.task_prerun.connect(_before, weak=False)
     signals.task_prerun.connect(_on_begin, weak=False)
     signals.task_postrun.connect(_on_end, weak=False)
+
+
+def _on_json_logging(**_: Any) -> None:
+    configure_logging(os.environ)
 
 
 def _on_logging(**_: Any) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from lakegate.logs import configure_logging
 from lakegate.tied import tie_to_parent
 from lakegate.workers.notes import FOLDER_VARIABLE, Note, notes
 from lakegate.workers.settings import QUEUE
@@ -166,7 +167,7 @@ def main() -> None:
         help="how long after SIGTERM it is killed here: its runs may end until shortly before (default: 10; on ECS: stopTimeout)",
     )
     given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s keeper: %(message)s")
+    configure_logging(os.environ, "%(asctime)s %(levelname)s keeper: %(message)s", has_runs=False)
     folder = given.folder or Path(tempfile.mkdtemp(prefix="lakegate-worker-"))
     teller = (sys.executable, "-m", "lakegate.workers.lost")
     keeper = Keeper(folder, worker_command(given.processes), teller, given.stop_timeout)

@@ -22,6 +22,7 @@ from pipelines.printable import printable
 from pipelines.reading.summary import ReadSummary
 from pipelines.reports import BatchReport, FileEnding
 from pipelines.telemetry.files import file_attributes, is_fresh
+from pipelines.telemetry.logs import logged
 from pipelines.telemetry.tracing import Attribute, Moment, Span, Tracer, root_of, span_of, trace_of, traceparent_of
 
 __all__ = ["AttemptTrace", "batch_span", "told"]
@@ -150,9 +151,13 @@ class AttemptTrace:
     # ---- its end
 
     def around(self, attempt: Callable[[], BatchReport]) -> BatchReport:
-        """Make the attempt, and hand its spans over at its end. Raises what the attempt raises."""
-        if not self.is_wanted:
-            return attempt()
+        """Make the attempt, and hand its spans over at its end; each line logged by it names the batch. Raises what the attempt raises."""
+        batch = self._claim.batch
+        names = {"dataset": batch.dataset, "batch": batch.batch_id, "run_id": self._claim.owner}
+        with logged(**names, trace_id=self.trace_id):
+            return self._around(attempt) if self.is_wanted else attempt()
+
+    def _around(self, attempt: Callable[[], BatchReport]) -> BatchReport:
         try:
             report = attempt()
         except LakegateError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 
 import pytest
@@ -94,3 +95,13 @@ def test_the_deployed_buckets_queue_and_ledger_are_as_designed(deployment: Deplo
     assert [index["IndexName"] for index in table["GlobalSecondaryIndexes"]] == ["due"]
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     assert client("glue").get_database(Name=deployment.glue_database)["Database"]["Name"] == "lakegate"
+
+
+def test_no_policy_is_longer_than_iam_takes(deployment: Deployment) -> None:
+    iam, lengths = client("iam"), {}
+    for policy in iam.list_policies(Scope="Local")["Policies"]:
+        version = iam.get_policy_version(PolicyArn=policy["Arn"], VersionId=policy["DefaultVersionId"])["PolicyVersion"]
+        lengths[policy["PolicyName"]] = len("".join(json.dumps(version["Document"]).split()))
+    assert len(lengths) >= 5
+    # IAM User Guide, "IAM and AWS STS quotas": 6,144 characters without white space; a longer stack's name is in each ARN.
+    assert {name: length for name, length in lengths.items() if length > 5_500} == {}

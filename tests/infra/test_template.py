@@ -17,7 +17,7 @@ BUCKETS = ("LandingBucket", "ProcessedBucket", "QuarantineBucket")
 EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:ObjectRestore:Completed", "s3:LifecycleExpiration:*")
 POLICIES = ("ProducerPolicy", "SensorPolicy", "RunPolicy", "QueryPolicy", "OperatorPolicy")
 KEY = {"If": ["OwnKey", {"GetAtt": "Key.Arn"}, {"Ref": "KmsKeyArn"}]}
-SMALLER_THAN_BYTES = 48_000  # CloudFormation takes 51,200 in a request
+SMALLER_THAN_BYTES = 46_000  # of the 51,200 that CloudFormation takes in a request
 
 
 class TemplateLoader(yaml.SafeLoader):

@@ -39,10 +39,12 @@ def wants_json(environment: Mapping[str, str]) -> bool:
     return said == "json"
 
 
-def configure_logging(environment: Mapping[str, str], text_format: str | None = None, *, has_runs: bool = True) -> None:
+def configure_logging(
+    environment: Mapping[str, str], text_format: str | None = None, *, has_dagster: bool = True
+) -> None:
     """Log as the environment says, to standard error. Where it asks for text, only with a `text_format`: else all stays as it is.
 
-    `has_runs`: this process may execute runs of Dagster, whose logs are to come as JSON too.
+    `has_dagster`: this process may execute runs and ticks of Dagster, whose logs are to come as JSON too.
     Raises ConfigurationError for a setting that is none. Repeatable.
     """
     level = (environment.get("LAKEGATE_LOG_LEVEL") or "INFO").upper()
@@ -69,8 +71,8 @@ def configure_logging(environment: Mapping[str, str], text_format: str | None = 
     warnings.showwarning = _show_warning
     sys.excepthook = _log_uncaught
     threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
-    if has_runs:
-        _log_runs_as_json(handler)
+    if has_dagster:
+        _log_dagster_as_json(handler)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
@@ -84,20 +86,21 @@ def _log_uncaught(kind: type[BaseException], error: BaseException | None, stack:
     logging.getLogger("lakegate").critical("nobody caught %s", kind.__name__, exc_info=uncaught)
 
 
-def _log_runs_as_json(handler: logging.Handler) -> None:
-    """Have `context.log` of runs come as JSON lines, too.
+def _log_dagster_as_json(handler: logging.Handler) -> None:
+    """Have `context.log` of runs and of ticks come as JSON lines, too.
 
-    Dagster gives a run whose configuration names no logger the coloured console's, and has no public setting for another: handlers in
-    dagster.yaml come on top of it, loggers of definitions count only for runs whose configuration names them, and a run that a person
-    starts has none. So the default itself is replaced, here and nowhere else; `tests/telemetry/test_logs.py` says when that ends.
+    Dagster gives a tick, and a run whose configuration names no logger, a coloured console, and has no public setting for another:
+    handlers in dagster.yaml come on top of it, loggers of definitions count only for runs whose configuration names them, and a run
+    that a person starts has none. So what makes that console is replaced, here and nowhere else; `tests/telemetry/test_logs.py` and the canary test say when
+    that ends.
     """
-    import dagster as dg
-    from dagster._core.execution import context_creation_job
+    from dagster import _loggers
+    from dagster._core.definitions import instigation_logger
 
-    @dg.logger(description="JSON lines on standard error")
-    def json_lines(_: dg.InitLoggerContext) -> logging.Logger:
-        logger = logging.Logger("dagster", logging.DEBUG)
+    def json_console(name: str, level: str | int) -> logging.Logger:
+        logger = logging.Logger(name, level)
         logger.addHandler(handler)
         return logger
 
-    context_creation_job.default_system_loggers = lambda _instance: [(json_lines, {})]  # pyright: ignore[reportPrivateImportUsage]
+    _loggers.create_console_logger = json_console
+    instigation_logger.create_console_logger = json_console

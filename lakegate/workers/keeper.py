@@ -167,7 +167,7 @@ def main() -> None:
         help="how long after SIGTERM it is killed here: its runs may end until shortly before (default: 10; on ECS: stopTimeout)",
     )
     given = parser.parse_args()
-    configure_logging(os.environ, "%(asctime)s %(levelname)s keeper: %(message)s", has_runs=False)
+    configure_logging(os.environ, "%(asctime)s %(levelname)s keeper: %(message)s", has_dagster=False)
     folder = given.folder or Path(tempfile.mkdtemp(prefix="lakegate-worker-"))
     teller = (sys.executable, "-m", "lakegate.workers.lost")
     keeper = Keeper(folder, worker_command(given.processes), teller, given.stop_timeout)

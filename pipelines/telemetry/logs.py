@@ -74,8 +74,8 @@ class JsonFormatter(logging.Formatter):
             **_of_dagster(record),
             **_fields.get(),
         }
-        if record.exc_info and record.exc_info[1] is not None:
-            error = record.exc_info[1]
+        # Dagster puts a text there, once it has stored the record.
+        if isinstance(record.exc_info, tuple) and (error := record.exc_info[1]) is not None:
             said["error"] = type(error).__name__
             said["stack"] = "".join(traceback.format_exception(error))[-_MESSAGE_CHARACTERS:]
         if isinstance(audit := record.__dict__.get("audit"), Mapping):

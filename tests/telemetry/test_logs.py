@@ -139,7 +139,7 @@ def test_settings_that_are_none_are_refused() -> None:
 def test_a_keeper_that_logs_json_is_as_light_as_one_that_does_not() -> None:
     code = (
         "import os, sys, logging\nfrom lakegate.logs import configure_logging\n"
-        "configure_logging(os.environ, 'x', has_runs=False)\n"
+        "configure_logging(os.environ, 'x', has_dagster=False)\n"
         "logging.info([m for m in ('dagster', 'pyarrow', 'boto3') if m in sys.modules])\n"
     )
     assert [t["message"] for t in process(code)] == ["[]"]

@@ -7,6 +7,7 @@ import typer
 
 from lakegate.cli.connection import connect
 from lakegate.cli.output import JsonOption, console, counted, print_json, safe, table
+from lakegate.cli.replaying import asked
 from pipelines.accounting.books import Books
 from pipelines.accounting.entries import RetryPolicy
 from pipelines.accounting.format_guard import FormatGuard
@@ -67,8 +68,13 @@ def migrate(
     """Bring ledger and tables that an older release wrote to the formats of this one."""
     if plan is apply:
         raise ConfigurationError("say --plan to see what there is to do, or --apply to do it")
-    deployment, _ = connect()
-    done = migrate_deployment(deployment, apply=apply, scan=scan)
+    deployment, gate = connect()
+    if apply:
+        with gate.ledger.audit.doing(asked("").to("migrate", release=RELEASE)) as outcome:
+            done = migrate_deployment(deployment, apply=True, scan=scan)
+            outcome.update(steps=len(done.steps), tables=len(done.unmarked))
+    else:
+        done = migrate_deployment(deployment, apply=False, scan=scan)
     if as_json:
         print_json(_document(done))
     else:

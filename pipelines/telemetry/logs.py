@@ -21,7 +21,7 @@ __all__ = ["JsonFormatter", "account_numbers", "file_fields", "logged", "without
 _MESSAGE_CHARACTERS = 10_000
 _ACCOUNT_IN_ARN = re.compile(r"(arn:[\w-]*:[\w-]*:[\w-]*:)\d{12}(?=[:/])")
 _ACCOUNT_IN_NAME = re.compile(r"(?<![0-9])\d{12}(?![0-9])")
-_NAMES = ("BUCKET", "QUEUE_URL", "DLQ_URL", "TOPIC", "ACCOUNT")
+_NAMES = ("BUCKET", "QUEUE_URL", "DLQ_URL", "TOPIC", "ACCOUNT_ID")
 _HIDDEN = "<account>"
 _NOTHING: Mapping[str, str] = {}
 _fields: ContextVar[Mapping[str, str]] = ContextVar("lakegate_log_fields", default=_NOTHING)

@@ -22,6 +22,7 @@ NAMES = {
     "LAKEGATE_LANDING_BUCKET": f"lakegate-landing-{ACCOUNT}-eu-central-1",
     "LAKEGATE_QUEUE_URL": f"https://sqs.eu-central-1.amazonaws.com/{ACCOUNT}/lakegate-events",
     "LAKEGATE_PAUSE_AFTER": "123456789012",
+    "LAKEGATE_ACCOUNT_ID": ACCOUNT,
 }
 
 

@@ -168,11 +168,11 @@ class FolderCollector:
 
     def __init__(self, folder: Path) -> None:
         """`folder` is where processes write; it is made if need be."""
-        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
 
     def collect(self) -> Iterator[Any]:
         """Every metric with its samples. Gauges that nobody has set for so long that they say nothing any more are left out."""
+        self._folder.mkdir(parents=True, exist_ok=True)
         with _holding(self._folder):
             state = _fold(self._folder)
             for path in sorted(self._folder.glob("*.json")):

@@ -39,7 +39,7 @@ def test_without_an_exporter_there_is_no_meter_and_nothing_of_opentelemetry_is_i
 import os, sys
 from resources.telemetry_metrics import meter_of
 from pipelines.telemetry.metrics import DEAD_LETTERS
-import resources.assembly, resources.environment, lakegate.definitions, lakegate.workers.execution
+import resources.assembly, resources.environment, resources.gate, sensors.ticking
 meter = meter_of(os.environ)
 meter.tell((DEAD_LETTERS.of(1),)); meter.flush()
 resources.environment.client("sqs")

@@ -7,14 +7,18 @@ from datetime import timedelta
 
 import pytest
 
+from pipelines.accounting.entries import Claim, Facts
 from pipelines.accounting.ledger import LEASE_S
+from pipelines.accounting.outcomes import FileCommitted
 from pipelines.accounting.proof import prove
 from pipelines.accounting.states import Outcome, Trigger
 from pipelines.errors import ClaimLostError, TransientError
+from pipelines.intake.objects import ObjectVersion, Sequencer
 from pipelines.intake.receiving import receive
 from pipelines.intake.sweep import sweep
 from pipelines.ports import Conflict
 from pipelines.telemetry import metrics as m
+from pipelines.telemetry.records import of_settled
 from pipelines.telemetry.standing import standing
 from resources.memory_tables import MemoryTables
 from tests.accounting.books import HandClock
@@ -25,6 +29,7 @@ from tests.ingest.world import (
     ORDERS_BY_ROWS,
     World,
     dataset,
+    event_body,
     mixed,
     orders,
     orders_key,
@@ -100,10 +105,12 @@ def test_the_lag_of_a_file_is_from_its_landing_to_its_commit_and_only_of_what_an
 def test_a_message_that_comes_again_is_refused_once(heard: Hearing) -> None:
     world = World(meter=heard)
     world.queue.send("no json")
+    foreign = ObjectVersion("another-bucket", "a.csv", "v1", Sequencer(1), 1, "e", world.clock())
+    world.queue.send(event_body(foreign, world.clock()))
     for _ in range(3):
         receive(world.gate(), wait_s=0, budget_s=60)
         world.clock.turn(400)
-    assert heard.sums(m.EVENTS_RECEIVED) == {("rejected",): 1}
+    assert heard.sums(m.EVENTS_RECEIVED) == {("rejected",): 2}
 
 
 def test_what_was_registered_is_told_though_the_tick_then_fails(world: World, heard: Hearing) -> None:
@@ -138,6 +145,23 @@ def test_a_worker_that_wakes_up_late_tells_of_a_lost_lease_and_of_no_file(world:
     # The other worker found the commit and settled the file: once, with its rows.
     assert heard.sums(m.FILES_SETTLED) == {("orders", "loaded"): 1}
     assert heard.sums(m.ROWS_LOADED) == {ORDERS_ONLY: 1}
+
+
+def test_what_the_ledger_had_settled_before_is_not_told_again(world: World, heard: Hearing) -> None:
+    world.put(orders_key("0900"), orders(1))
+    world.put(orders_key("1000"), BAD)
+    [launch] = planned(world)
+    ledger, [batch] = world.gate().ledger, launch.batches
+    claim = ledger.claim(batch, "run")
+    assert isinstance(claim, Claim)
+    outcomes = [FileCommitted(entry.ref, Facts(rows_read=1, rows_accepted=1)) for entry in claim.members]
+    first = ledger.settle(claim, outcomes[:1])
+    heard.tell(of_settled(claim, outcomes[:1], first, world.clock()))
+    again = ledger.settle(claim, outcomes)
+    heard.tell(of_settled(claim, outcomes, again, world.clock()))
+    assert heard.values(m.FILES_SETTLED) == [1, 1]
+    assert heard.values(m.ROWS_LOADED) == [1, 1]
+    assert len(heard.values(m.FILE_LAG)) == 2
 
 
 class _StalledBeforeSettling:

@@ -45,6 +45,7 @@ proof: install ## the properties again, with ten times as many examples, 10,000 
 	@$(BIN)/python -m tests.crash.crash_dagster --kills 20
 	@LAKEGATE_ALL_FAULTS=1 $(BIN)/python -m pytest -n 2 --timeout 3600 tests/faults $(PYTEST_ARGS)
 	@LAKEGATE_ALL_DEATHS=1 $(BIN)/python -m pytest --timeout 3600 tests/workers $(PYTEST_ARGS)
+	@LAKEGATE_ALL_ALARMS=1 $(BIN)/python -m pytest --timeout 3600 tests/infra/test_alarm_trial_daemon.py $(PYTEST_ARGS)
 
 .PHONY: image-steps
 image-steps: install ## every step of the Dockerfile in an empty folder and a clean environment, without a Docker engine

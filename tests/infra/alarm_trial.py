@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -138,7 +138,7 @@ class Trial:
                 return
 
     @contextmanager
-    def no_notifications(self) -> Iterator[None]:
+    def no_notifications(self) -> Generator[None]:
         """Somebody has replaced the bucket's notifications by none."""
         s3, bucket = client("s3"), self.deployment.landing_bucket
         before = s3.get_bucket_notification_configuration(Bucket=bucket)
@@ -148,7 +148,7 @@ class Trial:
         s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=before)
 
     @contextmanager
-    def no_right_to_commit(self) -> Iterator[None]:
+    def no_right_to_commit(self) -> Generator[None]:
         """Glue refuses to update any table, as where the run's role has lost the right."""
         events = client("glue").meta.events
         events.register("before-send.glue.UpdateTable", _refuse)

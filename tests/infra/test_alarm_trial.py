@@ -35,7 +35,7 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
     laptop = Laptop(tmp_path_factory.mktemp("alarms"), any_port=True, alarm_speed=SPEED, parameters=SHORTER)
     with environment_kept(), pytest.MonkeyPatch.context() as patch:
         # Told each second instead of each five: a period is two.
-        patch.setitem(telemetry_metrics._LEAST_S, "emf", 1.0)
+        patch.setitem(telemetry_metrics._LEAST_S, "emf", 1.0)  # pyright: ignore[reportPrivateUsage]
         try:
             environment = laptop.start()
             os.environ["LAKEGATE_METRICS"] = "emf"

@@ -46,26 +46,38 @@ class DeployResult:
     changes: tuple[PlannedChange, ...]
 
 
-def plan(stack_name: str, template: Path, parameters: Mapping[str, str] | None = None) -> tuple[PlannedChange, ...]:
+def plan(
+    stack_name: str, template: Path, parameters: Mapping[str, str] | None = None, *, repair: bool = False
+) -> tuple[PlannedChange, ...]:
     """Return what `deploy` with the same arguments would change, and change nothing.
 
     Raises:
         ConfigurationError: the template is refused, or the stack is in a state that cannot be updated.
         TransientError, PermanentError: AWS's own answer.
     """
-    change_set, changes = _create_change_set(stack_name, template, parameters or {})
+    change_set, changes = _create_change_set(stack_name, template, parameters or {}, repair=repair)
     _discard(stack_name, change_set)
     return changes
 
 
-def deploy(stack_name: str, template: Path, parameters: Mapping[str, str] | None = None) -> DeployResult:
+def deploy(
+    stack_name: str,
+    template: Path,
+    parameters: Mapping[str, str] | None = None,
+    *,
+    needs_versions: bool = True,
+    repair: bool = False,
+) -> DeployResult:
     """Create or update the stack and wait until it stands; doing it again changes nothing.
+
+    With `repair` what was changed by hand is compared too, and put back; CloudFormation looks at its own list only otherwise.
+    Without `needs_versions` the landing bucket may keep none yet: whoever says so sees to it.
 
     Raises:
         ConfigurationError: the template is refused, the stack cannot be updated, or the landing bucket keeps no versions.
         TransientError, PermanentError: AWS's own answer, or the reason why a resource failed.
     """
-    change_set, changes = _create_change_set(stack_name, template, parameters or {})
+    change_set, changes = _create_change_set(stack_name, template, parameters or {}, repair=repair)
     if changes:
         cloudformation = client("cloudformation")
         try:
@@ -76,7 +88,8 @@ def deploy(stack_name: str, template: Path, parameters: Mapping[str, str] | None
     else:
         _discard(stack_name, change_set)
     deployment = Deployment.from_stack(stack_name)
-    require_versioned_landing(deployment)
+    if needs_versions:
+        require_versioned_landing(deployment)
     return DeployResult(deployment, changes)
 
 
@@ -112,7 +125,7 @@ def require_versioned_landing(deployment: Deployment) -> None:
 
 
 def _create_change_set(
-    stack_name: str, template: Path, parameters: Mapping[str, str]
+    stack_name: str, template: Path, parameters: Mapping[str, str], *, repair: bool
 ) -> tuple[str, tuple[PlannedChange, ...]]:
     cloudformation = client("cloudformation")
     status = _stack_status(stack_name)
@@ -136,6 +149,8 @@ def _create_change_set(
                 *({"ParameterKey": key, "UsePreviousValue": True} for key in kept),
             ],
             Capabilities=["CAPABILITY_IAM"],
+            # CloudFormation User Guide, "Using drift-aware change sets".
+            **({"DeploymentMode": "REVERT_DRIFT"} if exists and repair else {}),
         )
         return name, _await_change_set(cloudformation, stack_name, name)
     except (ClientError, BotoCoreError) as error:

@@ -280,7 +280,7 @@ def _missing_events(instance: dg.DagsterInstance, links: Links) -> Look:
                 headline=f"the sweep found {counted(registered, 'file')} and {counted(removed, 'deletion')} that no event had told of",
                 happened="S3's notifications did not arrive: switched off, filtered, or the queue was purged. The sweep has registered what it "
                 "found, and it is processed like any other file; what lands from now on may wait for the next sweep too.",
-                todo="Look at the landing bucket's notifications (`lakegate setup --plan` shows what differs) and at the dead letters; then "
+                todo="`lakegate doctor` follows the way from the landing bucket to the queue. Look at the dead letters, too; then "
                 "`lakegate sweep`.",
                 since=at,
                 count=registered + removed,

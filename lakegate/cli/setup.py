@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lakegate.cli.output import Exit, JsonOption, console, counted, print_json, safe
+from lakegate.cli.output import Exit, JsonOption, console, counted, errors, print_json, safe
 from lakegate.settings import repository_root
 from pipelines.errors import ConfigurationError
 from pipelines.wiring.planning import Delivery, Output, Refused, Wanted, Wiring, configuration_id, plan_wiring
@@ -89,11 +89,13 @@ def setup(
     given = _parameters(landing_bucket, delivery, parameter or [])
     planned = _plan(stack, given, enable_versioning=enable_versioning)
     if plan or asks or isinstance(planned.wiring, Refused):
-        if as_json and not (apply and isinstance(planned.wiring, Refused)):
+        if as_json:
             print_json(_document(planned))
-        elif not as_json:
+        else:
             _show(planned)
-        _stop_if_refused(planned)
+        if isinstance(planned.wiring, Refused):
+            _tell_refusal(planned.bucket, planned.wiring)
+            raise typer.Exit(Exit.MISUSE)
         if plan:
             return
         if not typer.confirm("Do this?"):
@@ -185,9 +187,10 @@ def _apply(planned: _Plan) -> "Deployment":
 
     wiring, bucket = planned.wiring, planned.bucket
     account = caller()[0] if bucket else ""
-    if bucket and isinstance(wiring, Wiring) and wiring.enables_versioning:
+    enables = isinstance(wiring, Wiring) and wiring.enables_versioning
+    deployment = deploy(planned.stack, _template(), planned.parameters, needs_versions=not enables).deployment
+    if bucket and enables:
         switch_versioning_on(bucket, account)
-    deployment = deploy(planned.stack, _template(), planned.parameters).deployment
     if bucket and isinstance(wiring, Wiring) and not wiring.before.same_as(wiring.after):
         put_wiring(wiring, bucket, account)
     return deployment
@@ -230,14 +233,6 @@ def _came(proof: "Arrived | NotArrived") -> bool:
     return isinstance(proof, Arrived)
 
 
-def _stop_if_refused(planned: _Plan) -> None:
-    if isinstance(planned.wiring, Refused):
-        raise ConfigurationError(
-            f"The bucket {planned.bucket} cannot be wired, and nothing was changed:\n"
-            + "\n".join(f"  - {reason.found}.\n    What to do: {reason.todo}." for reason in planned.wiring.reasons)
-        )
-
-
 # ---- what is said -------------------------------------------------------------------------------------------------
 
 
@@ -273,6 +268,13 @@ def _show(planned: _Plan) -> None:
         if planned.changes
         else "  No changes: the stack is as the template says."
     )
+
+
+def _tell_refusal(bucket: str | None, refused: Refused) -> None:
+    errors.print(f"[red]lakegate:[/red] The bucket {safe(bucket)} cannot be wired, and nothing was changed:")
+    for reason in refused.reasons:
+        errors.print(f"  - {safe(reason.found)}.")
+        errors.print(f"    [bold]to do:[/bold] {safe(reason.todo)}.")
 
 
 def _document(planned: _Plan) -> dict[str, Any]:

@@ -263,8 +263,8 @@ def test_notifications_that_change_under_our_hands_are_not_overwritten(
 
     deploy = deployment.deploy
 
-    def deploy_and_write(stack: str, *more: Any) -> Any:
-        made = deploy(stack, *more)
+    def deploy_and_write(stack: str, *more: Any, **how: Any) -> Any:
+        made = deploy(stack, *more, **how)
         meanwhile(stack)
         return made
 

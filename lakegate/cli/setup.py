@@ -37,6 +37,7 @@ class _Plan:
     parameters: Mapping[str, str]
     changes: "tuple[PlannedChange, ...]"
     delivery: Delivery
+    repair: bool
     bucket: str | None = None
     settings: "BucketSettings | None" = None
     wiring: Wiring | Refused | None = None
@@ -70,6 +71,9 @@ def setup(
         list[str] | None,
         typer.Option("--parameter", help="NAME=VALUE: another parameter of the template; it keeps its value."),
     ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Put back, too, what somebody changed by hand (a drift-aware change set).")
+    ] = False,
     wait: Annotated[
         float, typer.Option("--wait", min=0, max=50, help="Seconds the proof waits for its event; 0: no proof.")
     ] = 30,
@@ -87,7 +91,7 @@ def setup(
             "Say --plan (shows what would change) or --apply (does it): nobody is there to be asked"
         )
     given = _parameters(landing_bucket, delivery, parameter or [])
-    planned = _plan(stack, given, enable_versioning=enable_versioning)
+    planned = _plan(stack, given, enable_versioning=enable_versioning, repair=repair)
     if plan or asks or isinstance(planned.wiring, Refused):
         if as_json:
             print_json(_document(planned))
@@ -134,7 +138,7 @@ def _parameters(bucket: str | None, delivery: Delivery | None, others: list[str]
     return given
 
 
-def _plan(stack: str, given: Mapping[str, str], *, enable_versioning: bool) -> _Plan:
+def _plan(stack: str, given: Mapping[str, str], *, enable_versioning: bool, repair: bool) -> _Plan:
     from resources.deployment import plan as plan_changes
     from resources.deployment import stack_parameters
 
@@ -144,8 +148,8 @@ def _plan(stack: str, given: Mapping[str, str], *, enable_versioning: bool) -> _
     if bucket is not None:
         # Before the stack is looked at: a bucket that cannot be used is the first thing to hear of.
         settings, wiring = _plan_bucket(bucket, stack, delivery, enable_versioning=enable_versioning)
-    changes = plan_changes(stack, _template(), given)
-    return _Plan(stack, given, changes, delivery, bucket, settings, wiring)
+    changes = plan_changes(stack, _template(), given, repair=repair)
+    return _Plan(stack, given, changes, delivery, repair, bucket, settings, wiring)
 
 
 def _plan_bucket(
@@ -188,7 +192,9 @@ def _apply(planned: _Plan) -> "Deployment":
     wiring, bucket = planned.wiring, planned.bucket
     account = caller()[0] if bucket else ""
     enables = isinstance(wiring, Wiring) and wiring.enables_versioning
-    deployment = deploy(planned.stack, _template(), planned.parameters, needs_versions=not enables).deployment
+    deployment = deploy(
+        planned.stack, _template(), planned.parameters, needs_versions=not enables, repair=planned.repair
+    ).deployment
     if bucket and enables:
         switch_versioning_on(bucket, account)
     if bucket and isinstance(wiring, Wiring) and not wiring.before.same_as(wiring.after):

@@ -17,7 +17,7 @@ __all__ = ["Way", "look_at_bucket", "look_at_notifications", "look_at_versions",
 _PREFIX = "landing/"
 _SAMPLE = "landing/orders/2026-01-31.csv"
 _NEEDED, _GOOD = WATCHED_EVENTS[:2], WATCHED_EVENTS[2:]
-_SETUP = "`lakegate setup --plan` shows what differs, `lakegate setup --apply` puts it right"
+_SETUP = "`lakegate setup --plan --repair` shows what differs, `lakegate setup --apply --repair` puts it back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,9 @@ def ways(at: Look) -> Iterator[Way]:
 def queue_arn(at: Look) -> str:
     """The ARN of the queue of events."""
     gone = Finding.wrong(
-        "there is no queue of events", "the queue", "check LAKEGATE_QUEUE_URL; `lakegate setup --apply` makes it"
+        "there is no queue of events",
+        "the queue",
+        "check LAKEGATE_QUEUE_URL; `lakegate setup --apply --repair` makes it",
     )
     return str(
         ask(

@@ -13,7 +13,7 @@ __all__ = ["look_at_backups", "look_at_ledger", "look_at_ledger_writes"]
 
 _KEYS = [("pk", "HASH"), ("sk", "RANGE")]
 _DUE_KEYS = [("due_pk", "HASH"), ("due_sk", "RANGE")]
-_AS_MADE = "restore it from a back-up, or let `lakegate setup --apply` make a new one: then `lakegate sweep` registers what is in the bucket"
+_AS_MADE = "restore it from a back-up, or let `lakegate setup --apply --repair` make a new one: then `lakegate sweep` registers what is in the bucket"
 
 
 @stoppable
@@ -35,7 +35,7 @@ def look_at_ledger(at: Look) -> Finding:
         return Finding.wrong(
             "the table has no index `due`" if index is None else "the index `due` has other keys",
             "an index over due_pk and due_sk, by which work is found",
-            "`lakegate setup --apply` makes it again; nothing is lost meanwhile, and nothing is worked on",
+            "`lakegate setup --apply --repair` makes it again; nothing is lost meanwhile, and nothing is worked on",
         )
     if index.get("IndexStatus", "ACTIVE") != "ACTIVE":
         return Finding.warning(f"the index `due` is {index['IndexStatus']}", "ACTIVE", "wait: it is being filled")

@@ -14,7 +14,7 @@ __all__ = ["look_at_alerts", "look_at_dead_letters", "look_at_queue", "look_at_q
 _GONE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 _DAY_S = 86400
 _TICK_S = 60
-_SETUP = "`lakegate setup --plan` shows what differs, `lakegate setup --apply` puts it right"
+_SETUP = "`lakegate setup --plan --repair` shows what differs, `lakegate setup --apply --repair` puts it back"
 
 
 @stoppable
@@ -113,7 +113,7 @@ def look_at_alerts(at: Look) -> Finding:
     topic = at.deployment.alert_topic
     if topic is None:
         return Finding.skipped("no topic is set (LAKEGATE_ALERT_TOPIC)")
-    gone = Finding.wrong("the topic of alerts is gone", "the topic", "`lakegate setup --apply` makes it")
+    gone = Finding.wrong("the topic of alerts is gone", "the topic", "`lakegate setup --apply --repair` makes it")
     attributes = ask(client("sns").get_topic_attributes, "sns:GetTopicAttributes", {"NotFound": gone}, TopicArn=topic)[
         "Attributes"
     ]
@@ -133,7 +133,7 @@ def _attributes(url: str, what: str) -> Mapping[str, str]:
     gone = Finding.wrong(
         f"there is no {what}",
         "the queue",
-        "check LAKEGATE_QUEUE_URL and LAKEGATE_DLQ_URL; `lakegate setup --apply` makes them",
+        "check LAKEGATE_QUEUE_URL and LAKEGATE_DLQ_URL; `lakegate setup --apply --repair` makes them",
     )
     return ask(
         client("sqs").get_queue_attributes,

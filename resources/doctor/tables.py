@@ -59,7 +59,7 @@ def look_at_catalog(at: Look) -> Finding:
     gone = Finding.wrong(
         f"there is no Glue database {name}",
         "the database of the tables",
-        "check LAKEGATE_GLUE_DATABASE; `lakegate setup --apply` makes it. Tables that were in it are gone from the catalog, their files are not",
+        "check LAKEGATE_GLUE_DATABASE; `lakegate setup --apply --repair` makes it. Tables that were in it are gone from the catalog, their files are not",
     )
     ask(client("glue").get_database, "glue:GetDatabase", {"EntityNotFoundException": gone}, Name=name)
     tables = ask(client("glue").get_tables, "glue:GetTables", DatabaseName=name, MaxResults=100)["TableList"]
@@ -75,7 +75,7 @@ def look_at_athena(at: Look) -> Finding:
     gone = Finding.wrong(
         f"there is no workgroup {name}",
         "the workgroup",
-        "check LAKEGATE_ATHENA_WORKGROUP; `lakegate setup --apply` makes it",
+        "check LAKEGATE_ATHENA_WORKGROUP; `lakegate setup --apply --repair` makes it",
     )
     group = ask(
         client("athena").get_work_group, "athena:GetWorkGroup", {"InvalidRequestException": gone}, WorkGroup=name
@@ -98,7 +98,9 @@ def look_at_athena(at: Look) -> Finding:
 
 def _look_at_bucket(at: Look, bucket: str, prefix: str) -> Finding:
     gone = Finding.wrong(
-        f"there is no bucket {bucket}", "the bucket", "`lakegate setup --apply` makes it; what was in it is lost"
+        f"there is no bucket {bucket}",
+        "the bucket",
+        "`lakegate setup --apply --repair` makes it; what was in it is lost",
     )
     ask(
         client("s3").list_objects_v2, "s3:ListBucket", {"NoSuchBucket": gone, "404": gone},

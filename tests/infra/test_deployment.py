@@ -32,6 +32,21 @@ def test_a_parameter_that_was_given_once_keeps_its_value_and_can_be_given_anew(l
     assert any("Database" in str(change) for change in plan(name, TEMPLATE, {"GlueDatabaseName": f"{database}_2"}))
 
 
+def test_a_repair_asks_for_what_was_changed_by_hand_and_only_of_a_stack_that_stands(local_aws: object) -> None:
+    """What CloudFormation makes of it is its own: the emulator compares nothing but templates."""
+    asked: list[str | None] = []
+    client("cloudformation").meta.events.register(
+        "before-parameter-build.cloudformation.CreateChangeSet",
+        lambda params, **_: asked.append(params.get("DeploymentMode")),
+    )
+    name = f"repair-{uuid.uuid4().hex[:8]}"
+    parameters = {**TEMPLATE_PARAMETERS, "GlueDatabaseName": name.replace("-", "_")}
+    deploy(name, TEMPLATE, parameters, repair=True)
+    plan(name, TEMPLATE, parameters)
+    assert plan(name, TEMPLATE, parameters, repair=True) == ()
+    assert asked == [None, None, "REVERT_DRIFT"]
+
+
 def test_a_plan_lists_what_would_be_made_and_makes_nothing(local_aws: object) -> None:
     name = f"planned-{uuid.uuid4().hex[:8]}"
     changes = [str(change) for change in plan(name, TEMPLATE, TEMPLATE_PARAMETERS)]

@@ -138,6 +138,7 @@ def test_help_names_every_command(here: Path) -> None:
         "up",
         "down",
         "setup",
+        "doctor",
         "datasets",
         "drop",
         "wait",

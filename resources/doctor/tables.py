@@ -68,32 +68,35 @@ def look_at_catalog(at: Look) -> Finding:
 
 @stoppable
 def look_at_athena(at: Look) -> Finding:
-    """Whether the workgroup is enabled and answers a query."""
+    """Whether the workgroups are enabled, and ours answers a query."""
     from resources.athena import AthenaQueryEngine
 
-    name = at.deployment.athena_workgroup
-    gone = Finding.wrong(
-        f"there is no workgroup {name}",
-        "the workgroup",
-        "check LAKEGATE_ATHENA_WORKGROUP; `lakegate setup --apply --repair` makes it",
+    names = list(
+        dict.fromkeys(name for name in (at.deployment.athena_workgroup, at.deployment.operator_workgroup) if name)
     )
-    group = ask(
-        client("athena").get_work_group, "athena:GetWorkGroup", {"InvalidRequestException": gone}, WorkGroup=name
-    )["WorkGroup"]
-    if group.get("State", "ENABLED") != "ENABLED":
-        return Finding.wrong(
-            f"the workgroup {name} is {group['State']}", "ENABLED: checks after a commit and everybody's queries go through it",
-            f"aws athena update-work-group --work-group {name} --state ENABLED",
-        )  # fmt: skip
+    for name in names:
+        gone = Finding.wrong(
+            f"there is no workgroup {name}",
+            "the workgroup",
+            "check LAKEGATE_ATHENA_WORKGROUP and LAKEGATE_OPERATOR_WORKGROUP; `lakegate setup --apply --repair` makes it",
+        )
+        group = ask(
+            client("athena").get_work_group, "athena:GetWorkGroup", {"InvalidRequestException": gone}, WorkGroup=name
+        )["WorkGroup"]
+        if group.get("State", "ENABLED") != "ENABLED":
+            return Finding.wrong(
+                f"the workgroup {name} is {group['State']}", "ENABLED: checks after a commit and everybody's queries go through them",
+                f"aws athena update-work-group --work-group {name} --state ENABLED",
+            )  # fmt: skip
     try:
         AthenaQueryEngine(at.deployment, limit_s=25).query("SELECT 1")
     except LakegateError as error:
         return Finding.wrong(
             f"`SELECT 1` failed: {error}",
             "an answer",
-            "see the message; results go to the processed bucket, under athena-results/",
+            "see the message; results go to a bucket of the stack, under athena-results/",
         )
-    return Finding.ok(f"{name} answers")
+    return Finding.ok(f"{names[-1]} answers")
 
 
 def _look_at_bucket(at: Look, bucket: str, prefix: str) -> Finding:

@@ -1,43 +1,22 @@
-"""Dagster's books in a real Postgres server, by one setting."""
+"""Dagster's books in a real Postgres server, by one setting. With daemon and web server: tests/image/test_services.py."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
-import psutil
 import pytest
 
 from lakegate.local.dagster_processes import prepare_dagster_home
 from lakegate.local.instance import POSTGRES_VARIABLE, create_instance, dagster_yaml, postgres_of
-from lakegate.local.laptop import CREDENTIALS, Laptop
 from pipelines.errors import ConfigurationError, PermanentError
 from tests.assets.stage import departures, key, staged
-from tests.postgres import PASSWORD, execute, new_database, postgres_server
+from tests.postgres import execute, new_database, postgres_server
 
-DEFINITIONS = """
-import dagster as dg
-
-@dg.asset
-def flights() -> None: ...
-
-@dg.sensor(target=flights, minimum_interval_seconds=1, default_status=dg.DefaultSensorStatus.RUNNING)
-def landing():
-    return dg.RunRequest(run_key="once")
-
-@dg.schedule(target=flights, cron_schedule="0 3 * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
-def nightly():
-    return dg.RunRequest()
-
-defs = dg.Definitions(assets=[flights], sensors=[landing], schedules=[nightly], executor=dg.in_process_executor)
-"""
 LIMIT_S = 120.0
 
 
@@ -53,42 +32,6 @@ def database(server: str, request: pytest.FixtureRequest, monkeypatch: pytest.Mo
     address = new_database(server, request.node.name[:60])
     monkeypatch.setenv(POSTGRES_VARIABLE, address)
     return address
-
-
-@pytest.mark.daemon
-def test_daemon_pages_sensor_and_run_keep_their_books_in_postgres_and_the_password_to_themselves(
-    database: str, tmp_path: Path
-) -> None:
-    (tmp_path / "small_definitions.py").write_text(DEFINITIONS)
-    (tmp_path / "workspace.yaml").write_text("load_from: [{python_file: small_definitions.py}]\n")
-    laptop = Laptop(tmp_path / "home", any_port=True)
-    commands: set[str] = set()
-    try:
-        address = laptop.start_dagster(CREDENTIALS, workspace=tmp_path / "workspace.yaml")
-        deadline = time.monotonic() + LIMIT_S
-        while execute(database, "SELECT status FROM runs") != [("SUCCESS",)]:
-            assert time.monotonic() < deadline, (laptop.home / "logs" / "dagster-daemon.log").read_text()[-4000:]
-            commands |= {" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])}
-            time.sleep(0.2)
-        page = urllib.request.Request(
-            f"{address}/graphql",
-            data=json.dumps({"query": "{ instance { info } }"}).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(page, timeout=30) as response:
-            shown = response.read().decode()
-    finally:
-        laptop.stop()
-
-    for table in ("event_logs", "job_ticks", "instigators", "asset_keys", "daemon_heartbeats", "run_tags"):
-        assert execute(database, f"SELECT count(*) FROM {table}")[0][0], table
-    files = [path for path in laptop.home.rglob("*") if path.is_file()]
-    assert [path.name for path in files if path.suffix == ".db"] == []
-    assert "QueuedRunCoordinator" in shown
-    for secret in (PASSWORD, "s3cret"):
-        assert secret not in shown
-        assert [path for path in files if secret.encode() in path.read_bytes()] == []
-        assert [command for command in commands if secret in command] == []
 
 
 def test_a_file_goes_through_the_sensor_and_a_run_over_postgres(

@@ -61,7 +61,7 @@ def test_every_line_has_a_comment_that_says_why(path: Path) -> None:
 
 
 def test_the_file_for_aws_differs_only_where_it_says_so() -> None:
-    laptop = dict(flat(yaml.safe_load(dagster_yaml({POSTGRES_VARIABLE: "postgresql://u@h/d"}))))
+    laptop = dict(flat(yaml.safe_load(dagster_yaml({POSTGRES_VARIABLE: "postgresql://u@h/d"}, warm_workers=True))))
     aws = settings_of(AWS)
     different = {key for key in laptop.keys() | aws.keys() if laptop.get(key) != aws.get(key)}
     assert different == {"concurrency.runs.max_concurrent_runs", "compute_logs.module", "compute_logs.class"}

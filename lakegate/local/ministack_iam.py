@@ -3,7 +3,7 @@
 Like the launcher it must import nothing of Lakegate. Corrected: `aws:PrincipalArn` of a session is the role's ARN and not the session's;
 `aws:PrincipalIsAWSService` is known; `aws:ResourceAccount` of a bucket is the account that owns it, whoever asks. SQS's batch actions need
 the right to the action on one message, Glue's that to the database or table they
-name, and moves of messages that to the queue they empty.
+name, and moves of messages that to the queue they empty. Sessions outlive a restart.
 
 `POST /_lakegate/authorize` is for the laptop's Athena, which stands beside ministack and has no caller's secret: it passes on a
 request as it was signed, with the actions and resources it is about to use, and is told whether that caller may.
@@ -24,6 +24,21 @@ def apply() -> None:
     complete_condition_keys()
     authorize_batches()
     name_resources()
+    keep_sessions()
+
+
+def keep_sessions() -> None:
+    """Let sessions outlive a restart, as every other state does: whoever has one goes on with it."""
+    sts: Any = importlib.import_module("ministack.services.sts")
+
+    def get_state() -> dict[str, Any]:
+        return {"sessions": dict(sts._sessions)}
+
+    def load_persisted_state(state: dict[str, Any]) -> None:
+        sts._sessions.update(state.get("sessions", {}))
+
+    get_state.__module__ = sts.__name__  # by which the snapshots find the service
+    sts.get_state, sts.load_persisted_state = get_state, load_persisted_state
 
 
 def authorize_batches() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -112,7 +112,7 @@ def test_a_dead_letter_says_in_which_other_place_and_no_account_number() -> None
 
 
 @contextmanager
-def counted_calls() -> Iterator[Counter[str]]:
+def counted_calls() -> Generator[Counter[str]]:
     """Count the requests of every service by its name."""
     calls: Counter[str] = Counter()
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from lakegate.local import role_credentials
 from lakegate.local.laptop import STACK_NAME
 from lakegate.local.processes import free_port
 from lakegate.local.role_credentials import REUSE_WHILE_LEFT, RoleServer
@@ -65,8 +66,7 @@ def test_a_session_is_handed_out_again_until_its_second_half(
 ) -> None:
     first, again = server.session(Role.RUN), server.session(Role.RUN)
     assert first == again
-    ends = datetime.now(UTC) + REUSE_WHILE_LEFT - timedelta(minutes=1)
-    monkeypatch.setitem(server._sessions[Role.RUN], "Expiration", ends)
+    monkeypatch.setattr(role_credentials, "REUSE_WHILE_LEFT", timedelta(hours=1))
     assert server.session(Role.RUN)["AccessKeyId"] != first["AccessKeyId"]
 
 

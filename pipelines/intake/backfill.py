@@ -89,6 +89,8 @@ def take_days(gate: Gate, dataset: Dataset, days: Sequence[date], run_key: str, 
     Raises ConfigurationError when `choice` names a key that the ledger has no object of: nothing was made due.
     """
     choice = choice or Choice()
+    if not days:
+        return Taken(gate, dataset, run_key, iter(()), [])
     said = {"first": min(days), "last": max(days), "days": len(days), "keys": choice.keys, "force": choice.force}
     gate.ledger.audit.note(Deed(f"Dagster run {run_key}", "process days again", dataset.name, said, run=run_key))
     notes: list[str] = []

@@ -13,7 +13,7 @@ SEED = 7
 
 
 def test_a_handful_of_deaths_changes_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.crash.crash_loop", "--few", "--kills", "6", "--seed", str(SEED)]
+    command = [sys.executable, "-m", "tests.crash.crash_loop", "--few", "--kills", "4", "--seed", str(SEED)]
     ended = subprocess.run(
         [*command, "--home", str(tmp_path / "loop"), "--patience", str(LIMIT_S)], capture_output=True, text=True
     )

@@ -16,6 +16,7 @@ from pipelines.reports import BatchReport
 from resources.folder import folder_tables
 from tests.ingest.fragile import Died, Fuse, How, fragile
 from tests.ingest.world import BAD, ORDERS_BY_ROWS, World, dataset, mixed, orders, orders_key
+from tests.proof import IN_PROOF
 
 LONGER_THAN_A_LEASE_S = 61
 
@@ -132,8 +133,8 @@ def test_dying_at_any_call_when_another_worker_takes_the_same_batch(scenario: Sc
 @both
 def test_dying_at_any_two_calls(scenario: Scenario) -> None:
     number = len(ENDS[scenario][1])
-    for first in range(0, number, 4):
-        for second in range(1, number, 9):
+    for first in range(0, number, 4 if IN_PROOF else 8):
+        for second in range(1, number, 9 if IN_PROOF else 14):
             world = scenario()
             for at, how in ((first, "after"), (second, "before")):
                 die(world, Fuse(at, how=how))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
 from lakegate.simulate.guards import Guard
 from lakegate.simulate.running import Ended, run_again, run_number
-from lakegate.simulate.schedule import Rates
+from lakegate.simulate.schedule import Put, Rates, Schedule, Setting, Sleep
 from lakegate.simulate.shrinking import shortest
 
 SEED = 20260301
@@ -18,12 +19,14 @@ SCHEDULES = 200
 ROUGH: dict[Guard, Rates] = {
     Guard.REGISTRATION: Rates(switch=0.1, crash=0.01, fail=0.01, sleep=0.0, launching=0.0),
     Guard.VERSIONED_READ: Rates(switch=0.1, crash=0.01, fail=0.0, sleep=0.01, launching=0.0),
-    Guard.EPOCH: Rates(switch=0.05, crash=0.0, fail=0.05, sleep=0.08, launching=0.3),
     Guard.COMPARE_AND_SET: Rates(switch=0.3, crash=0.0, fail=0.0, sleep=0.02, launching=0.2),
     Guard.LOOKUP: Rates(switch=0.0, crash=0.0, fail=0.03, sleep=0.0, launching=0.0),
 }
 """The faults that each guard is there for, made frequent."""
-MOST = 1500
+MOST = 500
+CALM = Rates(switch=0.0, crash=0.0, fail=0.0, sleep=0.0, launching=0.0)
+BY_ROWS = Setting(by_rows=True, accept_empty=False, retract=True, max_attempts=2, days_per_run=1, tick_s=60.0)
+MIXED = Put(1, 67.0, "b", "mixed 4 2 #2", (1.0,))
 
 
 def test_every_row_is_there_once_whatever_goes_wrong() -> None:
@@ -41,7 +44,25 @@ def without(guard: Guard) -> Ended:
     raise AssertionError(f"{MOST} schedules, and nobody missed the guard {guard}")
 
 
-@pytest.mark.parametrize("guard", Guard)
+def two_sleepers() -> Iterator[Schedule]:
+    """One file; a worker that sleeps past its lease, and the one in its place that sleeps until the first is done: each at several calls."""
+    for first in range(3, 12, 2):
+        for second in range(12, 33, 3):
+            asleep = {
+                ("run 1, worker 1", first): Sleep(150.0, stopped=True, retried=True),
+                ("run 1, worker 2", second): Sleep(530.0, stopped=True, retried=False),
+            }
+            yield Schedule(SEED, 0, BY_ROWS, CALM, (MIXED,), asleep)
+
+
+def test_the_epoch_is_what_keeps_two_sleepers_from_loading_a_file_twice() -> None:
+    schedules = list(two_sleepers())
+    assert [ended.violated for ended in map(run_again, schedules) if ended.violated is not None] == []
+    broken = [run_again(schedule, [Guard.EPOCH]).violated for schedule in schedules]
+    assert {found.kind for found in broken if found is not None} == {"wrong rows"}
+
+
+@pytest.mark.parametrize("guard", ROUGH)
 def test_without_one_guard_the_promise_breaks(guard: Guard) -> None:
     ended = without(guard)
     assert ended.violated is not None

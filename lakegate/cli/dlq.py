@@ -5,12 +5,13 @@ from typing import Annotated, Any
 import typer
 
 from lakegate.cli.connection import connect
-from lakegate.cli.output import JsonOption, console, counted, print_json, safe, table
+from lakegate.cli.output import Exit, JsonOption, console, counted, print_json, safe, table
 from lakegate.cli.replaying import WhyOption, asked
 from pipelines.errors import ConfigurationError
 from pipelines.intake.dead_letters import (
     DeadLetter,
     DeadLetterKind,
+    discard,
     find_dead_letter,
     look_at_dead_letters,
     redrive,
@@ -115,6 +116,39 @@ def redrive_letters(
     console.print(
         f"{counted(done.sent, 'dead letter')} sent back to the queue; {done.left:,} looked at and left where they are."
     )
+
+
+@app.command("discard")
+def discard_letters(
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID…]", help="Dead letters by id, or its beginning.")
+    ] = None,
+    reason: Annotated[DeadLetterKind | None, typer.Option("--reason", help="Those with this reason.")] = None,
+    most: MostOption = _MOST,
+    why: WhyOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Delete dead letters of strangers for good, by id or by reason: of another bucket, or not understood. All others are kept.
+
+    Exit code 1 when one that was asked for was kept, because it may tell of an object of ours: send that back instead.
+    """
+    if not ids and reason is None:
+        raise ConfigurationError("say which: ids, or `--reason` (see `lakegate dlq list`)")
+    if not why.strip():
+        raise ConfigurationError(
+            "say why (`--why`): what is deleted here is nowhere else, and the audit log keeps the reason"
+        )
+    _, gate = connect()
+    done = discard(gate, asked(why), most=most, kind=reason, message_ids=ids or None)
+    if as_json:
+        print_json({"version": 1, "deleted": done.deleted, "kept": done.kept, "left": done.left})
+    else:
+        kept = f" {counted(done.kept, 'letter')} kept, which may tell of an object of ours: send back with `lakegate dlq redrive`." if done.kept else ""  # fmt: skip
+        console.print(
+            f"{counted(done.deleted, 'dead letter')} deleted; {done.left:,} looked at and left where they are.{kept}"
+        )
+    if done.kept:
+        raise typer.Exit(Exit.BAD_DATA)
 
 
 def _document(letter: DeadLetter) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from lakegate.cli.output import console
+from lakegate.listening import PROXY_FLAG, require_loopback
 from resources.telemetry_metrics import metrics_folder
 
 __all__ = ["app"]
@@ -27,12 +28,17 @@ def serve(
     host: Annotated[
         str, typer.Option(help="The address to listen on. Anybody who reaches it reads the names of datasets.")
     ] = "127.0.0.1",
+    behind_proxy: Annotated[
+        bool,
+        typer.Option(PROXY_FLAG, help="Something before it decides who may reach it, so that it may listen elsewhere."),
+    ] = False,
     folder: Annotated[
         Path | None,
         typer.Option(help="Where processes with LAKEGATE_METRICS=prometheus write; by default as they find it."),
     ] = None,
 ) -> None:
     """Serve the metrics of all processes that share a folder, at /metrics, until Ctrl-C."""
+    require_loopback("`lakegate metrics serve`", host, behind_proxy=behind_proxy)
     from prometheus_client import start_http_server
     from prometheus_client.registry import CollectorRegistry
 

@@ -242,7 +242,7 @@ def _dead_letters(gate: Gate, now: datetime) -> Iterator[Condition]:
             headline=f"about {counted(waiting, 'dead letter')}",
             happened="Messages of the landing bucket's queue could not be taken in five tries. What they tell of may not be in the ledger; SQS "
             "keeps each for 14 days.",
-            todo="`lakegate dlq list` says why each is there and what to do; `lakegate dlq redrive` sends them back.",
+            todo="`lakegate dlq list` says why each is there and what to do; `lakegate dlq redrive` sends them back, `discard` deletes those of strangers.",
             since=now,
             count=waiting,
             links=_links(

@@ -38,8 +38,10 @@ __all__ = [
     "DeadLetterKind",
     "DeadLetterReason",
     "DeadLetters",
+    "Discarded",
     "Redriven",
     "dead_letter_reason",
+    "discard",
     "find_dead_letter",
     "look_at_dead_letters",
     "redrive",
@@ -81,15 +83,15 @@ class DeadLetterKind(StrEnum):
     )
     NOT_UNDERSTOOD = (
         "not_understood",
-        "Find out who sends it: only the landing bucket, directly or through SNS or EventBridge, should send to this queue.",
+        "Find out who sends it: only the landing bucket, directly or through SNS or EventBridge, should send to this queue. Then `lakegate dlq discard`.",
     )
     FOREIGN_BUCKET = (
         "foreign_bucket",
-        "Another bucket sends its events to this queue: take the queue out of its notifications.",
+        "Another bucket sends its events to this queue: take the queue out of its notifications, then `lakegate dlq discard`.",
     )
     FOREIGN_TEST_EVENT = (
         "foreign_test_event",
-        "Another bucket was told to send its events to this queue: take the queue out of its notifications.",
+        "Another bucket was told to send its events to this queue: take the queue out of its notifications, then `lakegate dlq discard`.",
     )
 
 
@@ -133,6 +135,19 @@ class DeadLetters:
         """Changes when other letters are there, or the reason of one is another. Of a capped look, only kinds count."""
         told = [(x.reason.kind.value, "" if self.is_capped else f"{x.message_id} {x.reason.why}") for x in self.letters]
         return hashlib.sha256(repr((self.is_capped, sorted(set(told)))).encode()).hexdigest()[:16]
+
+
+FOR_GOOD = frozenset({DeadLetterKind.FOREIGN_BUCKET, DeadLetterKind.FOREIGN_TEST_EVENT, DeadLetterKind.NOT_UNDERSTOOD})
+"""What sent back would come again and again, and tells of no object of ours that can be read from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """`deleted` are gone; `kept` were asked for, and may tell of an object of ours; `left` were looked at and not asked for."""
+
+    deleted: int
+    kept: int
+    left: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +215,35 @@ def redrive(
                     left += 1
             outcome.update(sent=sent, left=left)
     return Redriven(sent, left)
+
+
+def discard(
+    gate: Gate,
+    asked: Asked,
+    *,
+    most: int,
+    kind: DeadLetterKind | None = None,
+    message_ids: Collection[str] | None = None,
+) -> Discarded:
+    """Delete dead letters that are nobody's work: those of one kind, or whose ids begin so. All others of them are kept.
+
+    Only what is in `FOR_GOOD` goes: what a letter of ours told of would be found by the sweep alone.
+    """
+    dead = _queue(gate.dead_letters)
+    deleted = kept = left = 0
+    deed = asked.to("discard dead letters", reason=kind, ids=list(message_ids or ()))
+    with gate.ledger.audit.doing(deed) as outcome, _received(dead, most) as batches:
+        for batch in batches:
+            for letter, message in _judged(gate, batch):
+                if not _is_wanted(letter, kind, message_ids):
+                    left += 1
+                elif letter.reason.kind not in FOR_GOOD:
+                    kept += 1
+                else:
+                    dead.delete([message.receipt])
+                    deleted += 1
+            outcome.update(deleted=deleted, kept=kept, left=left)
+    return Discarded(deleted, kept, left)
 
 
 # ---- helpers

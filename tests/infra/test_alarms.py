@@ -105,7 +105,8 @@ def test_an_alarm_is_on_a_metric_that_is_published_under_those_dimensions(name: 
 
 
 def test_only_our_own_alarms_publish_to_the_topic_and_the_key_lets_them() -> None:
-    [allowed] = RESOURCES["AlarmTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    allowed, plain_http = RESOURCES["AlarmTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert plain_http["If"][1]["Effect"] == "Deny"
     assert allowed["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
     assert allowed["Condition"]["ArnLike"]["aws:SourceArn"]["Sub"].endswith(
         ":${AWS::AccountId}:alarm:${AWS::StackName}-*"

@@ -12,6 +12,7 @@ from pipelines.gate import Gate
 from pipelines.intake.dead_letters import (
     DeadLetterKind,
     dead_letter_reason,
+    discard,
     find_dead_letter,
     look_at_dead_letters,
     redrive,
@@ -157,6 +158,24 @@ def test_letters_are_sent_back_by_the_beginning_of_their_ids_or_all() -> None:
     assert (len(world.queue), len(world.dead_letters)) == (1, 2)
     assert redrive(world.gate(), ANN, most=100).sent == 2
     assert (len(world.queue), len(world.dead_letters)) == (3, 0)
+
+
+@pytest.mark.parametrize("by_id", [False, True])
+def test_letters_of_strangers_are_deleted_and_what_may_be_ours_is_kept(by_id: bool) -> None:
+    world = World()
+    bodies = {"ours": body(versionId="v2"), "other": body(name="ObjectRemoved:Delete"), "stranger": body(bucket="elsewhere"), "noise": "x"}  # fmt: skip
+    for told in bodies.values():
+        world.dead_letters.send(told)
+    letters = look_at_dead_letters(world.gate(), most=100).letters
+    if by_id:
+        done = discard(world.gate(), ANN, most=100, message_ids=[letter.message_id for letter in letters])
+        assert (done.deleted, done.kept, done.left) == (2, 2, 0)
+    else:
+        each = [discard(world.gate(), ANN, most=100, kind=kind) for kind in DeadLetterKind]
+        assert (sum(done.deleted for done in each), sum(done.kept for done in each)) == (2, 2)
+    assert {letter.reason.kind for letter in look_at_dead_letters(world.gate(), most=100).letters} == {
+        DeadLetterKind.NOT_REGISTERED, DeadLetterKind.OTHER_EVENT,
+    }  # fmt: skip
 
 
 def test_what_still_cannot_be_taken_comes_back_among_the_dead_letters() -> None:

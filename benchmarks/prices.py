@@ -25,13 +25,30 @@ ATHENA_LEAST_BYTES = 10_000_000
 FARGATE_VCPU_HOUR, FARGATE_GB_HOUR = 0.04048, 0.004445
 LAMBDA_REQUEST, LAMBDA_GB_SECOND = 0.20 / _MILLION, 0.0000166667
 GLUE_DPU_HOUR, GLUE_LEAST_DPU, GLUE_LEAST_S = 0.44, 2, 60
+TASKS: Mapping[str, tuple[int, float, float]] = {
+    "Code": (1, 1, 2),
+    "Daemon": (1, 1, 2),
+    "Web": (2, 1, 2),
+    "Workers": (2, 2, 8),
+}
+"""Of each service of infra/dagster-ecs.yaml by its defaults: how many tasks, vCPU and GB each. A test holds them to the template."""
+_HOURS = 730
+
+
+def _fargate(*services: str) -> float:
+    tasks = [TASKS[service] for service in services]
+    return _HOURS * sum(many * (cpu * FARGATE_VCPU_HOUR + gb * FARGATE_GB_HOUR) for many, cpu, gb in tasks)
+
+
 FIXED_A_MONTH: Mapping[str, float] = {
-    "Fargate: web server 0.5 vCPU 2 GB, daemon 0.5 vCPU 2 GB, code server 0.5 vCPU 2 GB": 730 * 3 * (0.5 * 0.04048 + 2 * 0.004445),
-    "Fargate: one worker, 2 vCPU 8 GB": 730 * (2 * 0.04048 + 8 * 0.004445),
-    "RDS Postgres db.t4g.small, 20 GB, one zone": 730 * 0.032 + 20 * 0.115,
-    "Load balancer": 730 * 0.0225,
+    "Fargate: code server, daemon, two web servers (1 vCPU, 2 GB each)": _fargate("Code", "Daemon", "Web"),
+    "Fargate: two workers (2 vCPU, 8 GB each)": _fargate("Workers"),
+    "RDS Postgres db.t4g.small in two zones, 20 GB": _HOURS * 0.065 + 20 * 0.23,
+    "Load balancer, without its traffic": _HOURS * 0.0225,
     "KMS key, two secrets": 1.00 + 2 * 0.40,
-}  # fmt: skip
+    "CloudWatch: 7 alarms over 12 metrics, a dashboard": 12 * 0.10 + 3.00,
+}
+"""Metrics themselves are priced in docs/metrics.md: they depend on the number of datasets."""
 _S3_READS = frozenset({"GetObject", "HeadBucket", "HeadObject"})
 _S3_FREE = frozenset({"AbortMultipartUpload", "DeleteObject", "DeleteObjects"})
 

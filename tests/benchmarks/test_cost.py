@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from benchmarks.aws_requests import Asked, CountingProxy, operation_of
-from benchmarks.prices import DYNAMODB_WRITE, S3_READ, S3_WRITE, SQS, bill_of, glue_bill, lambda_bill
+from benchmarks.prices import DYNAMODB_WRITE, S3_READ, S3_WRITE, SQS, TASKS, bill_of, glue_bill, lambda_bill
 from pipelines.contracts.loading import load_datasets
 from pipelines.ingest import ingest_batch
 from pipelines.intake.dispatching import dispatch
@@ -21,6 +22,9 @@ from pipelines.reports import BatchReport
 from resources.assembly import open_gate
 from resources.dynamodb import DynamoItemStore
 from resources.environment import Deployment, client
+from tests.infra.test_template import TemplateLoader
+
+ROOT = Path(__file__).resolve().parents[2]
 
 FILES = 100
 MOST_REQUESTS_A_FILE = 4.0
@@ -84,6 +88,17 @@ def test_a_bill_takes_each_service_at_its_own_unit() -> None:
 def test_a_glue_job_is_billed_a_minute_and_a_lambda_by_the_millisecond() -> None:
     assert glue_bill(1).total == glue_bill(60).total
     assert lambda_bill(2).total > lambda_bill(1).total
+
+
+def test_the_services_are_priced_as_the_template_makes_them() -> None:
+    template = yaml.load((ROOT / "infra" / "dagster-ecs.yaml").read_text(), TemplateLoader)
+    parameters = {name: said.get("Default") for name, said in template["Parameters"].items()}
+    for service, (many, cpu, gb) in TASKS.items():
+        task = template["Resources"][f"{service}Task"]["Properties"]
+        count = template["Resources"][service]["Properties"]["DesiredCount"]
+        count = parameters[count["Ref"]] if isinstance(count, dict) else count
+        assert (count, int(task["Cpu"]) / 1024, int(task["Memory"]) / 1024) == (many, cpu, gb), service
+    assert (parameters["DatabaseClass"], parameters["DatabaseMultiAz"]) == ("db.t4g.small", "true")
 
 
 @pytest.fixture

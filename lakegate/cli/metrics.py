@@ -1,6 +1,8 @@
 """`lakegate metrics`: what Prometheus asks for, of all processes of this machine together."""
 
 import os
+import signal
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +39,7 @@ def serve(
         typer.Option(help="Where processes with LAKEGATE_METRICS=prometheus write; by default as they find it."),
     ] = None,
 ) -> None:
-    """Serve the metrics of all processes that share a folder, at /metrics, until Ctrl-C."""
+    """Serve the metrics of all processes that share a folder, at /metrics, until Ctrl-C or SIGTERM."""
     require_loopback("`lakegate metrics serve`", host, behind_proxy=behind_proxy)
     from prometheus_client import start_http_server
     from prometheus_client.registry import CollectorRegistry
@@ -51,7 +53,9 @@ def serve(
     console.print(
         f"Metrics of the processes that write to {read}: http://{host}:{server.server_port}/metrics", soft_wrap=True
     )
-    try:
-        thread.join()
-    except KeyboardInterrupt:
-        server.shutdown()
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    stopping.wait()
+    server.shutdown()
+    thread.join()

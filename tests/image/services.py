@@ -62,6 +62,8 @@ class Services:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            # As in a container: whoever started the tests in the background has SIGINT ignored, and so would these.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         log.close()
 

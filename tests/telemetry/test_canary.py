@@ -18,10 +18,15 @@ from dataclasses import dataclass, field
 import pytest
 
 from lakegate.settings import repository_root
+from pipelines.accounting.states import Trigger
 from pipelines.contracts.loading import load_datasets
+from pipelines.gate import Gate
+from pipelines.intake.dead_letters import DeadLetterKind, discard
+from pipelines.intake.replay import Asked
 from resources.assembly import open_gate
 from resources.environment import Deployment, client
 from tests.cli.command import ORDERS, lakegate
+from tests.cli.settling import settle
 from tests.resources.webhook_server import webhook
 from tests.telemetry.otlp_receiver import receiving
 
@@ -176,7 +181,17 @@ def told(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> To
             "lineage": (folder / "lineage.jsonl").read_text(),
             "dagster": (folder / "dagster.json").read_text(),
         }
+    _tidy(gate, names, [key for key in files if names["denied"] in key])
     return found
+
+
+def _tidy(gate: Gate, names: dict[str, str], refused: list[str]) -> None:
+    """Other tests share the deployment: nothing is left waiting, paused or among the dead letters."""
+    gate.ledger.pauses.resume(names["orders"], "the canary")
+    refs = [entry.ref for key in refused for entry in gate.ledger.entries(gate.landing_bucket, key)]
+    gate.ledger.make_due(refs, Trigger.REPLAY, "it may be loaded now")
+    settle(gate, refused)
+    discard(gate, Asked("the canary", "it was a trial"), most=100, kind=DeadLetterKind.NOT_UNDERSTOOD)
 
 
 def _expect(outcomes: dict[str, list[str]], names: dict[str, str]) -> None:

@@ -1,6 +1,7 @@
 """List prices of us-east-1 and what a million files come to with them: with Lakegate, with a Lambda function or a Glue job a file.
 
-On demand, x86, without free tiers, discounts, tax and data transfer. Pages of prices looked at: November 2026.
+On demand, x86, without free tiers, discounts, tax and data transfer. Written down in November 2026 (docs/cost.md says which of
+them were looked up).
 """
 
 from collections.abc import Mapping

@@ -7,6 +7,7 @@ must be denied. The call is a real one, with the credentials of a session of the
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ PRODUCER, SENSOR, RUN, QUERY, OPERATOR = Role
 ATHENA_LIMIT_S = 30.0
 
 
-class Stage:
+class Stage(ABC):
     """What the rows touch, and a role's clients; `test_permissions.py` sets it up."""
 
     landing: str
@@ -43,13 +44,13 @@ class Stage:
     role: Role
     role_arns: dict[Role, str]
 
+    @abstractmethod
     def client(self, service: str) -> Any:
         """A client with the credentials of the role that tries the row."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ask(self, sql: str, workgroup: str) -> None:
         """Have Athena answer a query; raises PermissionError where the query, and not the request, is refused."""
-        raise NotImplementedError
 
     @property
     def own_workgroup(self) -> str:

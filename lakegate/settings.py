@@ -6,8 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from pipelines.errors import ConfigurationError
-from pipelines.intake.sweep import SWEEP_GRACE
-from pipelines.publication.orphans import ORPHAN_GRACE
 
 __all__ = [
     "SweepSettings",
@@ -66,6 +64,9 @@ def sweep_settings(environment: Mapping[str, str]) -> SweepSettings:
     `LAKEGATE_ORPHAN_GRACE_HOURS`, else 24, and never less than one: a run must end before its files can be orphans.
     `LAKEGATE_REMOVE_ORPHANS=1`, else orphans are reported only. Raises ConfigurationError for what is none of these.
     """
+    from pipelines.intake.sweep import SWEEP_GRACE
+    from pipelines.publication.orphans import ORPHAN_GRACE
+
     orphan_grace = _duration(environment, "LAKEGATE_ORPHAN_GRACE_HOURS", timedelta(hours=1), ORPHAN_GRACE)
     if orphan_grace < timedelta(hours=1):
         raise ConfigurationError(

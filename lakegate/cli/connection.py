@@ -2,27 +2,33 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lakegate.cli.datasets import load_catalog
+from lakegate.cli.naming import load_catalog
 from lakegate.settings import home_folder
-from pipelines.gate import Gate
-from resources.assembly import open_gate
-from resources.environment import Deployment
+
+if TYPE_CHECKING:
+    from pipelines.gate import Gate
+    from resources.environment import Deployment
 
 __all__ = ["connect", "deployment_of"]
 
 
-def connect() -> tuple[Deployment, Gate]:
+def connect() -> "tuple[Deployment, Gate]":
     """The deployment and its gate.
 
     Order: `LAKEGATE_*` variables; `LAKEGATE_STACK`; the laptop that is up in this folder; the stack called `lakegate`.
     """
+    from resources.assembly import open_gate
+
     deployment = deployment_of()
     return deployment, open_gate(deployment, load_catalog())
 
 
-def deployment_of() -> Deployment:
+def deployment_of() -> "Deployment":
     """The deployment alone; no dataset file is read."""
+    from resources.environment import Deployment
+
     if os.environ.get("LAKEGATE_LANDING_BUCKET"):
         return Deployment.from_environment()
     if named := os.environ.get("LAKEGATE_STACK"):

@@ -16,7 +16,7 @@ from pipelines.wiring.diagnosis import Diagnosis, Verdict, examine
 if TYPE_CHECKING:
     from resources.environment import Deployment
 
-__all__ = ["add_to"]
+__all__ = ["doctor"]
 
 _COLOURS = {
     Verdict.OK: "green",
@@ -26,11 +26,6 @@ _COLOURS = {
     Verdict.SKIPPED: "dim",
 }
 _WIDTH = 16
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("doctor")(doctor)
 
 
 def doctor(

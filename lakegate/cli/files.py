@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lakegate.cli.datasets import named_dataset
+from lakegate.cli.naming import named_dataset
 from lakegate.cli.output import Exit, JsonOption, console, counted, print_json, safe
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.rejected import tables_of
@@ -17,7 +17,7 @@ from pipelines.printable import spoken
 from pipelines.reading.violations import Sample, Violation
 from pipelines.reports import BatchReport, FileEnding, FileReport
 
-__all__ = ["add_to", "check_file", "landing_key", "landing_keys", "violation_document", "violation_line"]
+__all__ = ["check_file", "convert", "landing_key", "landing_keys", "validate", "violation_document", "violation_line"]
 
 _OWNER = "convert"
 """Who claims a conversion's batches. The folder is locked, so whoever claimed one before under this name is dead."""
@@ -33,12 +33,6 @@ DatasetOption = Annotated[str, typer.Option("--dataset", "-d", help="A dataset's
 KeyOption = Annotated[
     str | None, typer.Option("--key", help="The object key the file would land as, where its name does not tell.")
 ]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("validate")(validate)
-    app.command("convert")(convert)
 
 
 def landing_key(dataset: Dataset, path: Path, key: str | None) -> str:

@@ -6,18 +6,13 @@ from typing import Annotated
 import typer
 
 from lakegate.cli.connection import connect
-from lakegate.cli.datasets import named_dataset
+from lakegate.cli.naming import named_dataset
 from lakegate.cli.output import JsonOption, console, counted, print_json, safe, table
 from lakegate.cli.replaying import WhyOption, asked, print_replayed
 from pipelines.errors import ConfigurationError
 from pipelines.intake.impact import ContractImpact, contract_impact, process_again
 
-__all__ = ["add_to"]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("impact")(impact)
+__all__ = ["impact"]
 
 
 def impact(

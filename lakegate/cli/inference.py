@@ -15,14 +15,9 @@ from pipelines.contracts.names import plain_name
 from pipelines.contracts.values import find_zone
 from pipelines.errors import ConfigurationError
 
-__all__ = ["add_to"]
+__all__ = ["infer"]
 
 _CHUNK_BYTES = 4 << 20
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("infer")(infer)
 
 
 def infer(

@@ -16,7 +16,7 @@ from lakegate.local.laptop import Laptop
 from lakegate.local.roles import CONTAINER_VARIABLES, KEY_VARIABLES, Role
 from lakegate.settings import home_folder, repository_root
 
-__all__ = ["add_to"]
+__all__ = ["demo", "down", "env", "reset", "up"]
 
 _LOOK_S = 2.0
 PortOption = Annotated[
@@ -32,15 +32,6 @@ EnforceOption = Annotated[
         "default: as the last time, and not at first.",
     ),
 ]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("up")(up)
-    app.command("down")(down)
-    app.command("reset")(reset)
-    app.command("env")(env)
-    app.command("demo")(demo)
 
 
 def _laptop(*, enforce: bool | None = None) -> Laptop:

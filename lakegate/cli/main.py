@@ -7,30 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lakegate.cli import (
-    alerts,
-    audit,
-    datasets,
-    dlq,
-    doctor,
-    failed,
-    files,
-    history,
-    impact,
-    inference,
-    laptop,
-    metrics,
-    migrate,
-    operate,
-    pauses,
-    quarantine,
-    query,
-    setup,
-    simulate,
-    sweep,
-    trace,
-    web,
-)
+from lakegate.cli.commands import OPTIONS, CommandGroup
 from lakegate.cli.output import Exit, console, errors, safe
 from pipelines.errors import ConfigurationError, LakegateError
 from pipelines.formats import RELEASE
@@ -40,33 +17,10 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="lakegate",
     help="The gate between an S3 landing bucket and tables you can trust: every file and every row accounted for.",
+    cls=CommandGroup,
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    **OPTIONS,
 )
-laptop.add_to(app)
-setup.add_to(app)
-doctor.add_to(app)
-operate.add_to(app)
-migrate.add_to(app)
-pauses.add_to(app)
-query.add_to(app)
-trace.add_to(app)
-sweep.add_to(app)
-inference.add_to(app)
-files.add_to(app)
-simulate.add_to(app)
-web.add_to(app)
-impact.add_to(datasets.app)
-app.add_typer(datasets.app, name="datasets")
-app.add_typer(quarantine.app, name="quarantine")
-app.add_typer(failed.app, name="failed")
-app.add_typer(history.history_app, name="history")
-app.add_typer(dlq.app, name="dlq")
-app.add_typer(alerts.app, name="alerts")
-app.add_typer(audit.app, name="audit")
-app.add_typer(metrics.app, name="metrics")
 
 
 def _say_version(wanted: bool) -> None:

@@ -19,7 +19,7 @@ from resources.dynamodb import DynamoItemStore
 from resources.environment import Deployment, client, iceberg_catalog
 from resources.table_migration import TableStanding, look_at_tables, stamp_table
 
-__all__ = ["add_to", "migrate_deployment"]
+__all__ = ["migrate", "migrate_deployment"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,6 @@ class Migration:
             tables = counted(len(self.unmarked), "table")
             lines.append(f"note on {tables} that the format is {TABLE_FORMAT}: {', '.join(self.unmarked)}")
         return lines
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("migrate")(migrate)
 
 
 def migrate(

@@ -7,29 +7,19 @@ from typing import Annotated, Any
 import typer
 
 from lakegate.cli.connection import connect
-from lakegate.cli.datasets import named_dataset
 from lakegate.cli.files import landing_keys
+from lakegate.cli.naming import named_dataset
 from lakegate.cli.output import Exit, JsonOption, console, print_json, safe, table
 from lakegate.cli.proof import print_proof, proof_document, prove_books
 from lakegate.status import Rest, look, outcome_columns, sheet_document
 from pipelines.accounting.states import Outcome
 from pipelines.errors import ConfigurationError
 
-__all__ = ["add_to"]
+__all__ = ["drop", "status", "wait"]
 
 _BETWEEN_LOOKS_S = 2.0
 _LOOKS_AT_REST = 2
 """An event needs a moment from the bucket to the queue: a single look right after a drop would find all at rest."""
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    for name, command in (
-        ("drop", drop),
-        ("wait", wait),
-        ("status", status),
-    ):
-        app.command(name)(command)
 
 
 def drop(

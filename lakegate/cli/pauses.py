@@ -8,17 +8,10 @@ from lakegate.cli.connection import connect
 from lakegate.cli.output import Exit, JsonOption, console, print_json, safe, table
 from pipelines.accounting.pauses import Pauses
 from pipelines.errors import ConfigurationError
-from resources.identity import caller
 
-__all__ = ["add_to"]
+__all__ = ["pause", "pauses", "resume"]
 
 _Dataset = Annotated[str, typer.Argument(help="A dataset.", show_default=False)]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    for name, command in (("pause", pause), ("resume", resume), ("pauses", pauses)):
-        app.command(name)(command)
 
 
 def pause(
@@ -27,6 +20,8 @@ def pause(
     as_json: JsonOption = False,
 ) -> None:
     """Plan no more files of a dataset until it is resumed. They stay pending; what is under way goes on to its end."""
+    from resources.identity import caller
+
     breaker = _pauses_of(dataset).pause(dataset, caller(), reason)
     if as_json:
         print_json({"version": 1, "dataset": dataset, "paused": True, "reason": breaker.reason})
@@ -36,6 +31,8 @@ def pause(
 
 def resume(dataset: _Dataset, as_json: JsonOption = False) -> None:
     """Let a paused dataset go on with the next tick of the sensor. Exit code 1 when it was not paused."""
+    from resources.identity import caller
+
     before = _pauses_of(dataset).resume(dataset, caller())
     if as_json:
         print_json({"version": 1, "dataset": dataset, "was_paused": before.is_paused})

@@ -11,12 +11,7 @@ from lakegate.cli.output import JsonOption, console, print_json, safe, table
 from pipelines.errors import ConfigurationError
 from pipelines.printable import printable
 
-__all__ = ["add_to", "print_rows"]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("query")(query)
+__all__ = ["print_rows", "query"]
 
 
 def query(

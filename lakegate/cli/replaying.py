@@ -6,7 +6,6 @@ import typer
 
 from lakegate.cli.output import console, counted, print_json
 from pipelines.intake.replay import Asked, Replayed
-from resources.identity import caller
 
 __all__ = ["WhyOption", "asked", "print_replayed"]
 
@@ -17,6 +16,8 @@ WhyOption = Annotated[
 
 def asked(why: str) -> Asked:
     """Whoever gives the command."""
+    from resources.identity import caller
+
     return Asked(caller(), why)
 
 

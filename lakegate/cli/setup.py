@@ -19,14 +19,9 @@ if TYPE_CHECKING:
     from resources.deployment import PlannedChange
     from resources.environment import Deployment
 
-__all__ = ["add_to"]
+__all__ = ["setup"]
 
 _BUCKET, _DELIVERY = "ExistingLandingBucket", "Delivery"
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("setup")(setup)
 
 
 @dataclass(frozen=True, slots=True)

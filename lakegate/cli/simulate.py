@@ -12,12 +12,7 @@ from lakegate.simulate.guards import Guard
 if TYPE_CHECKING:
     from lakegate.simulate.campaign import Tally
 
-__all__ = ["add_to"]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("simulate")(simulate)
+__all__ = ["simulate"]
 
 
 def simulate(

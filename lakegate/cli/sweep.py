@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from lakegate.cli.connection import connect
-from lakegate.cli.datasets import named_dataset
+from lakegate.cli.naming import named_dataset
 from lakegate.cli.output import Exit, JsonOption, console, print_json, safe, table
 from lakegate.cli.replaying import asked
 from lakegate.settings import SweepSettings, sweep_settings
@@ -17,7 +17,7 @@ from pipelines.intake.sweep import sweep
 from pipelines.intake.sweep_report import SweepReport
 from pipelines.publication.orphans import OrphanReport, find_orphans
 
-__all__ = ["add_to"]
+__all__ = ["sweep_command"]
 
 _WORDS = {
     "registered": "registered; no event had told of",
@@ -25,11 +25,6 @@ _WORDS = {
     "restored": "restored; no event had told of",
     "missing": "gone from the bucket; no event had told of",
 }
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("sweep")(sweep_command)
 
 
 def sweep_command(

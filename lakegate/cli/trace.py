@@ -11,14 +11,9 @@ from pipelines.errors import ConfigurationError
 from pipelines.gate import Gate
 from pipelines.row_trace import MOST_ROWS, RowSource, RowTrace, trace_rows
 
-__all__ = ["add_to"]
+__all__ = ["trace"]
 
 _RAW_SHOWN = 2_000
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("trace")(trace)
 
 
 def trace(

@@ -10,14 +10,9 @@ import typer
 from lakegate.listening import PROXY_FLAG, require_loopback
 from pipelines.errors import ConfigurationError
 
-__all__ = ["add_to", "webserver_arguments"]
+__all__ = ["web", "webserver_arguments"]
 
 PROGRAM = "dagster-webserver"
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("web")(web)
 
 
 def webserver_arguments(host: str, port: int, workspace: Path, *, read_only: bool = False) -> tuple[str, ...]:

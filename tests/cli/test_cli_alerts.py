@@ -69,7 +69,7 @@ def test_what_is_wrong_is_shown_and_nothing_is_sent(hook: Webhook) -> None:
 
     gate = open_gate(deployment_here(), DatasetCatalog(()))
     pauses: Pauses = gate.ledger.pauses
-    from lakegate.cli.datasets import load_catalog
+    from lakegate.cli.naming import load_catalog
 
     name = load_catalog().datasets[0].name
     pauses.pause(name, "ann", "a [red]test[/red]")

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
 from ruamel.yaml import YAML
+from typer.core import TyperGroup
 
-from lakegate.cli.main import app
+from lakegate.cli.commands import COMMANDS, load
 from pipelines.contracts.loading import parse_dataset
 from pipelines.contracts.model import Dataset
 
@@ -58,9 +58,8 @@ def test_the_decisions_are_numbered_without_a_gap() -> None:
 
 
 def _commands() -> Iterator[str]:
-    group = typer.main.get_command(app)
-    assert isinstance(group, typer.core.TyperGroup)
-    for name, command in group.commands.items():
+    for name in COMMANDS:
         yield name
-        if isinstance(command, typer.core.TyperGroup):
+        command = load(name)
+        if isinstance(command, TyperGroup):
             yield from (f"{name} {inner}" for inner in command.commands)

@@ -17,6 +17,7 @@ from assets.past import columns_of, note_profiles, past_of
 from assets.rejected import tell_rejected
 from assets.taking import batches_of_run
 from assets.telling import first_told, tell
+from assets.under_way import FilesUnderWay
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.rejected import tables_of
 from pipelines.errors import LakegateError
@@ -52,10 +53,13 @@ def materialize(
     def inspect(files: Sequence[StagedFile]) -> Sequence[ExpectationResult]:
         return evaluate(dataset, [file.path for file in files])
 
+    tell_far = FilesUnderWay(context)
     with gate.reader() as reader:
         for batch_id, day in batches_of_run(context, gate, dataset, days, choice):
             try:
-                outcome = ingest_batch(gate, reader, dataset, batch_id, owner=context.run.run_id, inspect=inspect)
+                outcome = ingest_batch(
+                    gate, reader, dataset, batch_id, owner=context.run.run_id, inspect=inspect, tell=tell_far
+                )
             except LakegateError as error:
                 with logged(dataset=dataset.name, batch=batch_id, trace_id=trace_of(batch_id)):
                     context.log.error(f"{dataset.name} {day}: {printable(str(error))}")

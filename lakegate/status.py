@@ -6,10 +6,13 @@ from typing import Any
 
 from pipelines.accounting.balance import BalanceSheet, balance
 from pipelines.accounting.breaker import Breaker
+from pipelines.accounting.entries import Reading
 from pipelines.accounting.states import Outcome
 from pipelines.gate import Gate
+from pipelines.printable import printable
+from pipelines.progress import amount
 
-__all__ = ["Rest", "look", "outcome_columns", "sheet_document"]
+__all__ = ["FileRead", "Rest", "files_read", "how_far", "look", "outcome_columns", "sheet_document"]
 
 UNCLAIMED = "(no dataset)"
 
@@ -55,6 +58,53 @@ def look(gate: Gate) -> Rest:
     messages = gate.queue.depth() if gate.queue is not None else 0
     dead_letters = gate.dead_letters.depth() if gate.dead_letters is not None else 0
     return Rest(sheet, messages, dead_letters, paused)
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """A large file that a run is reading, as its last sign of life told."""
+
+    key: str
+    dataset: str
+    run: str | None
+    reading: Reading
+
+    def sentence(self) -> str:
+        """One line for people."""
+        return f"{printable(self.key)}: {how_far(self.reading)}, by run {self.run}"
+
+    def document(self) -> Mapping[str, Any]:
+        """The same for programs."""
+        reading = self.reading
+        return {
+            "key": self.key,
+            "version_id": reading.ref.version_id,
+            "dataset": self.dataset,
+            "run": self.run,
+            "bytes_read": reading.bytes_read,
+            "size_bytes": reading.size_bytes,
+            "rows": reading.rows,
+            "at": reading.at.isoformat(),
+        }
+
+
+def how_far(reading: Reading) -> str:
+    """How far a file was, and when that was told."""
+    share = reading.bytes_read / reading.size_bytes if reading.size_bytes else 0.0
+    read = f"{amount(reading.bytes_read)} of {amount(reading.size_bytes)}"
+    return f"{share:.0%} read at {reading.at:%H:%M:%S} UTC ({read}, {reading.rows:,} rows)"
+
+
+def files_read(gate: Gate) -> list[FileRead]:
+    """The large files that runs are reading now, by key: one query a dataset."""
+    found: list[FileRead] = []
+    now = gate.clock()
+    for dataset in gate.datasets.datasets:
+        for batch in gate.ledger.live_batches(dataset.name):
+            alive = batch.lease_until is not None and batch.lease_until > now
+            if batch.reading is not None and alive and (entry := gate.ledger.entry(batch.reading.ref)) is not None:
+                found.append(FileRead(entry.version.key, dataset.name, batch.owner, batch.reading))
+    return sorted(found, key=lambda one: one.key)
 
 
 def outcome_columns(sheet: BalanceSheet, *, by_day: bool) -> tuple[list[str], list[list[str]]]:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.accounting.entries import Head, HistoryRecord, LedgerEntry
+from lakegate.status import how_far
+from pipelines.accounting.entries import Head, HistoryRecord, LedgerEntry, Reading
 from pipelines.accounting.states import Outcome, State
 from pipelines.errors import ObjectGoneError
 from pipelines.gate import Gate
@@ -49,6 +50,8 @@ class VersionStory:
     history: tuple[HistoryRecord, ...]
     report: QuarantineReport | None
     links: Links = field(default_factory=Links)
+    reading: Reading | None = None
+    """How far it is, while a run reads it and it takes long."""
 
     def lines(self) -> Iterator[str]:
         """What is so now, then each step, then where its rows are and what was wrong. Printable text."""
@@ -126,6 +129,8 @@ class VersionStory:
             case State.SEEN:
                 yield "what is next: the next tick of the landing sensor plans it"
             case State.PLANNED | State.CLAIMED | State.COMMITTING:
+                if self.reading is not None:
+                    yield f"what is now: {how_far(self.reading)}"
                 yield f"what is next: its batch {entry.batch_id} finishes it"
             case State.UNROUTED:
                 yield "what is next: a dataset whose landing.key fits takes it; nothing is lost meanwhile"
@@ -162,6 +167,7 @@ class VersionStory:
             "partitions": list(facts.partitions) if facts else [],
             "snapshot_id": facts.snapshot_id if facts else None,
             "quarantine_id": quarantine_id(entry.version) if facts and facts.report_key else None,
+            "bytes_read": self.reading.bytes_read if self.reading else None,
             "first_faults": [v.model_dump() for v in report.violations[:_FAULTS_SHOWN]] if report else [],
         }
 
@@ -222,10 +228,21 @@ def story_of(gate: Gate, key: str) -> FileStory | None:
             tuple(record for record in history if record.version_id == entry.version.version_id),
             _report(gate, entry),
             gate.links,
+            _reading(gate, entry),
         )
         for entry in entries
     )
     return FileStory(key, gate.ledger.head(bucket, key), versions, tuple(history))
+
+
+def _reading(gate: Gate, entry: LedgerEntry) -> Reading | None:
+    """What the batch that holds the version says of it, if that is the file it is at."""
+    if entry.state not in (State.PLANNED, State.CLAIMED) or entry.batch_id is None:
+        return None
+    batch = gate.ledger.batch(entry.batch_id)
+    alive = batch is not None and batch.lease_until is not None and batch.lease_until > gate.clock()
+    reading = batch.reading if batch is not None and alive else None
+    return reading if reading is not None and reading.ref == entry.ref else None
 
 
 def _report(gate: Gate, entry: LedgerEntry) -> QuarantineReport | None:

@@ -16,7 +16,6 @@ Each step can be done twice with the same result, and a worker may die between a
     finish            the slot is free again
 """
 
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -38,6 +37,7 @@ from pipelines.intake.objects import ObjectVersion
 from pipelines.lineage.news import telling
 from pipelines.members import MemberReader, NamesInFiles, ReadMember, Timings
 from pipelines.ports import Committed, SourceVersion
+from pipelines.progress import TellProgress
 from pipelines.publication.growing import GrowingTable
 from pipelines.publication.known import known_versions
 from pipelines.publication.publish import AcceptedFile, KnownVersion, Published, publish, source_of
@@ -46,6 +46,7 @@ from pipelines.publication.row_changes import compare_replaced
 from pipelines.publication.staged import StagedFile, count_nulls
 from pipelines.reading.summary import FileReader
 from pipelines.reports import VERDICTS, BatchNotRun, BatchReport, ExpectationResult, FileEnding, FileReport, Stage
+from pipelines.scratch import scratch_folder
 from pipelines.settling import ended, ending_of, facts_of, published_outcome, unpublished_outcome
 from pipelines.telemetry.attempt import AttemptTrace
 from pipelines.telemetry.metrics import LEASES_LOST
@@ -58,11 +59,18 @@ Inspect = Callable[[Sequence[StagedFile]], Sequence[ExpectationResult]]
 
 
 def ingest_batch(
-    gate: Gate, reader: FileReader, dataset: Dataset, batch_id: str, owner: str, inspect: Inspect | None = None
+    gate: Gate,
+    reader: FileReader,
+    dataset: Dataset,
+    batch_id: str,
+    owner: str,
+    inspect: Inspect | None = None,
+    tell: TellProgress | None = None,
 ) -> BatchReport | BatchNotRun:
     """Take one planned batch through the gate.
 
-    Bad files are outcomes in the report. `owner` is the run's id; `inspect` is called after a commit of this attempt.
+    Bad files are outcomes in the report. `owner` is the run's id; `inspect` is called after a commit of this attempt,
+    `tell` now and then while a file that takes long is read.
 
     Raises:
         ClaimLostError: the lease ran out and another worker has the batch: nothing more was written.
@@ -73,7 +81,7 @@ def ingest_batch(
     match claimed:
         case Claim():
             trace = AttemptTrace(gate.tracer, gate.clock, claimed, asked_at)
-            work = _Work(gate, reader, dataset, claimed, inspect, trace)
+            work = _Work(gate, reader, dataset, claimed, inspect, tell, trace)
             return trace.around(
                 lambda: telling(
                     gate.lineage, gate.clock, gate.tables, dataset, claimed, lambda: _attempt(gate, claimed, work)
@@ -113,6 +121,7 @@ class _Work:
         dataset: Dataset,
         claim: Claim,
         inspect: Inspect | None,
+        tell: TellProgress | None,
         trace: AttemptTrace,
     ) -> None:
         self.gate = gate
@@ -120,6 +129,7 @@ class _Work:
         self.dataset = dataset
         self.claim = claim
         self.inspect = inspect
+        self.tell = tell
         self.expectations: tuple[ExpectationResult, ...] = ()
         self.heartbeat = gate.heartbeat(gate.ledger, claim)
         self.contract = fingerprint(dataset)
@@ -132,16 +142,16 @@ class _Work:
         """Do it all."""
         with (
             self.heartbeat,
-            tempfile.TemporaryDirectory(prefix="lakegate-") as scratch,
+            scratch_folder() as scratch,
             GrowingTable(
                 self.gate.tables,
                 self.dataset,
                 self.claim.batch_id,
                 self.claim.epoch,
-                Path(scratch),
+                scratch,
                 self.gate.clock(),
             ) as table,
-            self._beside(Path(scratch)) as self.rejected,
+            self._beside(scratch) as self.rejected,
         ):
             members = MemberReader(
                 self.gate,
@@ -153,6 +163,7 @@ class _Work:
                 self.rejected,
                 self.timings,
                 self.names,
+                self.tell,
             )
             found = self._find_commit()
             if found is not None:

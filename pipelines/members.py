@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from pipelines.accounting.entries import BatchTimes, Claim, LedgerEntry
+from pipelines.accounting.entries import BatchTimes, Claim, LedgerEntry, Reading, VersionRef
 from pipelines.accounting.heartbeat import Heartbeat
 from pipelines.accounting.states import Trigger
 from pipelines.accounting.transitions import awaits_retraction
@@ -14,8 +14,10 @@ from pipelines.contracts.model import CsvFormat, Dataset
 from pipelines.errors import LakegateError, ObjectArchivedError, ObjectGoneError
 from pipelines.gate import Gate
 from pipelines.giving_up import kind_of
+from pipelines.intake.objects import object_id
 from pipelines.intake.routing import BadKey, Outside, Routed, Unrouted, bad_key_violation, event_day, route
 from pipelines.prefetch import Fetched, fetch_ahead
+from pipelines.progress import FileUnderWay, Progress, TellProgress
 from pipelines.publication.growing import MAX_GROWTHS, GrowingTable
 from pipelines.publication.publish import source_of
 from pipelines.publication.quarantine import make_report, quarantine
@@ -115,8 +117,10 @@ class MemberReader:
         rejected: RejectedRows | None,
         timings: Timings,
         names: NamesInFiles,
+        tell: TellProgress | None = None,
     ) -> None:
         self.gate = gate
+        self.tell = tell
         self.reader = reader
         self.dataset = dataset
         self.claim = claim
@@ -226,13 +230,16 @@ class MemberReader:
         began, started = self.gate.clock(), time.perf_counter()
         beside = None if self.rejected is None else self.rejected.staging
         stage = FileSink(self.table.staging, beside, source_of(version), entry.landing_day)
+        under_way = FileUnderWay(version, fetched.open, stage, self._tell)
         try:
-            summary = self.reader.read(request, fetched.open, stage)
+            summary = self.reader.read(request, under_way.chunks, under_way)
             verdict = self._judge(summary)
         except LakegateError as error:
             stage.discard()
             trace.read(entry, began, type(error).__name__, error=error.code)
             return self._not_read(entry, report, error)
+        finally:
+            self.heartbeat.reading = None
         trace.read(entry, began, type(verdict).__name__.lower(), summary)
         seconds = time.perf_counter() - started
         self.timings.seconds[Stage.READ] += seconds
@@ -271,6 +278,16 @@ class MemberReader:
                 return ReadMember(entry, replace(report, outcome=FileEnding.EMPTY))
             case _ as never:
                 assert_never(never)
+
+    def _tell(self, progress: Progress) -> None:
+        """Say how far the file is: to the ledger with the next beat, and to whoever asked to hear of it."""
+        version = progress.version
+        ref = VersionRef(object_id(version.bucket, version.key), version.version_id)
+        self.heartbeat.reading = Reading(
+            ref, progress.bytes_read, progress.size_bytes, progress.rows, self.gate.clock()
+        )
+        if self.tell is not None:
+            self.tell(progress)
 
     def _not_read(self, entry: LedgerEntry, report: FileReport, error: LakegateError) -> ReadMember:
         if isinstance(error, ObjectGoneError):

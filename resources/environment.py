@@ -33,6 +33,8 @@ TOTAL_MAX_ATTEMPTS = 5
 CONNECT_TIMEOUT_S = 5
 # Longer than the longest SQS poll (20 s) and than S3 takes to answer under load.
 READ_TIMEOUT_S = 60
+REQUEST_S = 24 * 3600
+"""How long one request may take to the end of its answer: as long as the longest file may be read."""
 POOL_CONNECTIONS = 32
 # DynamoDB carries the leases: an answer that takes longer than a third of one comes too late.
 # An alert is sent by a tick, which has sixty seconds for everything, and again by the next one.
@@ -161,7 +163,12 @@ def object_store_settings() -> dict[str, Any]:
         "region": region(),
         # The same chain as every other client: profiles, SSO, container and web-identity roles.
         "credential_provider": Boto3CredentialProvider(session),
-        "client_options": {"timeout": f"{READ_TIMEOUT_S}s", "connect_timeout": f"{CONNECT_TIMEOUT_S}s"},
+        # A large object takes as long as its reader: what is limited is silence, not the request as a whole.
+        "client_options": {
+            "read_timeout": f"{READ_TIMEOUT_S}s",
+            "timeout": f"{REQUEST_S}s",
+            "connect_timeout": f"{CONNECT_TIMEOUT_S}s",
+        },
         "retry_config": {"max_retries": TOTAL_MAX_ATTEMPTS - 1},
     }
     if s3 := endpoint("s3"):

@@ -11,7 +11,7 @@ from lakegate.cli.files import landing_keys
 from lakegate.cli.naming import named_dataset
 from lakegate.cli.output import Exit, JsonOption, console, print_json, safe, table
 from lakegate.cli.proof import print_proof, proof_document, prove_books
-from lakegate.status import Rest, look, outcome_columns, sheet_document
+from lakegate.status import Rest, files_read, look, outcome_columns, sheet_document
 from pipelines.accounting.states import Outcome
 from pipelines.errors import ConfigurationError
 
@@ -117,10 +117,14 @@ def status(
     _, gate = connect()
     rest = look(gate)
     proof = prove_books(gate) if prove else None
+    under_way = files_read(gate)
     if as_json:
-        print_json(_rest_document(rest) | ({"proof": proof_document(proof)} if proof else {}))
+        reading = {"reading": [file.document() for file in under_way]}
+        print_json(_rest_document(rest) | reading | ({"proof": proof_document(proof)} if proof else {}))
     else:
         print_sheet(rest, by_day=days)
+        for file in under_way:
+            console.print(f"reading: {safe(file.sentence())}")
         if proof:
             print_proof(proof)
     if rest.sheet.problems or (proof and proof.problems):

@@ -16,6 +16,7 @@ Lakegate imports it. Only it, and what it loads from beside it, reach into minis
 7. `ministack_alarms.py`: CloudWatch evaluates alarms in a way of its own; there it does so as AWS does.
 8. `ministack_metrics.py`: no metrics of queues are published, and none taken from log lines.
 9. `ministack_iam.py`: condition keys, actions and resources are not named as on AWS, and nobody can ask what another may.
+10. `ministack_objects.py`: objects are read whole into memory for each request, and a part of a version is not answered as one.
 
 Because those are private names, any version but the pinned one is refused with the remedy.
 """
@@ -313,6 +314,7 @@ def main() -> None:
     encode_listed_keys()
     load_corrections("ministack_wiring").apply()
     load_corrections("ministack_buckets").apply()
+    load_corrections("ministack_objects").apply()
     allow_many_connections()
     cloudwatch: Any = importlib.import_module("ministack.services.cloudwatch")
     provisioners: Any = importlib.import_module("ministack.services.cloudformation.provisioners")

@@ -22,11 +22,12 @@ from pipelines.accounting.entries import (
     Member,
     Planned,
     PlanResult,
+    Reading,
     SlotTaken,
     UnknownBatch,
     VersionRef,
 )
-from pipelines.accounting.items import FORMAT, batch_of, decode_members, encode_batch, member_items
+from pipelines.accounting.items import FORMAT, batch_of, decode_members, encode_batch, encode_reading, member_items
 from pipelines.accounting.keys import batch_key, day_key, history_key, iso, parse_iso, run_item_key, slot_key
 from pipelines.accounting.outbox import encode_change
 from pipelines.accounting.states import DUE_STATES, LIVE_BATCH_STATES, BatchState, FaultKind, State
@@ -208,11 +209,15 @@ class Batches:
             (Equals("epoch", claim.epoch), OneOf("state", (BatchState.CLAIMED.value, BatchState.COMMITTING.value))),
         )
 
-    def renew(self, claim: Claim, lease_s: float) -> Claim:
-        """Extend the lease. Raises ClaimLostError when another has the batch, or it was released."""
+    def renew(self, claim: Claim, lease_s: float, reading: Reading | None = None) -> Claim:
+        """Extend the lease, and say how far the file under way is. Raises ClaimLostError when another has the batch, or it was released."""
         until = self._books.now() + timedelta(seconds=lease_s)
         fence = self.fence(claim)
-        outcome = self._books.write([Update(fence.key, set_={"lease_until": iso(until)}, conditions=fence.conditions)])
+        set_: dict[str, ItemValue] = {"lease_until": iso(until)}
+        if reading is not None:
+            set_["reading"] = encode_reading(reading)
+        remove = ("reading",) if reading is None else ()
+        outcome = self._books.write([Update(fence.key, set_=set_, remove=remove, conditions=fence.conditions)])
         if isinstance(outcome, Refused):
             raise self.lost(claim)
         return replace(claim, lease_until=until)

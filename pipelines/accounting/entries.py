@@ -26,6 +26,7 @@ __all__ = [
     "Member",
     "PlanResult",
     "Planned",
+    "Reading",
     "Registered",
     "Removal",
     "RetryPolicy",
@@ -214,6 +215,17 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """How far one file of a batch was at a moment: bytes of its object, and rows."""
+
+    ref: VersionRef
+    bytes_read: int
+    size_bytes: int
+    rows: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class BatchRecord:
     """A batch as the ledger keeps it, without its list of members."""
 
@@ -235,6 +247,8 @@ class BatchRecord:
     """The id of its trace; None of one that an older release planned."""
     follows: tuple[str, ...] = ()
     oldest_at: datetime | None = None
+    reading: Reading | None = None
+    """How far its worker was with a large file when it last renewed the lease; None where nothing takes long."""
 
 
 @dataclass(frozen=True, slots=True)

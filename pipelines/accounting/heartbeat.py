@@ -4,7 +4,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from pipelines.accounting.entries import Claim
+from pipelines.accounting.entries import Claim, Reading
 from pipelines.accounting.ledger import Ledger
 from pipelines.errors import ClaimLostError, LakegateError, TransientError
 
@@ -22,6 +22,8 @@ class Heartbeat:
         self._ledger = ledger
         self._claim = claim
         self._lease_s = lease_s or ledger.lease_s
+        self.reading: Reading | None = None
+        """How far the file under way is, where that is worth telling: each beat carries it into the ledger."""
         self._left = threading.Event()
         self._fault: LakegateError | None = None
         self._thread = threading.Thread(target=self._beat_on, name=f"heartbeat-{claim.batch_id}", daemon=True)
@@ -34,12 +36,12 @@ class Heartbeat:
     def renew(self) -> None:
         """Renew now, and raise ClaimLostError when the claim is lost: the last look before something becomes visible."""
         self.check()
-        self._ledger.renew(self._claim, self._lease_s)
+        self._ledger.renew(self._claim, self._lease_s, self.reading)
 
     def beat(self) -> bool:
         """Renew once; whether there is anything left to keep alive."""
         try:
-            self._ledger.renew(self._claim, self._lease_s)
+            self._ledger.renew(self._claim, self._lease_s, self.reading)
         except TransientError:
             return True
         except LakegateError as error:

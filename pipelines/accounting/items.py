@@ -17,6 +17,7 @@ from pipelines.accounting.entries import (
     HistoryRecord,
     LedgerEntry,
     Member,
+    Reading,
     Removal,
     VersionRef,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "encode_entry",
     "encode_head",
     "encode_history",
+    "encode_reading",
     "encode_removal",
     "member_items",
 ]
@@ -284,7 +286,25 @@ def decode_batch(item: Item) -> BatchRecord:
         trace_id=raw.get("trace_id"),
         follows=tuple(raw.get("follows", ())),
         oldest_at=parse_iso(raw["oldest_at"]) if "oldest_at" in raw else None,
+        reading=_decode_reading(raw["reading"]) if "reading" in raw else None,
     )
+
+
+def encode_reading(reading: Reading) -> dict[str, ItemValue]:
+    """How far a file is, as a renewal writes it beside the lease; a batch that is claimed anew is without."""
+    return {
+        "object_id": reading.ref.object_id,
+        "version_id": reading.ref.version_id,
+        "bytes_read": reading.bytes_read,
+        "size_bytes": reading.size_bytes,
+        "rows": reading.rows,
+        "at": iso(reading.at),
+    }
+
+
+def _decode_reading(raw: Mapping[str, Any]) -> Reading:
+    ref = VersionRef(raw["object_id"], raw["version_id"])
+    return Reading(ref, raw["bytes_read"], raw["size_bytes"], raw["rows"], parse_iso(raw["at"]))
 
 
 def batch_of(batch: Batch, created_at: datetime) -> BatchRecord:

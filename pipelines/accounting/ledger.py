@@ -36,6 +36,7 @@ from pipelines.accounting.entries import (
     LedgerEntry,
     MadeDue,
     PlanResult,
+    Reading,
     Registered,
     Removal,
     RetryPolicy,
@@ -180,9 +181,9 @@ class Ledger:
         """Take a batch to process it; `owner` is the run's id."""
         return self._batches.claim(batch_id, owner, lease_s or self.lease_s)
 
-    def renew(self, claim: Claim, lease_s: float | None = None) -> Claim:
-        """Extend the lease. Raises ClaimLostError when fenced off."""
-        return self._batches.renew(claim, lease_s or self.lease_s)
+    def renew(self, claim: Claim, lease_s: float | None = None, reading: Reading | None = None) -> Claim:
+        """Extend the lease, and say how far the file under way is. Raises ClaimLostError when fenced off."""
+        return self._batches.renew(claim, lease_s or self.lease_s, reading)
 
     def mark_committing(self, claim: Claim) -> Claim:
         """Say that the table commit may be under way. Raises ClaimLostError when fenced off."""

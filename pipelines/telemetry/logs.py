@@ -57,7 +57,7 @@ def without_accounts(text: str, numbers: Iterable[str]) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a record: `ts` (UTC, microseconds), `level`, `logger`, `message`, what it is correlated by, `error`, `audit`."""
+    """One JSON object a record: `ts` (UTC, microseconds), `level`, `logger`, `message`, what it is correlated by, `error`, `audit`, `progress`."""
 
     def __init__(self, hidden: Iterable[str] = ()) -> None:
         """`hidden` are numbers of accounts that appear in no line."""
@@ -78,8 +78,9 @@ class JsonFormatter(logging.Formatter):
         if isinstance(record.exc_info, tuple) and (error := record.exc_info[1]) is not None:
             said["error"] = type(error).__name__
             said["stack"] = "".join(traceback.format_exception(error))[-_MESSAGE_CHARACTERS:]
-        if isinstance(audit := record.__dict__.get("audit"), Mapping):
-            said["audit"] = audit
+        for name in ("audit", "progress"):
+            if isinstance(more := record.__dict__.get(name), Mapping):
+                said[name] = more
         # ASCII alone: no line end of any alphabet, no terminal's escape and no half of a surrogate leaves here.
         return without_accounts(json.dumps(said, default=str), self._hidden)
 

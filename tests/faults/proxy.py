@@ -51,6 +51,7 @@ class Call:
     operation: str
     path: str
     body: bytes
+    range: str = ""
 
 
 # ---- what happens to a request --------------------------------------------------------------------------------------
@@ -365,7 +366,8 @@ def _call(method: str, path: str, headers: Any, body: bytes) -> Call:
         return Call(_TARGETS.get(target, target), operation, path, body)
     scope = _SCOPE.search(headers.get("Authorization") or "")
     service = scope.group(1) if scope else "?"
-    return Call(service, _s3_operation(method, path, headers) if service == "s3" else method, path, body)
+    operation = _s3_operation(method, path, headers) if service == "s3" else method
+    return Call(service, operation, path, body, headers.get("Range") or "")
 
 
 def _s3_operation(method: str, path: str, headers: Any) -> str:

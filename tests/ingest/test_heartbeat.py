@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.accounting.entries import Claim
+from pipelines.accounting.entries import Claim, Reading
 from pipelines.accounting.heartbeat import Heartbeat
 from pipelines.accounting.ledger import Ledger
 from pipelines.errors import ClaimLostError, PermanentError, TransientError
@@ -32,12 +32,12 @@ class Counting:
     def __init__(self, inner: Ledger, faults: list[Exception | None]) -> None:
         self.inner, self.faults, self.renewals = inner, faults, 0
 
-    def renew(self, claim: Claim, lease_s: float) -> Claim:
+    def renew(self, claim: Claim, lease_s: float, reading: Reading | None = None) -> Claim:
         self.renewals += 1
         fault = self.faults.pop(0) if self.faults else None
         if fault is not None:
             raise fault
-        return self.inner.renew(claim, lease_s)
+        return self.inner.renew(claim, lease_s, reading)
 
 
 def claimed(world: World) -> tuple[Ledger, Claim]:

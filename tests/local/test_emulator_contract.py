@@ -6,6 +6,7 @@ Nothing here knows that it runs against an emulator: with credentials of a real 
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 import uuid
@@ -131,6 +132,35 @@ def test_obstore_reads_a_version_by_its_id_as_a_stream(deployment: Deployment) -
     client("s3").put_object(Bucket=deployment.landing_bucket, Key=key, Body=b"newer")
     answer = object_store(deployment.landing_bucket).get(key, options={"version": version})
     assert b"".join(bytes(chunk) for chunk in answer.stream()) == body
+
+
+@pytest.mark.parametrize("megabytes", [1, 24], ids=["small", "large"])
+def test_a_part_of_a_version_is_read_where_it_still_is_that_object(deployment: Deployment, megabytes: int) -> None:
+    s3, bucket, key = client("s3"), deployment.landing_bucket, f"landing/{unique('parts')}"
+    body = os.urandom(megabytes << 20)
+    older = s3.put_object(Bucket=bucket, Key=key, Body=body)
+    newer = s3.put_object(Bucket=bucket, Key=key, Body=body[::-1])
+    for put, content in ((older, body), (newer, body[::-1])):
+        named = {"Bucket": bucket, "Key": key, "VersionId": put["VersionId"]}
+        answer = s3.get_object(**named, Range="bytes=700000-", IfMatch=put["ETag"])
+        assert answer["ContentRange"] == f"bytes 700000-{len(body) - 1}/{len(body)}"
+        assert answer["Body"].read() == content[700_000:]
+        assert s3.get_object(**named, Range="bytes=5-9")["Body"].read() == content[5:10]
+        assert s3.get_object(**named)["Body"].read() == content
+        with pytest.raises(ClientError, match="InvalidRange"):
+            s3.get_object(**named, Range=f"bytes={len(body)}-")
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        s3.get_object(Bucket=bucket, Key=key, VersionId=older["VersionId"], IfMatch=newer["ETag"])
+
+
+def test_an_answer_that_nobody_reads_on_stops_nobody(deployment: Deployment) -> None:
+    s3, bucket, key = client("s3"), deployment.landing_bucket, f"landing/{unique('left')}"
+    s3.put_object(Bucket=bucket, Key=key, Body=bytes(48 << 20))
+    left = s3.get_object(Bucket=bucket, Key=key)["Body"]
+    assert left.read(1 << 20)
+    assert s3.head_object(Bucket=bucket, Key=key)["ContentLength"] == 48 << 20
+    left.close()
+    assert len(s3.get_object(Bucket=bucket, Key=key)["Body"].read()) == 48 << 20
 
 
 def test_uploads_by_the_cpp_client_are_not_slowed_by_the_emulators_checksums(deployment: Deployment) -> None:

@@ -74,7 +74,7 @@ def _ask(store: "Callable[[str], S3Store]", version: ObjectVersion, start: int, 
 def _ask_obstore(store: "S3Store", version: ObjectVersion, start: int, etag: str | None) -> _Answer:
     import obstore
 
-    options: dict[str, Any] = {"version": version.version_id}
+    options: Any = {"version": version.version_id}
     if start:
         options |= {"range": {"offset": start}, "if_match": etag}
     with obstore_errors(version):

@@ -107,7 +107,7 @@ def test_it_is_told_with_the_log_fields_of_whoever_reads_whatever_thread_asks_fo
     gate.tables.ensure(gate.datasets.datasets[0])
     with ChildReader() as reader:
         ingest_batch(gate, reader, gate.datasets.datasets[0], launch.batches[0], "run-1", tell=tell)
-    fields = file_fields("landing", orders_key("a"), "")
+    fields = file_fields(gate.landing_bucket, orders_key("a"), "")
     assert lines
     assert all(f'"file": "{fields["file"]}"' in line and '"run_id": "run-1"' in line for line in lines)
     assert '"progress": {"bytes_read":' in lines[-1]

@@ -1,8 +1,9 @@
 """Text cells to typed Arrow arrays, a column at a time: exact, or not at all.
 
 Arrow's casts are fast and lax (or worse) in places. So a cast counts only together with a proof, cheap and vectorised, that for
-these very texts it says what `values.py` says. Where the proof fails the column is halved until at most `_LEAF` texts
-are left, which are read one by one: a bad cell costs its neighbourhood, not its block.
+these very texts it says what `values.py` says. Where the proof fails, the texts that look wrong (`suspects.py`) are read one by one,
+and all others have to pass the proof again; where even they do not, the column is halved until at most `_LEAF` texts
+are left, which are read one by one: a bad cell costs a second look at its column, or its neighbourhood, not its block.
 
 What was found in pyarrow 25 and is guarded here: ints accept `0x1F`; floats and doubles accept `inf`, `nan`, and make `1e400` infinite
 and `1e-400` zero; decimals wrap around silently beyond 38 digits and crash the process on `1e-999999999`; timestamps
@@ -26,12 +27,16 @@ import pyarrow.compute as pc
 
 from pipelines.contracts.model import Column, ColumnType
 from pipelines.contracts.schema import arrow_type
+from pipelines.reading.csv_blocks import Positions
 from pipelines.reading.limits import Limits
+from pipelines.reading.suspects import suspects_of
 from pipelines.reading.values import Misfit, Value, ValueReader, local_in_utc, value_reader
 
 __all__ = ["Converted", "Converter", "Misfits", "trusted_years"]
 
 _LEAF = 48
+_FEW = 8
+"""At most one text in so many is read alone because it looks wrong: where more do, looks deceive, or the column is hopeless."""
 _NINE = 0x39
 _Octets = npt.NDArray[np.uint8]
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
@@ -75,13 +80,19 @@ class Converter:
         bound = limits or Limits()
         self._read: ValueReader = value_reader(column, bound.depth, bound.keys)
         self._prove = _proof(column)
+        self._suspects = suspects_of(column)
         self._is_text = column.kind is ColumnType.STRING
 
-    def convert(self, texts: pa.StringArray) -> Converted:
-        """Convert texts whose nulls are nulls already. Bad texts never raise."""
+    def convert(self, texts: pa.StringArray, *, is_refuted: bool = False) -> Converted:
+        """Convert texts whose nulls are nulls already. Bad texts never raise. `is_refuted`: `prove` did not prove them."""
         misfits = Misfits()
         if self._is_text:
             return Converted(texts, misfits)
+        proven = None if is_refuted else self.prove(texts)
+        if proven is None:
+            proven = self._without_suspects(texts, misfits)
+        if proven is not None:
+            return Converted(proven, misfits)
         pieces: list[pa.Array] = []
         self._halve(texts, 0, pieces, misfits)
         return Converted(pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces), misfits)
@@ -90,18 +101,32 @@ class Converter:
         """All texts as values, if none is a misfit and the proof holds for the whole; None says nothing."""
         return self._prove(texts) if self._prove else None
 
+    def _without_suspects(self, texts: pa.StringArray, misfits: Misfits) -> pa.Array | None:
+        """All texts as values, those that look wrong read one by one; None where the others are not proven either."""
+        rows = self._suspects(texts) if self._prove and self._suspects else ()
+        if not 0 < len(rows) <= len(texts) // _FEW:
+            return None
+        chosen = np.zeros(len(texts), np.bool_)
+        chosen[rows] = True
+        mask = pa.array(chosen)
+        values = self.prove(pc.if_else(mask, pa.scalar(None, pa.string()), texts))
+        if values is None:
+            return None
+        alone = self._one_by_one(texts.take(pa.array(rows)), rows, misfits)
+        return pc.replace_with_mask(values, mask, alone) if alone.null_count < len(alone) else values
+
     def _halve(self, texts: pa.StringArray, base: int, pieces: list[pa.Array], misfits: Misfits) -> None:
         proven = self._prove(texts) if self._prove else None
         if proven is not None:
             pieces.append(proven)
         elif len(texts) <= _LEAF or self._prove is None:
-            pieces.append(self._one_by_one(texts, base, misfits))
+            pieces.append(self._one_by_one(texts, range(base, base + len(texts)), misfits))
         else:
             half = len(texts) // 2
             self._halve(texts.slice(0, half), base, pieces, misfits)
             self._halve(texts.slice(half), base + half, pieces, misfits)
 
-    def _one_by_one(self, texts: pa.StringArray, base: int, misfits: Misfits) -> pa.Array:
+    def _one_by_one(self, texts: pa.StringArray, rows: Sequence[int] | Positions, misfits: Misfits) -> pa.Array:
         known: dict[str, Value | Misfit] = {}
         values: list[Value | None] = []
         for position, text in enumerate(texts.to_pylist()):
@@ -112,7 +137,7 @@ class Converter:
             if value is None:
                 value = known[text] = self._read(text)
             if isinstance(value, Misfit):
-                misfits.add(base + position, value)
+                misfits.add(int(rows[position]), value)
                 values.append(None)
             else:
                 values.append(value)

@@ -2,7 +2,7 @@
 # pyright: reportAttributeAccessIssue=false
 # pyarrow.compute makes its functions when it is imported: the checker cannot see them.
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,14 +18,19 @@ from pipelines.reading.row_blocks import Cells
 from pipelines.reading.rows import Plan
 from pipelines.reading.values import Misfit, value_reader
 
-__all__ = ["CellParser", "Field", "RaggedError", "split_record"]
+__all__ = ["CellParser", "Field", "RaggedError", "Skipped", "split_record"]
 
 _PARSE_BYTES = 16 << 20  # a bound, not an allocation: pyarrow slices what it is given
 _TEXTUAL = (ColumnType.STRING, ColumnType.JSON)
+_MAX_SKIPPED = 1_000
+"""Rows of one block that may be left out one by one, each by a call from the parser into Python."""
+
+Skipped = Mapping[int, bytes]
+"""Rows that were left out because they do not have as many fields as the header, with their bytes without a line end."""
 
 
 class RaggedError(Exception):
-    """Some row of the block does not have as many fields as the header."""
+    """Many rows of the block do not have as many fields as the header, or it was not cut into its records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,13 @@ class CellParser:
             for name, position in self._columns.items()
             if name not in textual
         }
-        self._options = pv.ParseOptions(delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=False)
+        self._skipped: dict[int, bytes] = {}
+        self._strict, self._skipping = (
+            pv.ParseOptions(
+                delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=handler
+            )
+            for handler in (None, self._skip)
+        )
         self._generated = [str(i) for i in range(self.width)]
         self._types = dict.fromkeys(self._generated, pa.string())
 
@@ -117,20 +128,30 @@ class CellParser:
         """Where a column of the contract stands in the file."""
         return None if column is None else self._columns.get(column)
 
-    def parse(self, content: bytes, records: int) -> list[pa.Array]:
-        """Cut `records` whole records into one text column a field.
+    def _skip(self, row: pv.InvalidRow) -> str:
+        """Called by the parser for a row of another width, with its number counted from 1."""
+        if row.number is None or len(self._skipped) >= _MAX_SKIPPED:
+            return "error"
+        self._skipped[row.number - 1] = row.text.encode()
+        return "skip"
 
-        Raises RaggedError when some record has another number of fields than the header.
+    def parse(self, content: bytes, records: int, *, skips: bool = False) -> tuple[list[pa.Array], Skipped]:
+        """Cut `records` whole records into one text column a field; with `skips`, for which the content must be UTF-8, those of
+        another width than the header are left out, and told.
+
+        Raises RaggedError when there are such records, with `skips` when they are many, or what was cut is not as many records.
         """
         columns: list[pa.Array] = [pa.nulls(0, pa.string())] * self.width
+        skipped: Skipped | None = None
         for nulls, positions in self._groups:
+            self._skipped = {}
             try:
                 table = pv.read_csv(
                     pa.BufferReader(content),
                     pv.ReadOptions(
                         use_threads=False, block_size=max(len(content) + 1, _PARSE_BYTES), column_names=self._generated
                     ),
-                    self._options,
+                    self._skipping if skips else self._strict,
                     pv.ConvertOptions(
                         check_utf8=False,
                         column_types=self._types,
@@ -142,11 +163,12 @@ class CellParser:
                 )
             except pa.ArrowInvalid as error:
                 raise RaggedError(str(error)) from None
-            if table.num_rows != records:
+            if table.num_rows + len(self._skipped) != records or skipped not in (None, self._skipped):
                 raise RaggedError(f"{table.num_rows} rows of {records}")
+            skipped = self._skipped
             for position, column in zip(positions, table.columns, strict=True):
                 columns[position] = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
-        return columns
+        return columns, skipped or {}
 
     def parse_slowly(self, records: Sequence[bytes]) -> list[pa.Array]:
         """The same as `parse`, record by record in Python: for what pyarrow does not take as RFC 4180 has it."""

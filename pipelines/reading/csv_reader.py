@@ -5,7 +5,7 @@ pyarrow only cuts records into cells here, all of them as text; what a block's s
 (`csv_faults.py`) are left out of what pyarrow sees, and the number of rows it returns must be the number of records it was given.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from pipelines.reading.csv_blocks import BLOCK_BYTES, CsvBlock, Positions, split
 from pipelines.reading.csv_cells import CellParser, RaggedError, split_record
 from pipelines.reading.csv_faults import CsvFaults, Mask
 from pipelines.reading.csv_header import CsvHeader, is_broken
+from pipelines.reading.csv_widths import RowWidths
 from pipelines.reading.delimiters import CANDIDATES, SNIFFED_BYTES, sniff
 from pipelines.reading.encoding import Text
 from pipelines.reading.pieces import with_head
@@ -75,6 +76,7 @@ class CsvReader:
         self._delimiter = delimiter
         self._faults = CsvFaults(self._text, self._collector, self._plan.limits, delimiter, evidence)
         self._header = CsvHeader(self._plan, self._collector, self._faults, delimiter, evidence)
+        self._widths = RowWidths(self._faults, self._collector, evidence, delimiter)
 
     def _sniff(self) -> Iterator[bytes]:
         """Tell the delimiter from the first bytes, and hand on all of them. Raises StopReading where it cannot be told.
@@ -146,7 +148,7 @@ class CsvReader:
             self._judge.held = bool(self._parser.new_columns)
         lost = self._faults.in_structure(block, bad, self._parser)
         kept = self._without_blank(block, bad, first, lost)
-        self._rows(block, kept)
+        self._rows(block, kept, is_text=not is_hopeless)
         if is_hopeless:
             raise StopReading
 
@@ -230,30 +232,41 @@ class CsvReader:
             faults.note(Rule.SHORT_ROW, None, rows, expected, lambda _: "")
             self._rejects.take(faults, lambda row, first=line + start: first + row, lambda _: "")
 
-    def _rows(self, block: CsvBlock, records: Positions) -> None:
+    def _rows(self, block: CsvBlock, records: Positions, *, is_text: bool) -> None:
         parser = self._parser
         assert parser is not None  # noqa: S101 - the header has been read
         if len(records):
-            try:
-                columns = parser.parse(_chosen(block, records), len(records))
-            except RaggedError:
-                records = self._ragged(block, records)
-                columns = self._parse_again(block, records) if len(records) else None
-            if columns is not None:
+            columns, records = self._cut(parser, block, records, is_text=is_text)
+            if len(records):
                 columns, records = self._repeated_headers(block, columns, records)
                 columns, records = self._oversized_cells(block, columns, records)
                 self._judge.judge(self._row_block(block, columns, records))
         if block.oversized or (block.unclosed and block.is_last):
             raise StopReading
 
-    def _parse_again(self, block: CsvBlock, records: Positions) -> list[pa.Array]:
-        assert self._parser is not None  # noqa: S101 - the header has been read
+    def _cut(
+        self, parser: CellParser, block: CsvBlock, records: Positions, *, is_text: bool
+    ) -> tuple[Sequence[pa.Array], Positions]:
+        """The cells of the records that have the header's number of fields, and these records; the others are reported."""
+        width = parser.width
         try:
-            return self._parser.parse(_chosen(block, records), len(records))
+            columns, skipped = parser.parse(_chosen(block, records), len(records), skips=is_text)
+            fields = self._widths.of_skipped(block, records, skipped, width) if skipped else None
+            if skipped and fields is None:
+                raise RaggedError
         except RaggedError:
-            return self._parser.parse_slowly([block.content[block.starts[r] : block.ends[r]] for r in records])
+            columns, fields = None, self._widths.of_all(block, records)
+        if fields is not None:
+            self.rows_broken += self._widths.report(block, records, fields, width)
+            records = records[fields == width]
+        if columns is None and len(records):
+            try:
+                columns, _ = parser.parse(_chosen(block, records), len(records))
+            except RaggedError:
+                columns = parser.parse_slowly([block.content[block.starts[r] : block.ends[r]] for r in records])
+        return columns or [], records
 
-    def _row_block(self, block: CsvBlock, columns: list[pa.Array], records: Positions) -> RowBlock:
+    def _row_block(self, block: CsvBlock, columns: Sequence[pa.Array], records: Positions) -> RowBlock:
         parser = self._parser
         assert parser is not None  # noqa: S101 - the header has been read
 
@@ -278,37 +291,9 @@ class CsvReader:
             parser.name_of,
         )
 
-    def _ragged(self, block: CsvBlock, records: Positions) -> Positions:
-        """Report rows with too few or too many fields; returns the records with the right number."""
-        marks = self._faults.delimiters(block)
-        fields = (
-            np.searchsorted(marks, block.ends[records]) - np.searchsorted(marks, block.starts[records]) + 1
-        )  # fmt: skip
-        width = len(self._header.names)
-        for rule, wrong in ((Rule.SHORT_ROW, fields < width), (Rule.LONG_ROW, fields > width)):
-            rows = np.flatnonzero(wrong)
-            if not len(rows):
-                continue
-            severity = self._collector.row_severity
-            room = self._collector.wanted(rule, None, severity)
-            samples = [self._row_sample(block, int(records[r]), int(fields[r])) for r in rows[:room]]
-            expected = f"{_fields(width)}, as in the header"
-            self._collector.add(rule, None, samples, expected, count=len(rows), severity=severity)
-            self._faults.rows.note(
-                rule, None, records[rows], expected, lambda r: _fields(int(fields[np.searchsorted(records, r)]))
-            )
-            self.rows_broken += len(rows)
-        self._judge.evidence.ragged(block, records, fields, width, self._delimiter)
-        return records[fields == width]
-
-    def _row_sample(self, block: CsvBlock, record: int, fields: int) -> Sample:
-        start, end = int(block.starts[record]), int(block.ends[record])
-        text = block.content[start : min(end, start + 1_000)].decode("utf-8", "replace").rstrip("\r\n")
-        return self._faults.sample(block, start, f"{_fields(fields)}: {text}")
-
     def _repeated_headers(
-        self, block: CsvBlock, columns: list[pa.Array], records: Positions
-    ) -> tuple[list[pa.Array], Positions]:
+        self, block: CsvBlock, columns: Sequence[pa.Array], records: Positions
+    ) -> tuple[Sequence[pa.Array], Positions]:
         """Report rows that are the header once more, as in files joined into one; returns the rows without them."""
         parser = self._parser
         assert parser is not None  # noqa: S101 - the header has been read
@@ -318,7 +303,7 @@ class CsvReader:
         rows = np.flatnonzero(repeated)
         severity, expected = self._collector.row_severity, "the header in line 1 only"
         room = self._collector.wanted(Rule.HEADER_REPEATED, None, severity)
-        samples = [self._row_sample(block, int(records[r]), parser.width) for r in rows[:room]]
+        samples = [self._widths.sample(block, int(records[r]), parser.width) for r in rows[:room]]
         self._collector.add(Rule.HEADER_REPEATED, None, samples, expected, count=len(rows), severity=severity)
         self._faults.rows.note(Rule.HEADER_REPEATED, None, records[rows], expected, lambda _: "the header")
         self.rows_broken += len(rows)
@@ -326,8 +311,8 @@ class CsvReader:
         return [c.filter(keep) if len(c) else c for c in columns], records[~repeated]
 
     def _oversized_cells(
-        self, block: CsvBlock, columns: list[pa.Array], records: Positions
-    ) -> tuple[list[pa.Array], Positions]:
+        self, block: CsvBlock, columns: Sequence[pa.Array], records: Positions
+    ) -> tuple[Sequence[pa.Array], Positions]:
         """Report cells beyond the limit; returns the rows without them."""
         limit = self._plan.limits.cell_bytes
         if int((block.ends - block.starts).max()) <= limit:
@@ -363,10 +348,6 @@ class CsvReader:
 
 def _sizes(records: Positions, sizes: npt.NDArray[np.int32]) -> Callable[[int], str]:
     return lambda record: f"{int(sizes[np.searchsorted(records, record)]):,} bytes"
-
-
-def _fields(count: int) -> str:
-    return f"{count} field{'' if count == 1 else 's'}"
 
 
 def _blank(block: CsvBlock) -> Mask | None:

@@ -198,14 +198,16 @@ class RowJudge:
             self.null_counts[name] += block.rows
             return pa.nulls(block.rows, self._plan.schema.field(name).type)
         values = cells.values
+        is_refuted = False
         if values is None and cells.late_nulls is not None:
             values = self._plan.converters[name].prove(cells.texts)
             if values is None:
-                cells = Cells(cells.late_nulls(cells.texts))
+                cells, before = Cells(cells.late_nulls(cells.texts)), cells.texts.null_count
+                is_refuted = cells.texts.null_count == before
         text_of = cells.found_text or _text_of(cells.texts)
         expected = self._plan.expected[name]
         if values is None:
-            converted = self._plan.converters[name].convert(cells.texts)
+            converted = self._plan.converters[name].convert(cells.texts, is_refuted=is_refuted)
             if name in self._plan.wider and self._widen(name, cells.texts, converted.misfits):
                 return self._column(name, block, bad)
             values = converted.values

@@ -24,6 +24,8 @@ _NULL_WORDS = (
 )  # fmt: skip
 _MAX_DISTINCT = 8
 _OPEN_UNTIL = 50_000
+_LOOKED_AT_ONCE, _BYTES_A_ROW = 1_000, 1_000
+"""Values looked at together; one of a thousand bytes counts as two."""
 _ISO8601 = "iso8601"
 _NUMERIC = (ColumnType.INT, ColumnType.BIGINT, ColumnType.FLOAT, ColumnType.DOUBLE, ColumnType.DECIMAL)
 _ONE = {"have": "has", "carry": "carries", "are": "is", "stand": "stands", "end": "ends", "look": "looks"}
@@ -149,10 +151,23 @@ class BadValues:
         self._words: Counter[str] = Counter()
         self._distinct: Counter[str] = Counter()
         self._quoted_numbers = 0
+        self._unlooked: list[pa.Array] = []
+        self._unlooked_size = 0
         self.count = 0
 
     def add(self, texts: pa.Array) -> None:
         """Count some bad values, given as text."""
+        self._unlooked.append(texts)
+        self._unlooked_size += len(texts) + texts.nbytes // _BYTES_A_ROW
+        if self._unlooked_size >= _LOOKED_AT_ONCE:
+            self._look()
+
+    def _look(self) -> None:
+        """Look at what has come; in portions, because each hypothesis is a call for a whole array."""
+        if not self._unlooked:
+            return
+        texts = pa.concat_arrays(self._unlooked)
+        self._unlooked, self._unlooked_size = [], 0
         self.count += len(texts)
         words = texts.filter(pc.is_in(texts, pa.array(_NULL_WORDS)))
         for pair in pc.value_counts(words).to_pylist():
@@ -176,6 +191,7 @@ class BadValues:
 
         `rows` is how many the file has, `values` how many of them have a value in this column.
         """
+        self._look()
         said = [(n, self._null_word(word, n, rows)) for word, n in self._words.most_common(2)]
         best = max(range(len(self._hypotheses)), key=lambda i: (self._fits[i], -i), default=None)
         if best is not None and (fits := self._fits[best]):

@@ -51,6 +51,16 @@ proof: install ## the properties again, with ten times as many examples, 10,000 
 image-steps: install ## every step of the Dockerfile in an empty folder and a clean environment, without a Docker engine
 	@$(BIN)/python -m tests.image.steps $(IMAGE_ARGS)
 
+.venv-bench/.installed: requirements/bench.lock $(BIN)/uv
+	@echo "Setting up .venv-bench with the peers (once; Spark alone is 430 MB, it takes a while)"
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv --without-pip .venv-bench
+	@$(UV) pip install --quiet --python .venv-bench/bin/python --compile-bytecode --require-hashes -r requirements/bench.lock
+	@touch $@
+
+.PHONY: bench
+bench: install .venv-bench/.installed ## every workload beside its peers, outputs verified, as one table of ratios; an hour on a machine that does nothing else
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
 .PHONY: latency
 latency: install ## from PUT to query, one small file at a time, and where the time goes; on a machine that does nothing else
 	@$(BIN)/python -m benchmarks.latency $(LATENCY_ARGS)
@@ -82,6 +92,7 @@ lock: $(BIN)/uv ## resolve the dependencies again and write the lock files
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra workers --extra postgres --extra telemetry -c requirements/dev.lock pyproject.toml -o requirements/production.lock
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/dev.lock -c requirements/bootstrap.txt requirements/image.in -o requirements/image.lock
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/ministack.in -o requirements/ministack.lock
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/dev.lock requirements/bench.in -o requirements/bench.lock
 
 .PHONY: audit
 audit: install ## every locked package held against the published advisories; needs api.osv.dev (or LAKEGATE_OSV_URL)
@@ -101,4 +112,4 @@ $(BIN)/uv:
 
 .PHONY: clean
 clean: ## remove what was built; the state under .lakegate stays
-	@rm -rf $(VENV) .venv-ministack .pytest_cache .ruff_cache .hypothesis sbom.json
+	@rm -rf $(VENV) .venv-ministack .venv-bench .pytest_cache .ruff_cache .hypothesis sbom.json

@@ -1,64 +1,75 @@
-"""Runs commands as whole processes and measures each with all its descendants: CPU seconds, wall seconds, peak memory.
+"""Runs a command as a whole process and measures it with all its descendants: CPU seconds, wall seconds, peak memory.
 
-CPU is the operating system's own account of the finished process and the children it waited for. Memory is the sum of
-proportional set sizes (PSS, shared pages counted once) over the process tree, sampled every 50 ms; the highest sum counts.
+CPU is the operating system's own account (`reaper.py`). Memory is the sum of proportional set sizes (PSS, shared pages counted once)
+over the process tree, sampled every 50 ms; the highest sum counts.
 """
 
+import json
 import os
-import resource
-import statistics
 import subprocess
+import sys
+import tempfile
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
-__all__ = ["Run", "measure", "median_of", "round_robin"]
+__all__ = ["Run", "measure"]
+
+_REAPER = Path(__file__).with_name("reaper.py")
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One finished process."""
+    """One finished process; `said` is what it printed, errors after the rest."""
 
     cpu_s: float
     wall_s: float
     peak_mb: float
     exit_code: int
+    said: str = ""
+
+    @property
+    def last_line(self) -> str:
+        """The last thing it said."""
+        lines = self.said.strip().splitlines()
+        return lines[-1][:200] if lines else "without a word"
 
 
-def measure(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Run:
-    """Run one command to its end. Its output goes to the null device."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        command, env={**os.environ, **(environment or {})}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    peak = 0.0
-    ended = threading.Event()
+def measure(command: Sequence[str], environment: Mapping[str, str] | None = None, limit_s: float = 3600) -> Run:
+    """Run one command to its end, or until the limit of wall time kills it (exit code 124)."""
+    with tempfile.TemporaryDirectory() as scratch:
+        report, output = Path(scratch) / "report", Path(scratch) / "output"
+        wrapped = [sys.executable, "-S", str(_REAPER), str(report), str(limit_s), *command]
+        with output.open("wb") as out:
+            reaper = subprocess.Popen(
+                wrapped, env={**os.environ, **(environment or {})}, stdout=out, stderr=subprocess.STDOUT
+            )
+        peak = 0.0
+        ended = threading.Event()
 
-    def sample() -> None:
-        nonlocal peak
-        while not ended.wait(0.05):
-            peak = max(peak, _tree_mb(process.pid))
+        def sample() -> None:
+            nonlocal peak
+            while not ended.wait(0.05):
+                peak = max(peak, _descendants_mb(reaper.pid))
 
-    sampler = threading.Thread(target=sample, daemon=True)
-    sampler.start()
-    code = process.wait()
-    wall = time.perf_counter() - started
-    ended.set()
-    sampler.join()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
-    return Run(cpu, wall, peak, code)
+        sampler = threading.Thread(target=sample, daemon=True)
+        sampler.start()
+        reaper.wait()
+        ended.set()
+        sampler.join()
+        said = output.read_text("utf-8", "replace")
+        if not report.exists():
+            raise RuntimeError(f"the measuring process died: {said[-500:]}")
+        return Run(**json.loads(report.read_text()), peak_mb=peak, said=said)
 
 
-def _tree_mb(pid: int) -> float:
+def _descendants_mb(pid: int) -> float:
     total = 0
     try:
-        root = psutil.Process(pid)
-        for process in [root, *root.children(recursive=True)]:
+        for process in psutil.Process(pid).children(recursive=True):
             try:
                 total += process.memory_full_info().pss
             except psutil.Error:
@@ -66,22 +77,3 @@ def _tree_mb(pid: int) -> float:
     except psutil.Error:
         return 0.0
     return total / 1e6
-
-
-def round_robin(commands: Mapping[str, Callable[[], Run]], runs: int) -> dict[str, list[Run]]:
-    """Run every contender in turn, `runs` rounds: drift of the machine hits all alike."""
-    results: dict[str, list[Run]] = {name: [] for name in commands}
-    for _ in range(runs):
-        for name, start in commands.items():
-            results[name].append(start())
-    return results
-
-
-def median_of(runs: Sequence[Run]) -> Run:
-    """The medians of each figure; the exit code is the worst."""
-    return Run(
-        statistics.median(r.cpu_s for r in runs),
-        statistics.median(r.wall_s for r in runs),
-        max(r.peak_mb for r in runs),
-        max(abs(r.exit_code) for r in runs),
-    )

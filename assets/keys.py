@@ -12,9 +12,9 @@ from pipelines.contracts.model import Dataset
 from pipelines.contracts.rejected import rejected_dataset
 
 __all__ = [
-    "LANE_TAG",
     "LAUNCH_TAG",
     "OPERATIONS",
+    "TABLES_POOL",
     "TRIGGER_TAG",
     "counted",
     "landing_key",
@@ -26,13 +26,15 @@ __all__ = [
 
 LAUNCH_TAG = "lakegate/launch"
 """Names the group of batches a run was requested for; the ledger holds the membership."""
-LANE_TAG = "lakegate/lane"
-"""Where its files stand: `fresh`, or `backlog`, which has no more than its share of the places (`dagster.yaml`)."""
 TRIGGER_TAG = "lakegate/trigger"
 """What made the run start: event, backfill, replay or sweep."""
 
 OPERATIONS: Mapping[str, str] = {"lakegate/part": "operations"}
 """The tags of assets that belong to no dataset. Those of datasets say landing, table, quarantine or rejected."""
+
+
+TABLES_POOL = "table_files"
+"""The pool of upkeep that writes to tables: one run at a time."""
 
 
 def landing_key(dataset: Dataset) -> dg.AssetKey:

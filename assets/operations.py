@@ -116,7 +116,7 @@ def build_operations(
         "quarantine that no verdict names. They are invisible to queries and cost storage only. An orphan is older than "
         f"{orphan_grace.total_seconds() / 3600:g} hours, and no batch at work owns it.\n\nThey are "
         f"{'removed' if removes_orphans else 'reported, and left where they are'} (`LAKEGATE_REMOVE_ORPHANS`); a run with the config "
-        "`remove: true` removes them. Iceberg's metadata files are never touched.",
+        "`remove: true` removes them. Metadata files of tables that no kept state refers to are among them, from a hundred a table on.",
     )
     def orphans(context: dg.AssetExecutionContext, config: OrphanConfig) -> dg.MaterializeResult:
         gate: Gate = context.resources.gate.open()

@@ -16,9 +16,18 @@ from assets.history import build_history
 from assets.keys import table_key
 from assets.operations import build_operations
 from assets.run_history import RunRetention
+from assets.table_files import build_table_files
 from assets.upkeep import build_upkeep
 from lakegate.logs import configure_logging
-from lakegate.settings import SweepSettings, UpkeepSettings, repository_root, sweep_settings, upkeep_settings
+from lakegate.settings import (
+    CompactionSettings,
+    SweepSettings,
+    UpkeepSettings,
+    compaction_settings,
+    repository_root,
+    sweep_settings,
+    upkeep_settings,
+)
 from pipelines.contracts.loading import DatasetCatalog
 from pipelines.errors import ConfigurationError
 from pipelines.links import Links
@@ -30,6 +39,7 @@ from sensors.dead_letters import build_dead_letter_sensor
 from sensors.history import build_history_schedule
 from sensors.landing import build_landing_sensor
 from sensors.sweep import build_sweep_schedule
+from sensors.table_files import build_table_schedules
 from sensors.upkeep import build_upkeep_schedule
 
 __all__ = ["build_defs", "defs"]
@@ -42,6 +52,7 @@ def build_defs(
     links: Links | None = None,
     keeping: UpkeepSettings | None = None,
     channels: Sequence[str] = (),
+    compacting: CompactionSettings | None = None,
 ) -> dg.Definitions:
     """Compose the definitions of these datasets; a broken dataset becomes one node that says why.
 
@@ -53,6 +64,7 @@ def build_defs(
         gate,
         sweeps or sweep_settings({}),
         keeping or upkeep_settings({}),
+        compacting or compaction_settings({}),
         channels,
     )
 
@@ -74,6 +86,7 @@ def defs() -> dg.Definitions:
             GateResource(datasets_folder=str(datasets.folder)),
             sweep_settings(os.environ),
             upkeep_settings(os.environ),
+            compaction_settings(os.environ),
             _channels(os.environ),
         )
 
@@ -84,6 +97,7 @@ def _around(
     gate: dg.ConfigurableResource,
     sweeps: SweepSettings,
     keeping: UpkeepSettings,
+    compacting: CompactionSettings,
     channels: Sequence[str],
 ) -> dg.Definitions:
     """Merge these definitions with what serves all datasets: sensors, schedules, jobs, the assets of operations."""
@@ -98,18 +112,29 @@ def _around(
         tables=[table_key(dataset) for dataset in catalog.datasets],
     )
     upkeep = build_upkeep(RunRetention(keeping.keep_runs, keeping.keep_failed_runs))
+    table_files = build_table_files(compacting.run_bytes, compacting.keep_states)
     checked = (*(found.assets or ()), *(found.asset_checks or ()), *operations.assets)
     specs = [spec for made in checked if isinstance(made, dg.AssetsDefinition) for spec in made.check_specs]
     alerts = build_alert_sensor(catalog.datasets, [spec.key for spec in specs if spec.blocking], channels)
     return dg.Definitions.merge(
         found,
         dg.Definitions(
-            assets=[dead_letters, history.table, *operations.assets, upkeep.asset],
+            assets=[dead_letters, history.table, *operations.assets, *table_files.assets, upkeep.asset],
             asset_checks=[no_dead_letters],
-            jobs=[history.job, operations.job, upkeep.job, *(build_again_jobs(catalog) if jobs else ())],
+            jobs=[
+                history.job,
+                operations.job,
+                table_files.compaction,
+                table_files.expiry,
+                upkeep.job,
+                *(build_again_jobs(catalog) if jobs else ()),
+            ],
             schedules=[
                 build_history_schedule(history.job),
                 build_sweep_schedule(operations.job, sweeps.cron),
+                *build_table_schedules(
+                    table_files.compaction, table_files.expiry, compacting.cron, compacting.expiry_cron
+                ),
                 build_upkeep_schedule(upkeep.job, keeping.cron),
             ],
             sensors=[*(_sensors_of(catalog, jobs) if jobs else ()), build_dead_letter_sensor(), alerts],

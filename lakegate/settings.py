@@ -8,8 +8,10 @@ from pathlib import Path
 from pipelines.errors import ConfigurationError
 
 __all__ = [
+    "CompactionSettings",
     "SweepSettings",
     "UpkeepSettings",
+    "compaction_settings",
     "datasets_folder",
     "home_folder",
     "repository_root",
@@ -29,6 +31,18 @@ class SweepSettings:
     grace: timedelta
     orphan_grace: timedelta
     removes_orphans: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionSettings:
+    """When small files are put together and old states let go of by themselves (cron lines, UTC); how many bytes a run rewrites; how long
+    a state is kept after it was replaced.
+    """
+
+    cron: str
+    expiry_cron: str
+    run_bytes: int
+    keep_states: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +98,28 @@ def sweep_settings(environment: Mapping[str, str]) -> SweepSettings:
     )
 
 
+def compaction_settings(environment: Mapping[str, str]) -> CompactionSettings:
+    """`LAKEGATE_COMPACTION_CRON`, else a quarter past one; `LAKEGATE_EXPIRY_CRON`, else a quarter to three; `LAKEGATE_COMPACTION_GB`, else 34; `LAKEGATE_KEEP_STATES_DAYS`, else 7.
+
+    States are kept for a day at least: queries read them, and runs look for their commits in them. Raises ConfigurationError.
+    """
+    from pipelines.publication.compaction import RUN_BYTES
+    from pipelines.publication.table_upkeep import KEPT_STATES
+
+    keep = _duration(environment, "LAKEGATE_KEEP_STATES_DAYS", timedelta(days=1), KEPT_STATES)
+    if keep < timedelta(days=1):
+        raise ConfigurationError(
+            "LAKEGATE_KEEP_STATES_DAYS must be 1 or more: queries and runs still read what was replaced"
+        )
+    size = _number(environment, "LAKEGATE_COMPACTION_GB")
+    return CompactionSettings(
+        environment.get("LAKEGATE_COMPACTION_CRON") or "15 1 * * *",
+        environment.get("LAKEGATE_EXPIRY_CRON") or "45 2 * * *",
+        RUN_BYTES if size is None else int(size * 1e9),
+        keep,
+    )
+
+
 def upkeep_settings(environment: Mapping[str, str]) -> UpkeepSettings:
     """`LAKEGATE_UPKEEP_CRON`, else a quarter to five; `LAKEGATE_KEEP_RUNS_DAYS`, else 30; `LAKEGATE_KEEP_FAILED_RUNS_DAYS`, else 90.
 
@@ -100,13 +136,21 @@ def upkeep_settings(environment: Mapping[str, str]) -> UpkeepSettings:
 
 
 def _duration(environment: Mapping[str, str], name: str, unit: timedelta, default: timedelta) -> timedelta:
+    number = _number(environment, name)
+    try:
+        return default if number is None else number * unit
+    except OverflowError:
+        raise ConfigurationError(f"{name} is {environment[name]!r}: it is too large") from None
+
+
+def _number(environment: Mapping[str, str], name: str) -> float | None:
     said = environment.get(name)
     if not said:
-        return default
+        return None
     try:
         number = float(said)
-        if not number >= 0:
+        if not 0 <= number < float("inf"):
             raise ValueError(said)
-        return number * unit
-    except (ValueError, OverflowError):
+    except ValueError:
         raise ConfigurationError(f"{name} is {said!r}: it must be a number, zero or more") from None
+    return number

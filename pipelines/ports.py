@@ -5,7 +5,7 @@ of the product (`convert` and the simulator run on it). An adapter raises Transi
 PermanentError (or one of its children) for what will not; it never lets a library's own exception through.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,6 +31,7 @@ __all__ = [
     "Delete",
     "Equals",
     "EventQueue",
+    "FilesGone",
     "Item",
     "ItemKey",
     "ItemScan",
@@ -47,9 +48,12 @@ __all__ = [
     "QueryResult",
     "QueueMessage",
     "Refused",
+    "Rewrite",
+    "RewrittenFile",
     "SourceInTable",
     "SourceVersion",
     "TableCommit",
+    "TableFile",
     "TableSnapshot",
     "Tables",
     "ThreadPools",
@@ -427,6 +431,45 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True)
+class TableFile:
+    """One data file of a table. `partition` names its partition for people (`day=2024-01-01`, "" where there is none); files with the same
+    name there are of one partition. `added_at`: when it came, None when that state is forgotten.
+    """
+
+    address: str
+    partition: str
+    rows: int
+    size_bytes: int
+    added_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RewrittenFile:
+    """A Parquet file on local disk that takes the place of others; `name` is that of its object."""
+
+    path: Path
+    name: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """The same rows in other files of one partition: `replaces` go, `adds` come, in one transaction on `base`. `rewrite_id` is its own."""
+
+    rewrite_id: str
+    replaces: tuple[str, ...]
+    adds: tuple[RewrittenFile, ...]
+    base: TableSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class FilesGone:
+    """Files that were to be replaced are not in the table any more: somebody else changed their rows. Nothing was changed."""
+
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SourceInTable:
     """A source version that has rows in the table."""
 
@@ -494,14 +537,49 @@ class Tables(Protocol):
         """
         ...
 
+    def metadata_files(self, dataset: Dataset) -> Iterator[str]:
+        """The address of every file of the table's own metadata that is in use, as `ObjectStore.uri` writes it; streamed.
+
+        They lie in `metadata/` beside the data. Read from the table's newest state. A file may come more than once.
+        """
+        ...
+
     def commit(self, dataset: Dataset, change: TableCommit) -> Committed | Conflict:
         """Publish: all of it or nothing. Raises TransientError when the outcome is unknown (then: `find_batch`)."""
         ...
 
-    def expire(self, dataset: Dataset, before: datetime, least: int = 100, most: int = 500) -> int:
-        """Forget the oldest states from before that moment, at most `most` and never the newest; how many.
+    def table_files(self, base: TableSnapshot, dataset: Dataset) -> Iterator[TableFile]:
+        """The data files of that state of the table that can be rewritten: those of its present partitioning; streamed.
 
-        Rows stay as they are; `find_batch` does not find the commits of forgotten states any more. None is forgotten while there are
+        Raises PermanentError when another engine wrote row-level deletes: the rows of a data file are not those of the table then.
+        """
+        ...
+
+    def read_file(self, dataset: Dataset, address: str, columns: pa.Schema) -> Iterator[pa.Table]:
+        """The rows of a data file in their order, in pieces of bounded size; provenance columns as dictionaries.
+
+        Under these `columns`: those that the table has, or had when its files were listed.
+        """
+        ...
+
+    def rewrite(self, dataset: Dataset, change: Rewrite) -> Committed | Conflict | FilesGone:
+        """Let files take the place of others, all or nothing; done before, it is found done. The caller has seen that rows are the same.
+
+        `Conflict`: the table is at another state than `base`. Raises TransientError when the outcome is unknown: do it again.
+        """
+        ...
+
+    def expire(
+        self,
+        dataset: Dataset,
+        before: datetime,
+        least: int = 100,
+        most: int = 500,
+        keeps: Callable[[str], bool] = lambda _: False,
+    ) -> int:
+        """Forget the oldest states that were replaced before that moment, at most `most` and never the newest; how many.
+
+        `keeps` is asked with a state's batch id whether it stays; all that came after it stay with it. Rows stay as they are; `find_batch` does not find the commits of forgotten states any more. None is forgotten while there are
         fewer than `least`, because that costs a commit, or when another writer comes first. Safe to repeat, and twice at once.
         """
         ...

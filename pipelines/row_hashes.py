@@ -34,7 +34,10 @@ def hash_rows(columns: Sequence[pa.Array], rows: int, seed: int = 0) -> Hashes:
 def _hash_column(column: pa.Array) -> Hashes:
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _hash_column(column.cast(kind.value_type))
+        if not len(column.dictionary):
+            return np.full(len(column), _NULL)
+        codes = pc.fill_null(column.indices, 0).to_numpy(zero_copy_only=False)
+        return np.where(column.is_valid().to_numpy(zero_copy_only=False), _hash_column(column.dictionary)[codes], _NULL)
     valid = column.is_valid().to_numpy(zero_copy_only=False)
     if pa.types.is_null(kind):
         return np.full(len(column), _NULL)

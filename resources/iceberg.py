@@ -9,9 +9,8 @@ import hashlib
 import json
 import tempfile
 import uuid
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,15 +21,27 @@ import pyarrow as pa
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.rejected import main_table
 from pipelines.contracts.schema import fingerprint
-from pipelines.disk import disk_full, is_disk_full
-from pipelines.errors import LakegateError, PermanentError, TableMismatchError, TransientError
+from pipelines.errors import TableMismatchError
 from pipelines.formats import table_format
-from pipelines.ports import Committed, Conflict, ObjectStore, SourceInTable, SourceVersion, TableCommit, TableSnapshot
+from pipelines.ports import (
+    Committed,
+    Conflict,
+    FilesGone,
+    ObjectStore,
+    Rewrite,
+    SourceInTable,
+    SourceVersion,
+    TableCommit,
+    TableFile,
+    TableSnapshot,
+)
 from pipelines.publication.parquet_writer import file_schema
-from pipelines.publication.rewriting import copy_without, open_parquet, rows_of
+from pipelines.publication.rewriting import all_rows, copy_without, open_parquet, rows_of
 from resources.iceberg_columns import change_columns, open_transaction
+from resources.iceberg_errors import mapped
 from resources.iceberg_expiry import expire_snapshots
 from resources.iceberg_files import DataFileFactory, HeldFile, SourceIndex, partition_record, referenced_files
+from resources.iceberg_rewrites import REWRITE_PROPERTY, metadata_files, plan_replacement, table_files
 from resources.iceberg_schema import arrow_schema, field_ids, partition_spec, schema, table_properties
 
 if TYPE_CHECKING:
@@ -114,9 +125,9 @@ class IcebergTables:
         """
         if (dataset.table, fingerprint(dataset)) in self._ensured:
             return
-        with self._mapped(f"looking up the table {self._name(dataset)}"):
+        with mapped(f"looking up the table {self._name(dataset)}"):
             table = self._load_or_create(dataset)
-        with self._mapped(f"changing the columns of the table {self._name(dataset)}"):
+        with mapped(f"changing the columns of the table {self._name(dataset)}"):
             change_columns(self.catalog, table, dataset)
         self._ensured.add((dataset.table, fingerprint(dataset)))
 
@@ -127,10 +138,7 @@ class IcebergTables:
 
     def find_batch(self, dataset: Dataset, batch_id: str) -> Committed | None:
         """What the batch's commit did, if it is in the table's history; the newest is looked at first."""
-        for snapshot in _history(self.load(dataset)):
-            if snapshot.summary and snapshot.summary.additional_properties.get(BATCH_PROPERTY) == batch_id:
-                return _committed(snapshot)
-        return None
+        return _find(self.load(dataset), BATCH_PROPERTY, batch_id)
 
     def find_sources(
         self, base: TableSnapshot, dataset: Dataset, sources: Sequence[SourceVersion]
@@ -139,7 +147,7 @@ class IcebergTables:
         if base.snapshot_id is None or not sources:
             return ()
         table = self._at(dataset, base.snapshot_id)
-        with self._mapped(f"looking for rows in {base.table}"):
+        with mapped(f"looking for rows in {base.table}"):
             held = self._index.find(table, base.snapshot_id, frozenset(sources))
         rows = {source: sum(file.sources.get(source, 0) for file in held) for source in dict.fromkeys(sources)}
         return tuple(SourceInTable(source, count) for source, count in rows.items() if count)
@@ -153,7 +161,7 @@ class IcebergTables:
         table = self._at(dataset, base.snapshot_id)
         columns = self.columns(dataset)
         wanted = frozenset(sources)
-        with self._mapped(f"reading rows of {base.table}"):
+        with mapped(f"reading rows of {base.table}"):
             for held in self._index.find(table, base.snapshot_id, wanted):
                 path = held.data_file.file_path
                 with table.io.new_input(path).open() as source, open_parquet(source) as parquet:  # pyright: ignore[reportArgumentType]  # pyiceberg opens Arrow files
@@ -167,8 +175,14 @@ class IcebergTables:
     def data_files(self, dataset: Dataset) -> Iterator[str]:
         """The address of every file that a snapshot kept of the table refers to, manifest by manifest."""
         table = self.load(dataset)
-        with self._mapped(f"listing the files of {self._name(dataset)}"):
+        with mapped(f"listing the files of {self._name(dataset)}"):
             yield from referenced_files(table)
+
+    def metadata_files(self, dataset: Dataset) -> Iterator[str]:
+        """The address of every metadata file that the table refers to."""
+        table = self.load(dataset)
+        with mapped(f"listing the metadata of {self._name(dataset)}"):
+            yield from metadata_files(table)
 
     def commit(self, dataset: Dataset, change: TableCommit) -> Committed | Conflict:
         """Upload the staged files, take the removed versions' rows out of `change.base`, publish all in one snapshot.
@@ -178,7 +192,7 @@ class IcebergTables:
         have another schema than the table.
         """
         name = self._name(dataset)
-        with self._mapped(f"committing the batch {change.batch_id} to {name}"):
+        with mapped(f"committing the batch {change.batch_id} to {name}"):
             table = self._load(dataset)
             snapshot = table.current_snapshot()
             if (snapshot.snapshot_id if snapshot else None) != change.base.snapshot_id:
@@ -189,10 +203,65 @@ class IcebergTables:
                 removals = self._remove(dataset, table, factory, change, Path(scratch))
                 return self._publish(table, change, added, removals)
 
-    def expire(self, dataset: Dataset, before: datetime, least: int = 100, most: int = 500) -> int:
-        """Forget the oldest states from before that moment, but never the newest; how many. No file is deleted."""
-        with self._mapped(f"letting go of old states of {self._name(dataset)}"):
-            return expire_snapshots(self.catalog, self._load(dataset), before, least, most)
+    def table_files(self, base: TableSnapshot, dataset: Dataset) -> Iterator[TableFile]:
+        """The data files of that state of the table, manifest by manifest."""
+        if base.snapshot_id is None:
+            return
+        table = self._at(dataset, base.snapshot_id)
+        with mapped(f"listing the data files of {base.table}"):
+            yield from table_files(table, base.snapshot_id)
+
+    def read_file(self, dataset: Dataset, address: str, columns: pa.Schema) -> Iterator[pa.Table]:
+        """The rows of a data file under these columns, in their order, streamed."""
+        table = self._loaded.get(dataset.table) or self.load(dataset)
+        with (
+            mapped(f"reading {address}"),
+            table.io.new_input(address).open() as source,
+            open_parquet(source) as parquet,  # pyright: ignore[reportArgumentType]  # pyiceberg opens Arrow files
+        ):
+            yield from all_rows(parquet, columns)
+
+    def rewrite(self, dataset: Dataset, change: Rewrite) -> Committed | Conflict | FilesGone:
+        """Let files take the place of others in one snapshot, if the table is at `change.base` and has them."""
+        name = self._name(dataset)
+        with mapped(f"putting files of {name} together"):
+            table = self._load(dataset)
+            if (done := _find(table, REWRITE_PROPERTY, change.rewrite_id)) is not None:
+                return done
+            snapshot = table.current_snapshot()
+            if (snapshot.snapshot_id if snapshot else None) != change.base.snapshot_id:
+                return Conflict()
+            bucket, prefix = self.data_location(dataset)
+            plan = plan_replacement(table, change, prefix, lambda key: self._store.uri(bucket, key))
+            if isinstance(plan, FilesGone):
+                return plan
+            self._upload(bucket, [(file.path, key) for file, key in plan.uploads])
+            numbers = {
+                "rows_added": 0,
+                "rows_removed": 0,
+                "files_added": len(plan.new),
+                "files_rewritten": len(plan.old),
+            }
+            summary = {REWRITE_PROPERTY: change.rewrite_id, **_numbers(numbers)}
+            snapshot_id = self._commit_snapshot(table, summary, plan.new, plan.old)
+            return Conflict() if snapshot_id is None else Committed(snapshot_id=snapshot_id, **numbers)
+
+    def expire(
+        self,
+        dataset: Dataset,
+        before: datetime,
+        least: int = 100,
+        most: int = 500,
+        keeps: Callable[[str], bool] = lambda _: False,
+    ) -> int:
+        """Forget the oldest states that were replaced before that moment, but never the newest; how many. No file is deleted."""
+
+        def stays(snapshot: "Snapshot") -> bool:
+            batch_id = snapshot.summary.additional_properties.get(BATCH_PROPERTY) if snapshot.summary else None
+            return batch_id is not None and keeps(batch_id)
+
+        with mapped(f"letting go of old states of {self._name(dataset)}"):
+            return expire_snapshots(self.catalog, self._load(dataset), before, least, most, stays)
 
     # ---- beyond the port --------------------------------------------------------------------------------------------
 
@@ -207,7 +276,7 @@ class IcebergTables:
 
     def load(self, dataset: Dataset) -> "Table":
         """PyIceberg's table, fresh from the catalog: for maintenance, readers and tests."""
-        with self._mapped(f"loading the table {self._name(dataset)}"):
+        with mapped(f"loading the table {self._name(dataset)}"):
             return self._load(dataset)
 
     # ---- steps ------------------------------------------------------------------------------------------------------
@@ -332,9 +401,6 @@ class IcebergTables:
     def _publish(
         self, table: "Table", change: TableCommit, added: Sequence["DataFile"], removals: Sequence[_Removal]
     ) -> Committed | Conflict:
-        from pyiceberg.exceptions import CommitFailedException
-        from pyiceberg.table.update import AssertTableUUID
-
         numbers = {
             "rows_added": sum(file.record_count for file in added),
             "rows_removed": sum(removal.rows_removed for removal in removals),
@@ -345,17 +411,27 @@ class IcebergTables:
             **change.properties,
             BATCH_PROPERTY: change.batch_id,
             SOURCES_PROPERTY: _say_sources(change.sources),
-            **{_NUMBERS[name]: str(number) for name, number in numbers.items()},
+            **_numbers(numbers),
         }
+        replacements = [removal.replacement for removal in removals if removal.replacement is not None]
+        old = [removal.old for removal in removals]
+        snapshot_id = self._commit_snapshot(table, summary, [*added, *replacements], old)
+        return Conflict() if snapshot_id is None else Committed(snapshot_id=snapshot_id, **numbers)
+
+    def _commit_snapshot(
+        self, table: "Table", summary: Mapping[str, str], adds: Sequence["DataFile"], removes: Sequence["DataFile"]
+    ) -> int | None:
+        """Commit one snapshot on the table as it was loaded; its id, or None when another writer came first."""
+        from pyiceberg.exceptions import CommitFailedException
+        from pyiceberg.table.update import AssertTableUUID
+
         transaction = open_transaction(table)
-        update = transaction.update_snapshot(snapshot_properties=summary)
-        producer = update.overwrite() if removals else update.merge_append()
-        for file in added:
+        update = transaction.update_snapshot(snapshot_properties=dict(summary))
+        producer = update.overwrite() if removes else update.merge_append()
+        for file in adds:
             producer.append_data_file(file)
-        for removal in removals:
-            producer.delete_data_file(removal.old)
-            if removal.replacement is not None:
-                producer.append_data_file(removal.replacement)
+        for file in removes:
+            producer.delete_data_file(file)
         producer.commit()
         staged: Any = transaction
         try:
@@ -366,22 +442,9 @@ class IcebergTables:
                 table, (*staged._requirements, AssertTableUUID(uuid=table.metadata.table_uuid)), staged._updates
             )
         except CommitFailedException:
-            landed = self.catalog.load_table(table.name()).snapshot_by_id(producer.snapshot_id)
-            if landed is None:
-                return Conflict()
-        return Committed(snapshot_id=producer.snapshot_id, **numbers)
-
-    @contextmanager
-    def _mapped(self, doing: str) -> Generator[None]:
-        """Let no exception of a library through."""
-        try:
-            yield
-        except LakegateError:
-            raise
-        except (
-            Exception
-        ) as error:  # the border to PyIceberg and all that it stands on: every error gets one of our types
-            raise _as_lakegate_error(error, doing) from error
+            if self.catalog.load_table(table.name()).snapshot_by_id(producer.snapshot_id) is None:
+                return None
+        return producer.snapshot_id
 
 
 def glue_tables(deployment: "Deployment", store: ObjectStore, scratch_dir: Path | None = None) -> IcebergTables:
@@ -405,11 +468,23 @@ def glue_tables(deployment: "Deployment", store: ObjectStore, scratch_dir: Path 
     )
 
 
+def _find(table: "Table", name: str, value: str) -> Committed | None:
+    """What the newest commit did that carries the property with this value."""
+    for snapshot in _history(table):
+        if snapshot.summary and snapshot.summary.additional_properties.get(name) == value:
+            return _committed(snapshot)
+    return None
+
+
 def _history(table: "Table") -> "Iterable[Snapshot]":
     """The snapshots the current state was built from, newest first: what was rolled back is not in the table."""
     from pyiceberg.table.snapshots import ancestors_of
 
     return ancestors_of(table.current_snapshot(), table.metadata)
+
+
+def _numbers(numbers: Mapping[str, int]) -> dict[str, str]:
+    return {_NUMBERS[name]: str(number) for name, number in numbers.items()}
 
 
 def _committed(snapshot: "Snapshot") -> Committed:
@@ -426,28 +501,3 @@ def _say_sources(sources: Sequence[SourceVersion]) -> str:
     if len(text) <= _SOURCES_CHARACTERS:
         return text
     return f"{len(pairs)} sources, sha256:{hashlib.sha256(text.encode()).hexdigest()}"
-
-
-def _as_lakegate_error(error: Exception, doing: str) -> LakegateError:
-    from botocore.exceptions import BotoCoreError, ClientError
-    from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
-    from sqlalchemy.exc import DBAPIError
-
-    from resources.aws_errors import as_lakegate_error, without_account_ids
-
-    match error:
-        case ClientError() | BotoCoreError():
-            return as_lakegate_error(error, doing)
-        case NoSuchTableError() | NoSuchNamespaceError():
-            return PermanentError(
-                f"{doing}: {error}. Was it dropped? `lakegate setup` makes the database, a run the table."
-            )
-        case DBAPIError():
-            return TransientError(f"{doing}: the catalog's database: {error.orig}")
-        case OSError() if is_disk_full(error):
-            return disk_full(error.strerror or str(error))
-        case OSError() | TimeoutError():
-            # Arrow's file systems raise OSError for whatever S3 answers; a cut connection and a lost answer are among it.
-            return TransientError(f"{doing}: {without_account_ids(str(error))}")
-        case _:
-            return PermanentError(f"{doing}: {type(error).__name__}: {error}")

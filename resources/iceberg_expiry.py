@@ -4,28 +4,42 @@ No file is deleted here. Data files that no kept state refers to are orphans fro
 are until the table is vacuumed (Athena's VACUUM).
 """
 
+from collections.abc import Callable
 from datetime import datetime
+from itertools import islice, pairwise, takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
+    from pyiceberg.table.snapshots import Snapshot
 
 __all__ = ["expire_snapshots"]
 
 
-def expire_snapshots(catalog: "Catalog", table: "Table", before: datetime, least: int, most: int) -> int:
-    """Take the oldest snapshots from before that moment out of the table's metadata, `most` at a time; how many.
+def expire_snapshots(
+    catalog: "Catalog",
+    table: "Table",
+    before: datetime,
+    least: int,
+    most: int,
+    stays: "Callable[[Snapshot], bool]" = lambda _: False,
+) -> int:
+    """Take the oldest snapshots that were replaced before that moment out of the table's metadata, `most` at a time; how many.
 
-    None when there are fewer than `least` of them, and none when another writer comes first. What a branch or tag names stays.
+    By when a snapshot was replaced, and not when it was made: who began to read the state of a quiet table just before it changed has
+    all that time to come to an end. What `stays` stays, and all that came after it. None when there are fewer than `least` of them, and none when another writer comes first. What a branch or tag names stays.
     """
     from pyiceberg.exceptions import CommitFailedException
     from pyiceberg.table.refs import MAIN_BRANCH
     from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, RemoveSnapshotsUpdate
 
     named = {ref.snapshot_id for ref in table.metadata.refs.values()}
-    old = [s for s in table.metadata.snapshots if s.timestamp_ms < before.timestamp() * 1000]
-    due = [s.snapshot_id for s in sorted(old, key=lambda s: s.timestamp_ms) if s.snapshot_id not in named][:most]
+    snapshots = sorted(table.metadata.snapshots, key=lambda s: s.timestamp_ms)
+    limit = before.timestamp() * 1000
+    old = (one for one, after in pairwise(snapshots) if after.timestamp_ms < limit and one.snapshot_id not in named)
+    # None behind one that stays: what is looked for in the table's history is looked for from one state to the one before it.
+    due = [one.snapshot_id for one in islice(takewhile(lambda one: not stays(one), old), most)]
     if len(due) < max(least, 1):
         return 0
     current = table.metadata.current_snapshot_id

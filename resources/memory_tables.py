@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice, pairwise, takewhile
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,8 +19,19 @@ from pipelines.contracts.nested_evolution import grown, holds
 from pipelines.contracts.rejected import main_table
 from pipelines.contracts.schema import SOURCE_FILE, SOURCE_VERSION, table_schema
 from pipelines.errors import PermanentError, TableMismatchError
-from pipelines.ports import Clock, Committed, Conflict, SourceInTable, SourceVersion, TableCommit, TableSnapshot
-from pipelines.publication.parquet_writer import column_ids, field_ids, file_schema, with_field_ids
+from pipelines.ports import (
+    Clock,
+    Committed,
+    Conflict,
+    FilesGone,
+    Rewrite,
+    SourceInTable,
+    SourceVersion,
+    TableCommit,
+    TableFile,
+    TableSnapshot,
+)
+from pipelines.publication.parquet_writer import column_ids, field_ids, file_schema, with_dictionaries, with_field_ids
 from pipelines.publication.rewriting import open_parquet
 
 __all__ = ["MemoryTables"]
@@ -28,12 +40,22 @@ _File = Mapping[SourceVersion, pa.Table]
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Held:
+    """A data file: its address, its partition, and its rows by source."""
+
+    address: str
+    partition: str
+    rows: _File
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class _State:
-    """A table between two commits: each file's rows by source."""
+    """A table between two commits."""
 
     snapshot_id: int | None = None
-    files: tuple[_File, ...] = ()
+    files: tuple[_Held, ...] = ()
     at: datetime = _NEVER
 
 
@@ -44,7 +66,8 @@ class _Table:
     next_id: int
     states: list[_State] = field(default_factory=lambda: [_State()])
     batches: dict[str, Committed] = field(default_factory=dict[str, Committed])
-    names: list[str] = field(default_factory=list[str])
+    rewrites: dict[str, Committed] = field(default_factory=dict[str, Committed])
+    addresses: list[str] = field(default_factory=list[str])
 
 
 class MemoryTables:
@@ -118,7 +141,7 @@ class MemoryTables:
         """Which of these versions have rows in that state of the table."""
         state = next(s for s in self._table(dataset).states if s.snapshot_id == base.snapshot_id)
         counts = {
-            source: sum(file[source].num_rows for file in state.files if source in file)
+            source: sum(file.rows[source].num_rows for file in state.files if source in file.rows)
             for source in dict.fromkeys(sources)
         }
         return tuple(SourceInTable(source, rows) for source, rows in counts.items() if rows)
@@ -130,8 +153,8 @@ class MemoryTables:
         table = self._table(dataset)
         state = next(s for s in table.states if s.snapshot_id == base.snapshot_id)
         for file in state.files:
-            for source in (source for source in dict.fromkeys(sources) if source in file):
-                yield source, pa.table(as_schema(file[source], table.schema), schema=table.schema)
+            for source in (source for source in dict.fromkeys(sources) if source in file.rows):
+                yield source, pa.table(as_schema(file.rows[source], table.schema), schema=table.schema)
 
     def data_location(self, dataset: Dataset) -> tuple[str, str]:
         """A bucket and prefix that nothing is written under."""
@@ -140,8 +163,16 @@ class MemoryTables:
 
     def data_files(self, dataset: Dataset) -> Iterator[str]:
         """The address of every file that was ever committed, whatever state is forgotten."""
+        yield from list(self._table(dataset).addresses)
+
+    def metadata_files(self, dataset: Dataset) -> Iterator[str]:
+        """None: there is no metadata."""
+        self._table(dataset)
+        return iter(())
+
+    def _address(self, dataset: Dataset, relative_key: str) -> str:
         bucket, prefix = self.data_location(dataset)
-        yield from (f"memory://{bucket}/{prefix}/{name}" for name in list(self._table(dataset).names))
+        return f"memory://{bucket}/{prefix}/{relative_key}"
 
     def file_schema(self, dataset: Dataset) -> pa.Schema:
         """The schema to stage the dataset's files in: with the field ids the table has."""
@@ -154,38 +185,119 @@ class MemoryTables:
     def uploaded(self, dataset: Dataset, change: TableCommit) -> Callable[[], Committed | Conflict]:
         """Take the staged files in; what is returned publishes them, whenever it is called."""
         table = self._table(dataset)
-        added = [self._staged(table, file.path) for file in change.adds]
+        added = [self._held(dataset, file.relative_key, self._staged(table, file.path)) for file in change.adds]
         return lambda: self._publish(table, change, added)
 
     def _is_at(self, state: TableSnapshot, base: TableSnapshot) -> bool:
         """Whether a commit planned on `base` may be made on this state."""
         return state.snapshot_id == base.snapshot_id
 
-    def _publish(self, table: "_Table", change: TableCommit, added: "Sequence[_File]") -> Committed | Conflict:
+    def _held(self, dataset: Dataset, relative_key: str, rows: _File) -> _Held:
+        return _Held(self._address(dataset, relative_key), relative_key.rpartition("/")[0], rows, self._clock())
+
+    def _publish(self, table: "_Table", change: TableCommit, added: "Sequence[_Held]") -> Committed | Conflict:
         removes = frozenset(change.removes)
         with self._lock:
             state = table.states[-1]
             if not self._is_at(TableSnapshot(change.base.table, state.snapshot_id), change.base):
                 return Conflict()
-            kept = [{s: rows for s, rows in file.items() if s not in removes} for file in state.files]
+            snapshot_id = next(self._ids)
+            kept = [
+                self._without(file, removes, f"{change.batch_id}-{snapshot_id}-{n}")
+                for n, file in enumerate(state.files)
+            ]
             committed = Committed(
-                snapshot_id=next(self._ids),
-                rows_added=sum(_count(file) for file in added),
-                rows_removed=sum(map(_count, state.files)) - sum(map(_count, kept)),
+                snapshot_id=snapshot_id,
+                rows_added=sum(_count(file.rows) for file in added),
+                rows_removed=sum(_count(f.rows) for f in state.files) - sum(_count(f.rows) for f in kept),
                 files_added=len(added),
-                files_rewritten=sum(0 < len(new) < len(old) for new, old in zip(kept, state.files, strict=True)),
+                files_rewritten=sum(
+                    0 < len(new.rows) < len(old.rows) for new, old in zip(kept, state.files, strict=True)
+                ),
             )
-            files = (*(file for file in kept if file), *added)
-            table.states.append(_State(committed.snapshot_id, files, self._clock()))
+            self._set(table, snapshot_id, (*(file for file in kept if file.rows), *added))
             table.batches[change.batch_id] = committed
-            table.names += [file.relative_key for file in change.adds]
             return committed
 
-    def expire(self, dataset: Dataset, before: datetime, least: int = 100, most: int = 500) -> int:
-        """Forget the oldest states from before that moment, and that their batches were committed; how many."""
+    def _without(self, file: _Held, removes: Collection[SourceVersion], name: str) -> _Held:
+        """The file, or a new one without those rows."""
+        if file.rows.keys().isdisjoint(removes):
+            return file
+        rows = {source: rows for source, rows in file.rows.items() if source not in removes}
+        return _Held(f"{file.address.rpartition('/')[0]}/{name}.parquet", file.partition, rows, self._clock())
+
+    def _set(self, table: _Table, snapshot_id: int, files: tuple[_Held, ...]) -> None:
+        known = {file.address for file in table.states[-1].files}
+        table.addresses += [file.address for file in files if file.address not in known]
+        table.states.append(_State(snapshot_id, files, self._clock()))
+
+    def table_files(self, base: TableSnapshot, dataset: Dataset) -> Iterator[TableFile]:
+        """The data files of that state of the table."""
+        state = next(s for s in self._table(dataset).states if s.snapshot_id == base.snapshot_id)
+        for file in state.files:
+            size = sum(rows.nbytes for rows in file.rows.values())
+            yield TableFile(file.address, file.partition, _count(file.rows), size, file.at)
+
+    def read_file(self, dataset: Dataset, address: str, columns: pa.Schema) -> Iterator[pa.Table]:
+        """The rows of a data file under these columns, source by source."""
         table = self._table(dataset)
+        file = next(f for state in table.states for f in state.files if f.address == address)
+        coded = with_dictionaries(columns)
+        for rows in file.rows.values():
+            yield pa.table(as_schema(rows, columns), schema=columns).cast(coded)
+
+    def rewrite(self, dataset: Dataset, change: Rewrite) -> Committed | Conflict | FilesGone:
+        """Let files take the place of others, if the table is at `change.base` and has them."""
+        return self.rewriting(dataset, change)()
+
+    def rewriting(self, dataset: Dataset, change: Rewrite) -> Callable[[], Committed | Conflict | FilesGone]:
+        """Take the files in; what is returned puts them in place, whenever it is called."""
+        table = self._table(dataset)
+        rows = [self._staged(table, file.path) for file in change.adds]
+        return lambda: self._replace(dataset, table, change, rows)
+
+    def _replace(
+        self, dataset: Dataset, table: _Table, change: Rewrite, rows: Sequence[_File]
+    ) -> Committed | Conflict | FilesGone:
         with self._lock:
-            old = [s.snapshot_id for s in table.states[:-1] if s.snapshot_id is not None and s.at < before][:most]
+            state = table.states[-1]
+            if change.rewrite_id in table.rewrites:
+                return table.rewrites[change.rewrite_id]
+            if not self._is_at(TableSnapshot(change.base.table, state.snapshot_id), change.base):
+                return Conflict()
+            there = {file.address: file for file in state.files}
+            if gone := tuple(address for address in change.replaces if address not in there):
+                return FilesGone(gone)
+            old = [there[address] for address in change.replaces]
+            if len({file.partition for file in old}) != 1:
+                raise PermanentError("files of more than one partition cannot be put together. Nothing was changed.")
+            if sum(_count(file.rows) for file in old) != sum(map(_count, rows)):
+                raise PermanentError("the files do not hold as many rows as those they replace. Nothing was changed.")
+            folder = f"{old[0].partition}/" if old[0].partition else ""
+            new = [self._held(dataset, f"{folder}{f.name}", held) for f, held in zip(change.adds, rows, strict=True)]
+            committed = Committed(next(self._ids), 0, 0, len(new), len(old))
+            gone_now = frozenset(change.replaces)
+            kept = tuple(file for file in state.files if file.address not in gone_now)
+            self._set(table, committed.snapshot_id, (*kept, *new))
+            table.rewrites[change.rewrite_id] = committed
+            return committed
+
+    def expire(
+        self,
+        dataset: Dataset,
+        before: datetime,
+        least: int = 100,
+        most: int = 500,
+        keeps: Callable[[str], bool] = lambda _: False,
+    ) -> int:
+        """Forget the oldest states that were replaced before that moment, and that their batches were committed; how many."""
+        table = self._table(dataset)
+        batches = {made.snapshot_id: name for name, made in table.batches.items()}
+        kept = {number for number, name in batches.items() if keeps(name)}
+        with self._lock:
+            replaced = (s.snapshot_id for s, after in pairwise(table.states) if after.at < before)
+            going = takewhile(lambda number: number not in kept, (n for n in replaced if n is not None))
+            old = list(islice(going, most))
             if len(old) < max(least, 1):
                 return 0
             table.states = [state for state in table.states if state.snapshot_id not in old]
@@ -196,7 +308,7 @@ class MemoryTables:
         """Every row of the table now, for tests and the simulator: no adapter of a catalog can do this cheaply."""
         table = self._table(dataset)
         schema = table.schema
-        parts = [rows for file in table.states[-1].files for rows in file.values()]
+        parts = [rows for file in table.states[-1].files for rows in file.rows.values()]
         tables = [pa.table(as_schema(rows, schema), schema=schema) for rows in (schema.empty_table(), *parts)]
         return pa.concat_tables(tables).cast(schema.remove_metadata())
 
@@ -204,7 +316,7 @@ class MemoryTables:
         """How many rows each source version has in the table now."""
         counts: dict[SourceVersion, int] = {}
         for file in self._table(dataset).states[-1].files:
-            for source, rows in file.items():
+            for source, rows in file.rows.items():
                 counts[source] = counts.get(source, 0) + rows.num_rows
         return counts
 

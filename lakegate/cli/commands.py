@@ -79,6 +79,14 @@ COMMANDS: Mapping[str, Declared] = {
         "sweep:sweep_command",
         "Compare the landing bucket with the ledger, and put right what events did not tell. Exit code 1 when they do not agree.",
     ),
+    "compact": Declared(
+        "compaction:compact",
+        "Put the small files of tables together, sorted. Not a row changes; ingestion goes on, and comes first.",
+    ),
+    "expire": Declared(
+        "compaction:expire",
+        "Let go of old states of tables, so that their metadata stays small. No row and no file is removed by it.",
+    ),
     "infer": Declared(
         "inference:infer",
         "Write a dataset file for files never seen: safe types, read from every value, each line with its evidence.",

@@ -1,6 +1,6 @@
 """The ports as one actor has them: every call is a step of the engine, where others may come in between or things go wrong."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from pipelines.ports import (
     Committed,
     Conflict,
     EventQueue,
+    FilesGone,
     Item,
     ItemKey,
     ItemStore,
@@ -23,9 +24,11 @@ from pipelines.ports import (
     Page,
     QueueMessage,
     Refused,
+    Rewrite,
     SourceInTable,
     SourceVersion,
     TableCommit,
+    TableFile,
     TableSnapshot,
     Written,
 )
@@ -246,6 +249,10 @@ class SteppedTables:
             quiet=True,
         )
 
+    def metadata_files(self, dataset: Dataset) -> Iterator[str]:
+        """None here."""
+        return self._inner.metadata_files(dataset)
+
     def columns(self, dataset: Dataset) -> pa.Schema:
         """The table's columns: they never change here."""
         return self._inner.columns(dataset)
@@ -258,12 +265,46 @@ class SteppedTables:
         """Where data files go: no call."""
         return self._inner.data_location(dataset)
 
-    def expire(self, dataset: Dataset, before: datetime, least: int = 100, most: int = 500) -> int:
+    def table_files(self, base: TableSnapshot, dataset: Dataset) -> Iterator[TableFile]:
+        """The data files of a state."""
+        yield from self._engine.call(
+            self._actor,
+            lambda: f"list the files of {dataset.table}",
+            lambda: list(self._inner.table_files(base, dataset)),
+            quiet=True,
+        )
+
+    def read_file(self, dataset: Dataset, address: str, columns: pa.Schema) -> Iterator[pa.Table]:
+        """The rows of a file."""
+        yield from self._engine.call(
+            self._actor,
+            lambda: f"read a file of {dataset.table}",
+            lambda: list(self._inner.read_file(dataset, address, columns)),
+            quiet=True,
+        )
+
+    def rewrite(self, dataset: Dataset, change: Rewrite) -> Committed | Conflict | FilesGone:
+        """Let files take the place of others."""
+        return self._engine.call(
+            self._actor,
+            lambda: f"put {len(change.replaces)} files of {dataset.table} together",
+            # A request may take effect when the worker that sent it, and its disk, are gone.
+            self._inner.rewriting(dataset, change),
+        )
+
+    def expire(
+        self,
+        dataset: Dataset,
+        before: datetime,
+        least: int = 100,
+        most: int = 500,
+        keeps: Callable[[str], bool] = lambda _: False,
+    ) -> int:
         """Forget old states."""
         return self._engine.call(
             self._actor,
             lambda: f"forget old states of {dataset.table}",
-            lambda: self._inner.expire(dataset, before, least, most),
+            lambda: self._inner.expire(dataset, before, least, most, keeps),
             quiet=True,
         )
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from pipelines.contracts.columns import Column, ContractModel
+from pipelines.contracts.compaction import Compaction
 from pipelines.contracts.json_paths import JsonPath, parse_path
 from pipelines.contracts.key_pattern import KeyPattern
 from pipelines.contracts.values import ColumnType, iso_date
@@ -416,6 +417,9 @@ class Dataset(ContractModel):
     checks: Checks = Field(
         default=Checks(), description="What is compared with the dataset's own past, and with its table."
     )
+    compaction: Compaction = Field(
+        default=Compaction(), description="When the table's small files are put together, and how they are sorted."
+    )
     limits: LimitOverrides = Field(default=LimitOverrides(), description="This dataset's limits on untrusted input.")
 
     @cached_property
@@ -432,6 +436,11 @@ class Dataset(ContractModel):
     def table(self) -> str:
         """The table's name in the catalog."""
         return self.name
+
+    @property
+    def sorted_by(self) -> tuple[str, ...]:
+        """The columns that compaction sorts rows by: those declared, else the primary key."""
+        return self.compaction.sort_by or self.primary_key
 
     @cached_property
     def key_columns(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from pipelines.contracts.columns import Reference
+from pipelines.contracts.compaction import Compaction
 from pipelines.contracts.faults import KeyPath, Problem, closest, show
 from pipelines.contracts.model import (
     Column,
@@ -56,6 +57,7 @@ _MODELS: dict[tuple[str, ...], tuple[type[BaseModel], ...]] = {
     ("checks", "volume"): (VolumeCheck,),
     ("checks", "null_share"): (NullShareCheck,),
     ("checks", "schema_drift"): (SchemaDriftCheck,),
+    ("compaction",): (Compaction,),
     ("limits",): (LimitOverrides,),
 }
 # Their keys are words of their own: a key that stands elsewhere was hardly meant for them.
@@ -117,6 +119,9 @@ _WORDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("rows", "max_bad"): ("a number of rows or a share", 'write 10 or "0.1%"'),
     ("freshness", "due_by"): ("a time of day, HH:MM, as text", 'write it in quotes: "08:00"'),
     ("freshness", "weekdays"): ("a list of mon, tue, wed, thu, fri, sat, sun", "write for example [mon, tue, wed, thu, fri]"),
+    ("compaction",): ("a mapping with target_bytes, sort_by, min_files or settled_after", "write compaction: {sort_by: [customer]}"),
+    ("compaction", "target_bytes"): ("a number of bytes from 1048576 to 4294967296", "write 268435456, which is 256 MiB"),
+    ("compaction", "settled_after"): ("an ISO 8601 duration, as text", "write for example PT6H"),
     ("checks", "volume", "tolerance"): ("a share above zero, as text", "write for example 50%"),
     ("checks", "null_share", "tolerance"): ("a share above zero, as text", "write for example 10%"),
     ("checks", "volume"): ("a mapping with severity, tolerance or min_days", "write volume: {severity: off}"),

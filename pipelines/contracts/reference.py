@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from pipelines.contracts.columns import Reference
+from pipelines.contracts.compaction import Compaction
 from pipelines.contracts.expectations import NATIVE
 from pipelines.contracts.great_expectations_list import EXPECTATIONS, SQL_ONLY
 from pipelines.contracts.json_schema import dataset_json_schema
@@ -72,6 +73,7 @@ expectations:
   - expect_column_mean_to_be_between: {column: amount, min_value: 5, max_value: 500}
     severity: warn
 freshness: {expected_every: P1D}
+compaction: {sort_by: [customer, order_id]}
 limits: {partitions: 400}
 """
 """The page's worked example; a test loads it."""
@@ -124,6 +126,12 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel], str], ...] = (
         "schema_drift",
         SchemaDriftCheck,
         "The columns of the table, beside the contract's: [checks](../checks.md).",
+    ),
+    (
+        "compaction",
+        "compaction",
+        Compaction,
+        "When the table's small files are put together, and how they are sorted: [compaction](../compaction.md).",
     ),
     ("limits", "limits", LimitOverrides, "This dataset's own limits on untrusted input."),
 )

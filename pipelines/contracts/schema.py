@@ -99,6 +99,7 @@ def fingerprint(dataset: Dataset) -> str:
         "group",
         "freshness",
         "checks",
+        "compaction",
         "on_delete",
         "primary_key_across_files",
         "expectations",

@@ -24,6 +24,34 @@ def check_table(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
     yield from _row_count(dataset, sound)
     yield from _partitions(dataset, sound)
     yield from _policies(dataset, sound)
+    yield from _compaction(dataset, sound)
+
+
+def _compaction(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
+    path = ("compaction", "sort_by")
+    seen: set[str] = set()
+    for index, name in enumerate(dataset.compaction.sort_by if sound(*path) else ()):
+        column = dataset.columns.get(name)
+        if name in seen:
+            yield Problem((*path, index), f"{name} a second time", "each column once", "remove it")
+        elif column is None:
+            if sound("columns"):
+                found = f"{show(name)}, which is no column"
+                yield Problem((*path, index), found, "a column of this dataset", did_you_mean(name, dataset.columns))
+        elif column.kind in NESTED and sound("columns", name, "type"):
+            found = f"{name}, a column of type {column.type}"
+            yield Problem(
+                (*path, index), found, "a type with an order (not struct, array or map)", "choose another column"
+            )
+        seen.add(name)
+    if sound("compaction", "settled_after"):
+        try:
+            _ = dataset.compaction.settled
+        except ValueError:
+            found = show(dataset.compaction.settled_after)
+            yield Problem(
+                ("compaction", "settled_after"), found, "an ISO 8601 duration", "write PT6H (six hours) or P1D (a day)"
+            )
 
 
 def _unique(dataset: Dataset, sound: Sound) -> Iterator[Problem]:

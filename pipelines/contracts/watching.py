@@ -10,7 +10,7 @@ from pydantic import Field
 
 from pipelines.contracts.columns import ContractModel
 
-__all__ = ["Checks", "Freshness", "NullShareCheck", "SchemaDriftCheck", "VolumeCheck", "Weekday"]
+__all__ = ["Checks", "Freshness", "NullShareCheck", "SchemaDriftCheck", "VolumeCheck", "Weekday", "parse_span"]
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -37,17 +37,7 @@ class Freshness(ContractModel):
     @property
     def every(self) -> timedelta:
         """`expected_every` as a span of time. Raises ValueError when it is no such duration, or none at all."""
-        match = re.fullmatch(
-            r"P(?=.)(?:([0-9]{1,4})W)?(?:([0-9]{1,4})D)?(?:T(?=.)(?:([0-9]{1,4})H)?(?:([0-9]{1,4})M)?)?",
-            self.expected_every or "",
-        )
-        span = timedelta(0)
-        if match:
-            weeks, days, hours, minutes = (int(text or 0) for text in match.groups())
-            span = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes)
-        if not span:
-            raise ValueError(f"{self.expected_every!r} is not a duration such as P1D, P1W, PT6H or P1DT12H")
-        return span
+        return parse_span(self.expected_every or "")
 
     @property
     def due_at(self) -> time:
@@ -116,6 +106,20 @@ class Checks(ContractModel):
     volume: VolumeCheck = Field(default=VolumeCheck(), description="The number of rows of a landing day.")
     null_share: NullShareCheck = Field(default=NullShareCheck(), description="The share of nulls in each column.")
     schema_drift: SchemaDriftCheck = Field(default=SchemaDriftCheck(), description="The columns of the table.")
+
+
+def parse_span(text: str) -> timedelta:
+    """An ISO 8601 duration of weeks, days, hours and minutes, above zero. Raises ValueError when it is none."""
+    match = re.fullmatch(
+        r"P(?=.)(?:([0-9]{1,4})W)?(?:([0-9]{1,4})D)?(?:T(?=.)(?:([0-9]{1,4})H)?(?:([0-9]{1,4})M)?)?", text
+    )
+    span = timedelta(0)
+    if match:
+        weeks, days, hours, minutes = (int(part or 0) for part in match.groups())
+        span = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes)
+    if not span:
+        raise ValueError(f"{text!r} is not a duration such as P1D, P1W, PT6H or P1DT12H")
+    return span
 
 
 def _share(text: str) -> float:

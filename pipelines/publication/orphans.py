@@ -8,7 +8,9 @@ A file is an orphan when all of this holds, and only then is it ever removed:
 - asked again, right before it is removed, all of that still holds.
 
 A commit between listing and removal cannot lose a file: the table is read again after the listing, a batch that may still commit is
-live until it is settled, and no attempt is as old as the grace. Only `data/` is looked at: the metadata files of Iceberg are left alone.
+live until it is settled, and no attempt is as old as the grace. What compaction wrote has no batch, and neither have the metadata files of Iceberg,
+which no state refers to once old states are let go of: before any of these is removed, the table is made to move on, so that a commit
+planned before cannot come any more and bring them back into use.
 Memory is bounded: files are held in blocks, each compared with all the table refers to.
 """
 
@@ -21,13 +23,12 @@ from itertools import islice
 from pipelines.accounting.entries import Facts, LedgerEntry, VersionRef
 from pipelines.accounting.states import LIVE_BATCH_STATES, State
 from pipelines.contracts.model import Dataset
-from pipelines.contracts.rejected import tables_of
-from pipelines.contracts.system_tables import audit_log, balance_sheet, file_history
 from pipelines.errors import PermanentError
 from pipelines.gate import Gate
-from pipelines.ports import ListedVersion
+from pipelines.ports import ListedVersion, TableCommit
 from pipelines.printable import printable
 from pipelines.publication.quarantine import version_segment
+from pipelines.publication.table_upkeep import every_table
 
 __all__ = ["ORPHAN_GRACE", "Orphan", "OrphanReport", "find_orphans"]
 
@@ -37,6 +38,10 @@ _A_BLOCK = 20_000
 _AT_ONCE = 1000
 _MOST_NAMED = 100
 _OURS = re.compile(r"(?:(?:history|sheet)-)?([0-9a-hjkmnp-tv-z]{26})-[0-9a-z-]+\.parquet")
+_COMPACTED = "-compacted-"
+_UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_METADATA = re.compile(rf"[0-9]{{5,}}-{_UUID}\.metadata\.json|snap-[0-9]+-[0-9]+-{_UUID}\.avro|{_UUID}-m[0-9]+\.avro")
+_LEAST_METADATA = 100
 _IN_QUARANTINE = re.compile(r"quarantine/[^/]+/[0-9-]{10}/([0-9a-f]{40})/([^/]+)/(?:object|report\.json)")
 _AT_WORK = frozenset({State.SEEN, State.RETRY_WAIT, State.PLANNED, State.CLAIMED, State.COMMITTING})
 
@@ -114,26 +119,29 @@ class _Search:
         self._old_enough = old_enough
         self._report = report
         self._tell = tell
+        self._fenced: set[str] = set()
 
     def run(self) -> OrphanReport:
-        described = [table for dataset in self._gate.datasets.datasets for table in tables_of(dataset)]
-        for table in (*described, file_history(), balance_sheet(), audit_log()):
+        for table in every_table(self._gate.datasets):
             bucket, prefix = self._gate.tables.data_location(table)
             listing = self._old(bucket, f"{prefix}/")
             while block := list(islice(listing, _A_BLOCK)):
                 self._look_at_files(table, bucket, block)
+            listing = self._old(bucket, f"{prefix.rpartition('/')[0]}/metadata/", told=False)
+            while block := list(islice(listing, _A_BLOCK)):
+                self._look_at_metadata(table, bucket, block)
         listing = self._old(self._gate.quarantine_bucket, "quarantine/")
         while block := list(islice(listing, _AT_ONCE)):
             self._look_at_copies(block)
         return self._report
 
-    def _old(self, bucket: str, prefix: str) -> Iterator[ListedVersion]:
+    def _old(self, bucket: str, prefix: str, *, told: bool = True) -> Iterator[ListedVersion]:
         for one in self._gate.store.list_versions(bucket, prefix):
             if not one.is_latest or one.is_marker:
                 continue
-            self._report.files += 1
+            self._report.files += told
             if one.version.landed_at > self._old_enough:
-                self._report.young += 1
+                self._report.young += told
             else:
                 yield one
 
@@ -180,7 +188,44 @@ class _Search:
             [_orphan(one, f"no snapshot of {table.table} refers to it, and its batch is not at work") for one in left]
         )
         if self._report.removes and left:
+            if any(_COMPACTED in _name(one) for one in left):
+                self._fence(table)
             self._remove(bucket, [one.version.key for one in self._unowned(table, bucket, left)])
+
+    def _look_at_metadata(self, table: Dataset, bucket: str, block: Sequence[ListedVersion]) -> None:
+        """Metadata that no kept state refers to. It piles up with every commit: a few are left, they are not worth a commit of ours."""
+        try:
+            left = self._unused_metadata(table, bucket, block)
+            if len(left) < _LEAST_METADATA:
+                return
+            self._found([_orphan(one, f"no state that {table.table} keeps refers to it") for one in left])
+            if self._report.removes:
+                self._fence(table)
+                self._remove(bucket, [one.version.key for one in self._unused_metadata(table, bucket, left)])
+        except PermanentError as error:
+            self._report.notes.append(f"the metadata of {table.table} was left alone: {error}")
+
+    def _unused_metadata(self, table: Dataset, bucket: str, files: Sequence[ListedVersion]) -> list[ListedVersion]:
+        left = {self._gate.store.uri(bucket, one.version.key): one for one in files if _METADATA.fullmatch(_name(one))}
+        _, prefix = self._gate.tables.data_location(table)
+        inside = self._gate.store.uri(bucket, f"{prefix.rpartition('/')[0]}/metadata/")
+        for address in self._gate.tables.metadata_files(table):
+            if not address.startswith(inside):
+                raise PermanentError(f"some of it lies elsewhere, such as {printable(address)}")
+            left.pop(address, None)
+        return list(left.values())
+
+    def _fence(self, table: Dataset) -> None:
+        """Let the table move on, once a search: whoever planned a commit before can no longer make it, so what it wrote stays unreferenced.
+
+        A conflict says the same: somebody else let it move on after the files were listed.
+        """
+        if table.table in self._fenced:
+            return
+        tables = self._gate.tables
+        change = TableCommit(f"fence-{self._gate.ledger.new_id()}", (), (), (), tables.current(table))
+        tables.commit(table, change)
+        self._fenced.add(table.table)
 
     def _unowned(self, table: Dataset, bucket: str, files: Sequence[ListedVersion]) -> list[ListedVersion]:
         """Those whose batch is not at work and that no snapshot refers to now: asked in this order.

@@ -158,6 +158,13 @@ def _leaves(path: str, column: pa.ChunkedArray) -> Iterator[tuple[str, pa.Chunke
         yield from _leaves(f"{path}.list.element", inner)
 
 
+def _sorting(schema: pa.Schema, names: Sequence[str]) -> list[pq.SortingColumn] | None:
+    """The columns as Parquet counts them: by leaves."""
+    empty = schema.empty_table()
+    leaves = [leaf for field in schema for leaf, _ in _leaves(field.name, empty.column(field.name))]
+    return [pq.SortingColumn(leaves.index(name)) for name in names] or None
+
+
 def _delta_packable(arrow: pa.DataType) -> bool:
     types = pa.types
     return types.is_integer(arrow) or types.is_date32(arrow) or types.is_timestamp(arrow)
@@ -166,10 +173,13 @@ def _delta_packable(arrow: pa.DataType) -> bool:
 class DataFileWriter:
     """Appends row groups to one new Parquet file. `schema` carries field ids (`file_schema`).
 
-    `encodings` come from `choose_encodings`; every other column is dictionary encoded where that pays.
+    `encodings` come from `choose_encodings`; every other column is dictionary encoded where that pays. `sorted_by` says in the
+    footer by which columns the rows are sorted, nulls last.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema, encodings: Mapping[str, str]) -> None:
+    def __init__(
+        self, path: Path, schema: pa.Schema, encodings: Mapping[str, str], sorted_by: Sequence[str] = ()
+    ) -> None:
         self.path = path
         self.rows = 0
         self.nulls: dict[str, int] = dict.fromkeys(schema.names, 0)
@@ -194,6 +204,7 @@ class DataFileWriter:
             use_dictionary=cast(Any, [path for path in leaves if path not in encodings]),
             column_encoding={path: encoding for path, encoding in encodings.items() if path in leaves},
             write_statistics=True,
+            sorting_columns=_sorting(schema, sorted_by),
             # The Arrow schema in the footer would bring the dictionaries back on reading; Parquet's own says enough.
             store_schema=False,
             # Iceberg spec, appendix A, Parquet: decimals of precision up to 9 are int32, up to 18 int64.

@@ -25,10 +25,11 @@ from pipelines.publication.parquet_writer import (
 )
 from pipelines.publication.staged import StagedFile
 
-__all__ = ["CopiedFile", "copy_without", "count_sources", "open_parquet", "rewrite_without", "rows_of"]
+__all__ = ["CopiedFile", "all_rows", "copy_without", "count_sources", "open_parquet", "rewrite_without", "rows_of"]
 
 _READ_ROWS = 1 << 16
 _GROUP_BYTES = 32 << 20
+_PIECE_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,11 @@ def open_parquet(source: "str | Path | pa.NativeFile") -> pq.ParquetFile:
 
 
 def count_sources(parquet: pq.ParquetFile) -> dict[SourceVersion, int]:
-    """How many rows each source version has in the file; reads two dictionary columns."""
+    """How many rows each source version has in the file, in whatever order they stand; reads two dictionary columns."""
     counts: Counter[SourceVersion] = Counter()
     for batch in parquet.iter_batches(batch_size=1 << 18, columns=[SOURCE_FILE, SOURCE_VERSION]):
-        for source, start, end in _runs(batch):
-            counts[source] += end - start
+        for source, rows in _rows_by_source(batch):
+            counts[source] += len(rows)
     return dict(counts)
 
 
@@ -94,10 +95,20 @@ def rows_of(
 ) -> Iterator[tuple[SourceVersion, pa.Table]]:
     """The rows of some versions in the file, streamed, under `schema` as `copy_without` has them; a version in pieces."""
     columns = _columns_by_id(parquet.schema_arrow, schema)
-    for batch in parquet.iter_batches(batch_size=_READ_ROWS):
-        for source, start, end in _runs(batch):
+    groups = _groups_with(parquet, {source.key for source in sources})
+    for batch in parquet.iter_batches(batch_size=_READ_ROWS, row_groups=groups):
+        for source, rows in _rows_by_source(batch):
             if source in sources:
-                yield source, _project(pa.Table.from_batches([batch.slice(start, end - start)]), columns, schema)
+                yield source, _project(pa.Table.from_batches([batch.take(pa.array(rows))]), columns, schema)
+
+
+def all_rows(parquet: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Every row of the file in its order, in pieces, under `schema` as `copy_without` has them."""
+    columns = _columns_by_id(parquet.schema_arrow, schema)
+    groups = [parquet.metadata.row_group(n) for n in range(parquet.metadata.num_row_groups)]
+    widest = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)
+    for batch in parquet.iter_batches(batch_size=max(1, min(_READ_ROWS, _PIECE_BYTES // max(widest, 1)))):
+        yield _project(pa.Table.from_batches([batch]), columns, schema)
 
 
 def rewrite_without(staged: Sequence[StagedFile], versions: Collection[SourceVersion]) -> tuple[StagedFile, ...]:
@@ -133,6 +144,19 @@ def rewrite_without(staged: Sequence[StagedFile], versions: Collection[SourceVer
     return tuple(result)
 
 
+def _groups_with(parquet: pq.ParquetFile, keys: Collection[str]) -> list[int]:
+    """The row groups whose statistics do not rule out every one of these keys."""
+    metadata = parquet.metadata
+    paths = [metadata.schema.column(n).path for n in range(metadata.num_columns)]
+    column = paths.index(SOURCE_FILE)
+    found: list[int] = []
+    for group in range(metadata.num_row_groups):
+        said = metadata.row_group(group).column(column).statistics
+        if said is None or not said.has_min_max or any(str(said.min) <= key <= str(said.max) for key in keys):
+            found.append(group)
+    return found
+
+
 def _schema_of(parquet: pq.ParquetFile) -> pa.Schema:
     """The file's own schema, as `file_schema` would give it."""
     return pa.schema(
@@ -154,18 +178,22 @@ def _groups(parquet: pq.ParquetFile) -> Iterator[list[pa.RecordBatch]]:
         yield group
 
 
-def _runs(batch: pa.RecordBatch) -> Iterator[tuple[SourceVersion, int, int]]:
-    """Stretches of rows of one source: (source, start, end). Rows of a source lie together, so there are few."""
-    keys, versions = batch.column(SOURCE_FILE), batch.column(SOURCE_VERSION)
+def _rows_by_source(batch: pa.RecordBatch) -> Iterator[tuple[SourceVersion, "np.ndarray[Any, np.dtype[np.int64]]"]]:
+    """Each source of the batch with the positions of its rows, in their order; rows of sources may stand among each other."""
     if batch.num_rows == 0:
         return
-    key_codes = keys.indices.to_numpy(zero_copy_only=False)
+    keys, versions = batch.column(SOURCE_FILE), batch.column(SOURCE_VERSION)
+    key_codes = keys.indices.to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
     version_codes = versions.indices.to_numpy(zero_copy_only=False)
-    changes = np.flatnonzero((np.diff(key_codes) != 0) | (np.diff(version_codes) != 0)) + 1
-    starts = [0, *changes.tolist()]
-    key_values, version_values = keys.dictionary.to_pylist(), versions.dictionary.to_pylist()
+    pairs = key_codes * len(versions.dictionary) + version_codes
+    order = np.argsort(pairs, kind="stable")
+    starts = np.flatnonzero(np.diff(pairs[order], prepend=-1))
     for start, end in zip(starts, [*starts[1:], batch.num_rows], strict=True):
-        yield SourceVersion(key_values[key_codes[start]], version_values[version_codes[start]]), start, end
+        first = int(order[start])
+        source = SourceVersion(
+            keys.dictionary[int(key_codes[first])].as_py(), versions.dictionary[int(version_codes[first])].as_py()
+        )
+        yield source, order[start:end]
 
 
 def _keep_mask(
@@ -174,12 +202,12 @@ def _keep_mask(
     """Which rows stay, and how many do not; counts those that stay by version."""
     keep: np.ndarray[Any, Any] = np.ones(batch.num_rows, dtype=bool)
     dropped = 0
-    for source, start, end in _runs(batch):
+    for source, rows in _rows_by_source(batch):
         if source in removes:
-            keep[start:end] = False
-            dropped += end - start
+            keep[rows] = False
+            dropped += len(rows)
         else:
-            counts[source.version_id] += end - start
+            counts[source.version_id] += len(rows)
     return pa.array(keep), dropped
 
 

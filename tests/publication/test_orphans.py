@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pipelines.errors import PermanentError
 from pipelines.gate import Gate
 from pipelines.intake.dispatching import dispatch
 from pipelines.intake.receiving import receive
+from pipelines.ports import Conflict, TableCommit
 from pipelines.publication.orphans import OrphanReport, find_orphans
 from resources.folder import FolderObjectStore, folder_tables
 from resources.iceberg import IcebergTables
@@ -234,6 +236,94 @@ def test_a_batch_that_comes_back_to_life_keeps_its_files(site: Site, monkeypatch
     report = find_orphans(gate, remove=True)
     assert (report.orphans, report.removed) == (1, 0)
     assert key in site.files()
+
+
+# ---- what compaction and commits leave ------------------------------------------------------------------------------
+
+
+def snapshots(site: Site) -> int:
+    return len(site.tables.load(site.world.datasets[0]).snapshots())
+
+
+def test_before_what_a_compaction_left_is_removed_the_table_moves_on(site: Site) -> None:
+    """Its worker may only be asleep, right before its commit: that commit must fail from then on."""
+    site.world.put(orders_key("a"), orders(1))
+    site.settle_down()
+    of = site.world.datasets[0]
+    planned_before = site.tables.current(of)
+    key = site.leave(f"{site.gate.ledger.new_id()}-compacted-0.parquet")
+    site.age(2)
+    states = snapshots(site)
+    assert site.find().orphans == 1
+    assert snapshots(site) == states
+    assert site.find(remove=True).removed == 1
+    assert key not in site.files()
+    assert snapshots(site) == states + 1
+    late = TableCommit("late", (), (), (), planned_before)
+    assert site.tables.commit(of, late) == Conflict()
+    assert site.rows() == [1]
+
+
+def metadata(site: Site) -> set[str]:
+    return {p.name for p in (site.root / "processed/orders/metadata").iterdir() if not p.name.startswith(".")}
+
+
+def age_metadata(site: Site, days: float) -> None:
+    moment = site.world.clock().timestamp() - days * DAY_S
+    for path in (site.root / "processed/orders/metadata").iterdir():
+        os.utime(path, (moment, moment))
+
+
+def test_metadata_that_no_kept_state_refers_to_is_removed_and_the_table_reads_as_before(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.publication.orphans._LEAST_METADATA", 10)
+    for number in range(8):
+        site.world.put(orders_key("a"), orders(number + 1))
+        site.settle_down()
+    of = site.world.datasets[0]
+    table = site.tables.load(of)
+    with table.transaction() as transaction:
+        transaction.set_properties({"write.metadata.previous-versions-max": "1"})
+    assert site.tables.expire(of, site.world.clock() + timedelta(days=9999), least=1) >= 7
+    stranger = site.root / "processed/orders/metadata/version-hint.text"
+    stranger.write_text("1")
+    used = {Path(address).name for address in site.tables.metadata_files(of)}
+    assert site.find(remove=True).orphans == 0  # too young
+    age_metadata(site, 2)
+    before = metadata(site)
+    assert site.find().orphans == len(before) - len(used) - 1
+    assert metadata(site) == before
+    report = site.find(remove=True)
+    assert report.removed == report.orphans >= 10
+    assert metadata(site) >= used | {stranger.name}
+    assert site.rows() == [8]
+    site.world.put(orders_key("a"), orders(9))
+    site.settle_down()
+    assert site.rows() == [9]
+
+
+def test_little_metadata_is_not_worth_a_commit(site: Site) -> None:
+    site.world.put(orders_key("a"), orders(1))
+    site.settle_down()
+    states = snapshots(site)
+    site.leave("00007-11111111-2222-3333-4444-555555555555.metadata.json", "processed/orders/metadata")
+    age_metadata(site, 9)
+    assert site.find(remove=True).orphans == 0
+    assert snapshots(site) == states
+
+
+def test_metadata_that_lies_elsewhere_is_left_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.publication.orphans._LEAST_METADATA", 1)
+    site.world.put(orders_key("a"), orders(1))
+    site.settle_down()
+    key = site.leave("00007-11111111-2222-3333-4444-555555555555.metadata.json", "processed/orders/metadata")
+    age_metadata(site, 9)
+    monkeypatch.setattr(site.tables, "metadata_files", lambda _: iter(["s3://elsewhere/metadata/1.json"]))
+    report = site.find(remove=True)
+    assert report.orphans == 0
+    assert any("lies elsewhere" in note for note in report.notes)
+    assert (site.root / key).exists()
 
 
 # ---- quarantine ---------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pipelines.errors import ConfigurationError
 from resources.aws_errors import as_lakegate_error
 from resources.bucket_owner import expect_owner, owner_headers, say_owners
+from resources.dynamodb_requests import send_as_written
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -40,6 +41,9 @@ POOL_CONNECTIONS = 32
 # An alert is sent by a tick, which has sixty seconds for everything, and again by the next one.
 READ_TIMEOUTS_S = {"dynamodb": 10, "sns": 5}
 FEWER_ATTEMPTS = {"sns": 2}
+# Their requests are made by one module each, of few shapes and many values: looking at each value costs as much as sending it, and they refuse
+# what is wrong themselves.
+NOT_VALIDATED = frozenset({"dynamodb", "sqs"})
 _creation = threading.Lock()
 
 
@@ -92,6 +96,7 @@ def _client(service: str, _environment: tuple[tuple[str, str], ...]) -> Any:
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=min(READ_TIMEOUT_S, READ_TIMEOUTS_S.get(service, READ_TIMEOUT_S)),
         max_pool_connections=POOL_CONNECTIONS,
+        parameter_validation=service not in NOT_VALIDATED,
         tcp_keepalive=True,
         # A custom endpoint has no DNS name for each bucket.
         s3={"addressing_style": "path"} if endpoint("s3") else None,
@@ -99,6 +104,8 @@ def _client(service: str, _environment: tuple[tuple[str, str], ...]) -> Any:
     made: Any = boto3.Session(region_name=region()).client(service, config=config)  # pyright: ignore[reportCallIssue, reportArgumentType]  # boto3 types each service name
     if service == "s3":
         say_owners(made)
+    if service == "dynamodb":
+        send_as_written(made)
     if os.environ.get("LAKEGATE_METRICS"):
         from resources.telemetry_aws import count_requests
 

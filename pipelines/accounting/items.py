@@ -49,7 +49,8 @@ __all__ = [
 FORMAT = LEDGER_FORMAT
 _MEMBERS_ITEM_BYTES = 200_000
 _PARTITIONS_KEPT = 50
-_FACTS = frozenset(field.name for field in fields(Facts))
+_FACT_NAMES = tuple(field.name for field in fields(Facts))
+_FACTS = frozenset(_FACT_NAMES)
 _BATCH_TIMES = frozenset(field.name for field in fields(BatchTimes))
 
 
@@ -169,7 +170,7 @@ def decode_entry(item: Item) -> LedgerEntry:
 def _encode_facts(facts: Facts | None) -> dict[str, ItemValue] | None:
     if facts is None:
         return None
-    item = cast("dict[str, ItemValue]", asdict(facts))
+    item: dict[str, ItemValue] = {name: getattr(facts, name) for name in _FACT_NAMES}
     # Only a picture of where rows went; the table itself is the record.
     item["partitions"] = list[ItemValue](facts.partitions[:_PARTITIONS_KEPT])
     item["rules"] = list[ItemValue](facts.rules)

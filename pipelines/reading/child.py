@@ -1,7 +1,7 @@
 """Reads files in a child process that knows no secrets and may die: the `FileReader` for untrusted bytes.
 
-One warm child serves a whole run. Files are fed to it by a thread of their own, ahead of its answers, so that small files
-cost no round trips; how far ahead is bounded by the pipe. A watch looks at the child's resident memory and at the time it
+One warm child serves a whole run. Files are fed to it by a thread of their own, ahead of its answers; how far ahead is bounded by
+the pipe. A file that the pipe has room for needs no such thread. A watch looks at the child's resident memory and at the time it
 takes; a child that breaks a limit, or dies, is replaced, its file is read once more alone, and then called what it is.
 """
 
@@ -10,7 +10,6 @@ import fcntl
 import itertools
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -26,8 +25,8 @@ import pipelines
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.rejected import REJECTED_READING, bad_row_limit
 from pipelines.contracts.schema import reading_schema
-from pipelines.disk import disk_full
 from pipelines.errors import ConfigurationError
+from pipelines.reading.child_answers import Death, checked, failure, how
 from pipelines.reading.keeper import START_S, Keeper
 from pipelines.reading.limits import Limits, limits_of
 from pipelines.reading.protocol import (
@@ -45,6 +44,9 @@ from pipelines.reading.violations import Rule
 __all__ = ["ChildReader", "FileToRead"]
 
 _PIPE_BYTES = 1 << 20
+_AT_ONCE_BYTES = 256 << 10
+"""What a file read alone may have to be written to the child before its answer is read, if the pipe takes twice as much: then neither
+waits for the other, and no thread has to feed."""
 _AHEAD = 64
 """Files fed before their answers are read, at most; the pipe's size is the tighter bound for all but the smallest."""
 _KEPT = ("TMPDIR", "LD_LIBRARY_PATH", "TZDIR", "PYTHONTZPATH")
@@ -68,15 +70,6 @@ class _Contract:
     rejects_rows: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Death:
-    """How a child ended: the rule it broke, in words."""
-
-    rule: Rule
-    found: str
-    expected: str
-
-
 @dataclass(slots=True)
 class _Feed:
     """What the feeding thread and the reading one share."""
@@ -91,6 +84,7 @@ class _Feed:
     fetching: int = -1  # the number of the file whose source is being waited for
     error: BaseException | None = None
     error_at: int = -1
+    at_once: bool = False  # the pipe has room for all of it
 
     def is_starved(self) -> bool:
         """Whether the file being read waits for its source."""
@@ -106,7 +100,7 @@ class ChildReader:
         self._child: subprocess.Popen[bytes] | None = None
         self._contracts: dict[int, _Contract] = {}
         self._told: set[int] = set()
-        self._death = _Death(Rule.READER_CRASH, "nothing is known", "a reader that lives")
+        self._death = Death(Rule.READER_CRASH, "nothing is known", "a reader that lives")
 
     def __enter__(self) -> "ChildReader":
         return self
@@ -138,8 +132,34 @@ class ChildReader:
         Raises whatever the chunks or the sink raise, ConfigurationError when the contract cannot be compiled, and DiskFullError
         when the child has no room for temporary files.
         """
-        (summary,) = list(self.read_many([FileToRead(request, chunks, sink)]))
-        return summary
+        content = self._small(request, chunks)
+        if content is None:
+            (summary,) = list(self.read_many([FileToRead(request, chunks, sink)]))
+            return summary
+        file = FileToRead(request, lambda: content, sink)
+        summaries = list(self._session(_Feed(iter((file,)), at_once=True)))
+        return summaries[0] if summaries else self._alone(file)
+
+    def _small(self, request: ReadRequest, chunks: ChunkSource) -> "list[bytes] | None":
+        """The content of a file that the pipe takes at once; None where it is larger, or may not be opened."""
+        size, limits = request.size_bytes, self._contract(request.dataset).limits
+        if size is None or size > min(_AT_ONCE_BYTES, limits.object_bytes) or self._pipe_bytes() < 2 * _AT_ONCE_BYTES:
+            return None
+        content: list[bytes] = []
+        length = 0
+        for chunk in chunks():
+            content.append(chunk)
+            length += len(chunk)
+            if length > _AT_ONCE_BYTES:
+                return None  # more than was said of it
+        return content
+
+    def _pipe_bytes(self) -> int:
+        """How much the pipe to the child holds."""
+        self.start()
+        assert self._child is not None  # noqa: S101 - it was started just now
+        assert self._child.stdin is not None  # noqa: S101 - it was started with a pipe
+        return fcntl.fcntl(self._child.stdin, fcntl.F_GETPIPE_SZ) if hasattr(fcntl, "F_GETPIPE_SZ") else 0
 
     def read_many(self, files: Iterable[FileToRead]) -> Iterator[ReadSummary]:
         """Read files one after another, feeding ahead; yields their summaries in order.
@@ -175,7 +195,10 @@ class ChildReader:
         """Feed and read until the files end or the child dies; what is left in `feed.pending` was not read."""
         child = self._child if self._child is not None and self._child.poll() is None else self._spawn()
         feeder = threading.Thread(target=self._feed, args=(feed, child), name="reader-feed", daemon=True)
-        feeder.start()
+        if feed.at_once:
+            self._feed(feed, child)
+        else:
+            feeder.start()
         finished = False
         try:
             while (file := self._next(feed)) is not None:
@@ -195,7 +218,8 @@ class ChildReader:
             with feed.wake:
                 feed.stopped = True
                 feed.wake.notify_all()
-            feeder.join()
+            if not feed.at_once:
+                feeder.join()
             if self._child is not child:
                 _bury(child)
         if feed.error is not None:
@@ -221,15 +245,15 @@ class ChildReader:
                 if feed.error is not None and feed.error_at <= feed.answered:
                     return None
                 if frame is None:
-                    self._death = _how(child, watch.broken, contract.limits)
+                    self._death = how(child, watch.broken, contract.limits)
                     self._kill()
                     return None
                 kind, payload = frame
                 if kind is Frame.BATCH or kind is Frame.REJECTED:
                     is_good = kind is Frame.BATCH
-                    batch = _checked(payload, contract.schema if is_good else REJECTED_READING)
+                    batch = checked(payload, contract.schema if is_good else REJECTED_READING)
                     if batch is None or (not is_good and not contract.rejects_rows):
-                        self._death = _Death(
+                        self._death = Death(
                             Rule.READER_CRASH, "rows that are not of the contract's types", "valid rows"
                         )
                         self._kill()
@@ -242,7 +266,7 @@ class ChildReader:
                     try:
                         return decode_summary(payload)
                     except (ValueError, KeyError, TypeError):
-                        self._death = _Death(Rule.READER_CRASH, "a summary that cannot be read", "a summary")
+                        self._death = Death(Rule.READER_CRASH, "a summary that cannot be read", "a summary")
                         self._kill()
                         return None
                 elif kind is Frame.MISCONFIGURED:
@@ -250,7 +274,7 @@ class ChildReader:
                         f"dataset {file.request.dataset.name}: {payload.decode('utf-8', 'replace')}"
                     )
                 else:
-                    self._death = _failure(payload, contract.limits)
+                    self._death = failure(payload, contract.limits)
                     self._kill()
                     return None
 
@@ -370,42 +394,3 @@ def _bury(child: "subprocess.Popen[bytes]") -> None:
         if pipe is not None:
             with contextlib.suppress(OSError):
                 pipe.close()
-
-
-def _checked(payload: bytes, schema: pa.Schema) -> pa.RecordBatch | None:
-    """The batch, if it is whole and of the contract's schema: the child is not trusted."""
-    try:
-        batch = pa.ipc.read_record_batch(pa.py_buffer(payload), schema)
-        batch.validate(full=True)
-    except (pa.ArrowException, OSError, ValueError):
-        return None
-    required = (f for f in schema if not f.nullable)
-    return None if any(batch.column(f.name).null_count for f in required) else batch
-
-
-def _how(child: "subprocess.Popen[bytes]", broken: Rule | None, limits: Limits) -> _Death:
-    if broken is Rule.READER_MEMORY:
-        bound = f"{limits.reader_memory_bytes >> 20:,} MiB"
-        return _Death(broken, f"more than {bound} of resident memory", f"at most {bound}")
-    if broken is Rule.READER_TIME:
-        return _Death(broken, f"more than {limits.reader_seconds:,} s", f"at most {limits.reader_seconds:,} s")
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(5)
-    code = child.returncode
-    words = f"exit code {code}"
-    if code is not None and code < 0:
-        words = f"signal {-code} ({signal.Signals(-code).name})"
-    return _Death(Rule.READER_CRASH, f"the reader's death by {words}", "a reader that lives to the end of the file")
-
-
-def _failure(payload: bytes, limits: Limits) -> _Death:
-    try:
-        said = json.loads(payload)
-        memory, full, text = bool(said["memory"]), said["disk"], str(said["text"])
-    except (ValueError, KeyError, TypeError):
-        memory, full, text = False, None, "an answer that cannot be read"
-    if full is not None:
-        raise disk_full(str(full))
-    if memory:
-        return _Death(Rule.READER_MEMORY, text, f"at most {limits.reader_memory_bytes >> 20:,} MiB")
-    return _Death(Rule.READER_CRASH, text, "a reader that lives to the end of the file")

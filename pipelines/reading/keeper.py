@@ -64,6 +64,8 @@ class Keeper:
         self._wanted: queue.SimpleQueue[queue.SimpleQueue[subprocess.Popen[bytes] | BaseException] | None]
         self._wanted = queue.SimpleQueue()
         self._watch: Watch | None = None
+        self._process: psutil.Process | None = None
+        """The child watched last: to find it anew for each file would cost more than to watch it."""
         self.spent_s = 0.0
 
     def spawn(self) -> "subprocess.Popen[bytes]":
@@ -71,6 +73,7 @@ class Keeper:
 
         Raises what starting raises, and TransientError for a child that does not come to read: no file has to do with that.
         """
+        self._process = None
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="reader-keeper", daemon=True)
             self._thread.start()
@@ -104,10 +107,10 @@ class Keeper:
     @contextlib.contextmanager
     def watching(self, pid: int, limits: Limits, is_starved: Callable[[], bool]) -> Generator[Watch]:
         """Watch a child while it reads one file."""
-        process = None
-        with contextlib.suppress(psutil.Error):
-            process = psutil.Process(pid)
-        watch = Watch(process, limits, is_starved)
+        if self._process is None or self._process.pid != pid:
+            with contextlib.suppress(psutil.Error):
+                self._process = psutil.Process(pid)
+        watch = Watch(self._process, limits, is_starved)
         self._watch = watch
         try:
             yield watch

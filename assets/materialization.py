@@ -12,6 +12,7 @@ import dagster as dg
 from assets.checks import check_results
 from assets.expectations import ExpectationResult, evaluate
 from assets.failing import failure
+from assets.file_log import log_files
 from assets.keys import table_key
 from assets.past import columns_of, note_profiles, past_of
 from assets.rejected import tell_rejected
@@ -27,7 +28,7 @@ from pipelines.intake.backfill import Choice
 from pipelines.printable import printable
 from pipelines.publication.staged import StagedFile
 from pipelines.reports import BatchNotRun, BatchReport
-from pipelines.telemetry.logs import file_fields, logged
+from pipelines.telemetry.logs import logged
 from pipelines.telemetry.tracing import trace_of
 
 __all__ = ["materialize"]
@@ -69,9 +70,7 @@ def materialize(
                 context.log.info(f"{dataset.name} {day}: {outcome.reason}")
                 continue
             with logged(dataset=dataset.name, batch=batch_id, trace_id=trace_of(batch_id)):
-                for file in outcome.files:
-                    with logged(**file_fields(gate.landing_bucket, file.key, file.version_id)):
-                        context.log.info(file.sentence())
+                log_files(context, gate.landing_bucket, outcome.files)
                 context.log.info(outcome.sentence())
             expectations.setdefault(day, []).extend(outcome.expectations)
             reports.append(outcome)

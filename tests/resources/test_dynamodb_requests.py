@@ -4,11 +4,10 @@ import json
 from typing import Any
 
 import boto3
-import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 
-from pipelines.ports import Absent, Delete, Equals, ItemKey, Put, Update, Written
+from pipelines.ports import Absent, Delete, Equals, ItemKey, ItemValue, Put, Update, Written
 from resources.dynamodb import DynamoItemStore
 from resources.dynamodb_requests import send_as_written
 
@@ -48,7 +47,14 @@ class _Wire:
 
 
 def _use(store: DynamoItemStore) -> None:
-    item = {"a": "ä\ud83d\ude00", "n": 2**62, "none": None, "yes": True, "list": [1, ["x"]], "map": {"m": {"n": 1}}}
+    item: dict[str, ItemValue] = {
+        "a": "ä\ud83d\ude00",
+        "n": 2**62,
+        "none": None,
+        "yes": True,
+        "list": [1, ["x"]],
+        "map": {"m": {"n": 1}},
+    }
     changes = [
         Put(KEY, item, (Absent(),)),
         Update(ItemKey("b", "c"), set_={"x": 1}, add={"y": 2}, remove=("z",), conditions=(Equals("revision", 3),)),
@@ -60,7 +66,7 @@ def _use(store: DynamoItemStore) -> None:
     store.query_due("due#x#01", since="2024", upto="2025", descending=True)
 
 
-def test_the_same_requests_as_botocores_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_requests_as_botocores_own() -> None:
     answer = {"Responses": {}, "Items": [], "Count": 0}
     plain, ours = (_Wire([(200, answer)], as_written=flag) for flag in (False, True))
     for wire in (plain, ours):

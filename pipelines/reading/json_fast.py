@@ -1,14 +1,16 @@
-"""The fast way for JSON Lines: a whole block through pyarrow.json, where it is proven to say what the strict way says.
+"""The fast way for JSON Lines: the lines of a block through pyarrow.json, where it is proven to say what the strict way says.
 
-It is taken only for flat contracts and blocks in which every line is one object by its first and last byte. pyarrow then refuses
-unknown and repeated keys, nesting and values of another kind; what it does not refuse (NaN, numbers that become
-infinite or zero, decimals that wrap around) is looked for here. None means: not proven, go the strict way. Findings in
-pyarrow 25 behind each guard are told in `tests/reading/test_json_fast.py`.
+It is taken only for flat contracts, and for lines that a regular expression proves to be one object of known keys, each value
+written as its column wants it (`json_line_forms.py`). pyarrow then refuses repeated keys; what it does not refuse (numbers that
+become infinite or zero, decimals of too many digits) is looked for here. Lines of which nothing is proven are left to the
+strict way, and so is the block where they are many. Findings in pyarrow 25 behind each guard are told in
+`tests/reading/test_json_fast.py`.
 """
 # pyright: reportAttributeAccessIssue=false
 # pyarrow.compute makes its functions when it is imported: the checker cannot see them.
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -17,14 +19,20 @@ import pyarrow.json as pj
 
 from pipelines.contracts.model import Column, ColumnType, Dataset, JsonFormat
 from pipelines.contracts.schema import arrow_type
+from pipelines.reading.csv_blocks import Positions
 from pipelines.reading.json_blocks import JsonBlock
+from pipelines.reading.json_line_forms import LineForm
 from pipelines.reading.row_blocks import Cells
 from pipelines.reading.rows import Plan
 
-__all__ = ["FastLines"]
+__all__ = ["FastCells", "FastLines"]
 
 _PARSE_BYTES = 16 << 20
-_OPEN, _CLOSE, _LF = 0x7B, 0x7D, 0x0A
+_MOST_LEFT = 0.5
+"""The share of a block's lines that may be left to the strict way; where it is more, all of them are."""
+_MOST_LINES_LEFT = 16_384
+_LEAF = 64
+"""Lines among which it is not searched for the one that pyarrow does not take."""
 _AS_TEXT = (ColumnType.STRING, ColumnType.DATE, ColumnType.TIMESTAMP)
 _TYPED = (
     ColumnType.BOOLEAN,
@@ -36,21 +44,29 @@ _TYPED = (
 )
 _ZEROS = {ColumnType.FLOAT: b"0" * 40, ColumnType.DOUBLE: b"0" * 300}
 """Fewer zeros behind the point make no number 0 in these types (without an exponent)."""
-_SHORTEST_BOUND = 15
-_STRIDE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class FastCells:
+    """What was read of a block: the cells of the lines `read`, by their numbers in the block; the others are `left` to the strict way."""
+
+    cells: dict[str, Cells]
+    read: Positions
+    left: Positions
 
 
 class FastLines:
     """Parses blocks of one file whose keys are known. Use `build`."""
 
-    def __init__(self, plan: Plan, keys: Mapping[str, str], decimal_bound: int | None) -> None:
+    def __init__(self, plan: Plan, keys: Mapping[str, str]) -> None:
         """Expect each column under the key given for it."""
         columns = plan.dataset.columns
         self.keys = dict(keys)
         self._typed = [n for n in keys if columns[n].kind in _TYPED]
-        self._floats = {n: zeros for n in keys if (zeros := _ZEROS.get(columns[n].kind))}
         self._decimals = [n for n in keys if columns[n].kind is ColumnType.DECIMAL]
-        self._decimal_bound = decimal_bound
+        self._form = LineForm({key: columns[name] for name, key in keys.items()})
+        floats = {n: zeros for n in keys if (zeros := _ZEROS.get(columns[n].kind))}
+        self._floats = {} if self._form.tells_values else floats
         # The shortest member of an object has four bytes: `"":0`.
         self._largest = min(plan.limits.record_bytes, plan.limits.cell_bytes, 4 * plan.limits.keys)
         self._schema = pa.schema(
@@ -66,31 +82,40 @@ class FastLines:
         dataset = plan.dataset
         if plan.limits.columns < len(dataset.file_columns) or _is_deep(dataset):
             return None
-        scales: list[int] = []
         wanted: dict[str, str] = {}
         for name in dataset.file_columns:
             column = dataset.columns[name]
             if not _is_eligible(column):
                 return None
-            if column.kind is ColumnType.DECIMAL:
-                scales.append(column.decimal_digits[1])
             wanted[name] = keys.get(name, column.source or name)
-        bound = 38 - max(scales) if scales else None
-        if (bound is not None and bound < _SHORTEST_BOUND) or len(set(wanted.values())) < len(wanted):
-            return None
-        return FastLines(plan, wanted, bound)
+        return FastLines(plan, wanted) if len(set(wanted.values())) == len(wanted) else None
 
-    def parse(self, block: JsonBlock, seen: "set[str]") -> dict[str, Cells] | None:
-        """The block's cells, one row a line; None when the strict way has to decide. Columns found are added to `seen`."""
-        content = block.content
-        octets = np.frombuffer(content, np.uint8)
-        if octets[-1] != _LF or b"\r" in content or int((block.ends - block.starts).max()) > self._largest:
+    def parse(self, block: JsonBlock, seen: "set[str]") -> FastCells | None:
+        """The cells of all lines of the block that are proven; None when the strict way has to read the block.
+
+        Columns found are added to `seen`. The content is UTF-8.
+        """
+        is_read = self._form.has(block) & (block.ends - block.starts <= self._largest)
+        lines = len(is_read)
+        least = max((1 - _MOST_LEFT) * lines, lines - _MOST_LINES_LEFT)
+        if is_read.sum() < least:
             return None
-        # Lines that start with { and end with } cannot share an object; as many objects as lines is then one each.
-        if not (np.all(octets[block.starts] == _OPEN) and np.all(octets[np.maximum(block.ends - 2, 0)] == _CLOSE)):
+        content, ends = _without(block, is_read)
+        table = self._table(content, len(ends))
+        if table is None:
+            read = np.flatnonzero(is_read)
+            is_read[read[self._refused(content, ends, 0, len(ends))]] = False
+            if is_read.sum() < least:
+                return None
+            content, ends = _without(block, is_read)
+            table = self._table(content, len(ends))
+        if table is None:
             return None
-        if self._decimal_bound is not None and not _decimals_are_safe(octets, content, self._decimal_bound):
-            return None
+        cells = self._cells(table, content, seen)
+        return None if cells is None else FastCells(cells, np.flatnonzero(is_read), np.flatnonzero(~is_read))
+
+    def _table(self, content: bytes, lines: int) -> pa.Table | None:
+        """Whole lines as pyarrow reads them; None when it refuses one, or is not to be believed."""
         try:
             table = pj.read_json(
                 pa.BufferReader(content),
@@ -99,11 +124,20 @@ class FastLines:
             )
         except pa.ArrowInvalid:
             return None
-        if table.num_rows != len(block.starts) or not self._floats_are_exact(table, content):
-            return None
-        if not self._decimals_fit(table):
-            return None
-        return self._cells(table, content, seen)
+        is_proven = table.num_rows == lines and self._floats_are_exact(table, content) and self._decimals_fit(table)
+        return table if is_proven else None
+
+    def _refused(self, content: bytes, ends: Positions, first: int, behind: int) -> list[int]:
+        """Which of the lines from `first` to `behind` are not to be read so: those that share a few with one that is refused."""
+        if behind - first <= _LEAF:
+            return list(range(first, behind))
+        half = (first + behind) // 2
+        refused: list[int] = []
+        for low, high in ((first, half), (half, behind)):
+            piece = content[ends[low - 1] if low else 0 : ends[high - 1]]
+            if self._table(piece, high - low) is None:
+                refused += self._refused(content, ends, low, high)
+        return refused
 
     def _floats_are_exact(self, table: pa.Table, content: bytes) -> bool:
         for name, zeros in self._floats.items():
@@ -130,7 +164,7 @@ class FastLines:
             values = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
             if values.null_count < len(values):
                 seen.add(name)
-            elif name not in seen and (f'"{key}"'.encode() in content or b"\\u" in content):
+            elif name not in seen and f'"{key}"'.encode() in content:
                 return None  # present, and null: or not present at all
             cells[name] = Cells(values, values if name in self._typed else None)
         return cells
@@ -150,28 +184,10 @@ def _is_eligible(column: Column) -> bool:
     return column.kind in _TYPED and not speaks_of_text
 
 
-def _decimals_are_safe(octets: "np.ndarray[tuple[int], np.dtype[np.uint8]]", content: bytes, bound: int) -> bool:
-    """Whether no number of the block is longer than `bound` digits or has an exponent of two digits below zero."""
-    if (b"e-" in content or b"E-" in content) and _found(content, "[0-9.][eE]-[0-9]{2}"):
-        return False
-    # A run of more than `bound` digits holds that many eighth bytes in a row; only where all of these are digits is looked closer.
-    sampled = (octets[::_STRIDE] - np.uint8(0x2E)) < 12
-    wanted = (bound + 1) // _STRIDE
-    reach = len(sampled) - wanted + 1
-    if reach <= 0:
-        return not _found(content, f"[0-9.]{{{bound + 1}}}")
-    hits = sampled[:reach].copy()
-    for step in range(1, wanted):
-        hits &= sampled[step : reach + step]
-    starts = np.flatnonzero(hits) * _STRIDE
-    for step in range(1, _STRIDE * (wanted - 1)):
-        if not len(starts):
-            return True
-        starts = starts[(octets[starts + step] - np.uint8(0x2E)) < 12]
-    return not len(starts) or not _found(content, f"[0-9.]{{{bound + 1}}}")
-
-
-def _found(content: bytes, pattern: str) -> bool:
-    offsets = np.array([0, len(content)], np.int32)
-    whole = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(offsets), pa.py_buffer(content)])
-    return bool(pc.match_substring_regex(whole, pattern)[0].as_py())
+def _without(block: JsonBlock, is_kept: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> tuple[bytes, Positions]:
+    """The lines that are kept, one behind another, and the end of each."""
+    if is_kept.all():
+        return block.content, block.ends
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], is_kept, [False]))))
+    runs = zip(block.starts[edges[0::2]].tolist(), block.ends[edges[1::2] - 1].tolist(), strict=True)
+    return b"".join([block.content[start:end] for start, end in runs]), np.cumsum((block.ends - block.starts)[is_kept])

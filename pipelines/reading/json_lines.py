@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from pipelines.reading.collector import StopReading
+from pipelines.reading.csv_blocks import Positions
 from pipelines.reading.encoding import is_utf8
 from pipelines.reading.json_blocks import WHITESPACE, JsonBlock, split_lines
 from pipelines.reading.json_columns import Misplaced, follow
-from pipelines.reading.json_fast import FastLines
+from pipelines.reading.json_fast import FastCells, FastLines
 from pipelines.reading.json_objects import JsonFault, JsonValue, key_count, parse_record, value_positions, written
 from pipelines.reading.json_reader import JsonReader
 from pipelines.reading.json_rows import Span
@@ -39,6 +40,8 @@ class JsonLinesReader(JsonReader):
     _fast: FastLines | None = None
     _fast_is_built = False
     _slow_blocks = 0
+    _aside: list[RowBlock] | None = None
+    """Rows of the block at hand that were read the strict way, where others of it are read the fast way."""
 
     def read(self) -> None:
         """Read everything. Raises StopReading behind a fault that ends the file, StreamFault from the text."""
@@ -83,19 +86,33 @@ class JsonLinesReader(JsonReader):
             self._fast = FastLines.build(self._plan, self._first_keys(block))
         if self._fast is None:
             return False
-        cells = self._fast.parse(block, self._columns.found)
-        if cells is None:
+        fast = self._fast.parse(block, self._columns.found)
+        if fast is None or (len(fast.left) and self._plan.wider):  # a wider type counts from the block's first row on
             self._slow_blocks += 1
             return False
         self._slow_blocks = 0
-        keys = self._fast.keys
-        for name, column in cells.items():
-            if column.texts.null_count < len(block.starts):
+        if len(fast.left):
+            self._aside = []
+            self._read_block(block, fast.left.tolist())
+        aside, self._aside = self._aside, None
+        self._judge.judge(self._fast_rows(block, fast, self._fast.keys), *(aside or ()))
+        return True
+
+    def _hand_over(self, rows: RowBlock) -> None:
+        if self._aside is None:
+            super()._hand_over(rows)
+        else:
+            self._aside.append(rows)
+
+    def _fast_rows(self, block: JsonBlock, fast: FastCells, keys: Mapping[str, str]) -> RowBlock:
+        rows = len(fast.read)
+        for name, column in fast.cells.items():
+            if column.texts.null_count < rows:
                 self._columns.column_of(keys[name])
-        rows = len(block.starts)
         self._rows += rows
-        raw = _RawCells(block, keys)
-        for name, column in cells.items():
+        starts, ends = block.starts[fast.read], block.ends[fast.read]
+        raw = _RawCells(block.content, starts, ends, keys)
+        for name, column in fast.cells.items():
             if column.values is not None:
                 column.found_text = raw.text_of(name)
 
@@ -103,12 +120,10 @@ class JsonLinesReader(JsonReader):
             place = raw.position(row, column)
             return block.line_of(place), self._offset(block, place)
 
-        lines = block.first_line + np.searchsorted(block.line_ends, block.starts)
-        records = RawRecords(block.content, block.starts, block.ends)
-        offsets = block.starts + self._offset(block, 0)
-        judged = RowBlock(rows, lines, cells, locate, records, offsets, name_of=lambda _row, column: keys[column])
-        self._judge.judge(judged)
-        return True
+        lines = block.first_line + np.searchsorted(block.line_ends, starts)
+        records = RawRecords(block.content, starts, ends)
+        offsets = starts + self._offset(block, 0)
+        return RowBlock(rows, lines, fast.cells, locate, records, offsets, name_of=lambda _row, column: keys[column])
 
     def _refuse_blank(self, line: int, offset: int, count: int) -> None:
         self.rows_broken += count
@@ -174,15 +189,17 @@ class JsonLinesReader(JsonReader):
 class _RawCells:
     """The text of single cells of a block that was read the fast way, for messages."""
 
-    def __init__(self, block: JsonBlock, keys: Mapping[str, str]) -> None:
-        self._block = block
+    def __init__(self, content: bytes, starts: Positions, ends: Positions, keys: Mapping[str, str]) -> None:
+        self._content = content
+        self._starts = starts
+        self._ends = ends
         self._keys = keys
 
     def _raw(self, row: int) -> bytes:
-        return self._block.content[self._block.starts[row] : self._block.ends[row]]
+        return self._content[self._starts[row] : self._ends[row]]
 
     def position(self, row: int, column: str | None) -> int:
-        start = int(self._block.starts[row])
+        start = int(self._starts[row])
         if column is None or column not in self._keys:
             return start
         return start + value_positions(self._raw(row)).get(self._keys[column], 0)

@@ -187,7 +187,7 @@ class JsonRows:
         places, is_exact = self._places(block, objects, rows, starts)
         lines = block.first_line + np.searchsorted(block.line_ends, places)
         self._rows += len(of)
-        self._judge.judge(
+        self._hand_over(
             RowBlock(
                 rows=len(of),
                 lines=lines,
@@ -201,6 +201,10 @@ class JsonRows:
                 locate_inside=locate,
             )
         )
+
+    def _hand_over(self, rows: RowBlock) -> None:
+        """Rows are ready to be judged."""
+        self._judge.judge(rows)
 
     def _places(self, block: JsonBlock, objects: Objects, rows: Rows, starts: Positions) -> tuple[Positions, bool]:
         """Where each row starts: its object, or its element where that lies on another line; and whether they are exact."""

@@ -37,6 +37,18 @@ class _Note:
     found: Callable[[int], str]
     message: str | Callable[[int], str | None] | None
 
+    def moved(self, places: Positions, origins: Positions) -> "_Note":
+        """The same of rows that stand elsewhere now: row `i` at `places[i]`, and at `k` row `origins[k]`."""
+        message = self.message
+        return _Note(
+            self.rule,
+            self.column,
+            places[self.rows],
+            self.expected,
+            lambda row: self.found(int(origins[row])),
+            (lambda row: message(int(origins[row]))) if callable(message) else message,
+        )
+
 
 @dataclass(slots=True)
 class RowFaults:

@@ -11,6 +11,7 @@ in an unknown column of a CSV file says nothing and is not kept; one that a JSON
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -82,6 +83,20 @@ class Rescued:
         kept._columns = [(column, entries.take(chosen)) for column, entries in self._columns]
         kept._entries = {n: self._entries[row] for n, row in enumerate(rows.tolist()) if row in self._entries}
         return kept
+
+    @staticmethod
+    def joined(parts: Iterable[tuple["Rescued | None", Positions]], rows: int) -> "Rescued | None":
+        """The values of several, of which row `i` becomes the row `places[i]` of so many; None where there are none."""
+        whole = Rescued(rows)
+        for part, places in parts:
+            if part is None:
+                continue
+            for column, entries in part._columns:
+                origins = np.full(rows, -1)
+                origins[places] = np.arange(len(places))
+                whole._columns.append((column, entries.take(pa.array(origins, mask=origins < 0))))
+            whole._entries.update((int(places[row]), entries) for row, entries in part._entries.items())
+        return whole if whole._columns or whole._entries else None
 
     def column(self) -> pa.Array:
         """The `_rescued` column of the block."""

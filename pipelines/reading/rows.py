@@ -33,6 +33,7 @@ from pipelines.reading.row_rules import Landed, RowRules
 from pipelines.reading.rules import Breach, ColumnRules, typed_value
 from pipelines.reading.values import Misfit, describe
 from pipelines.reading.violations import Rule, Sample
+from pipelines.reading.weaving import JudgedRows, woven
 from pipelines.reading.widening import widenings, widest_columns
 
 __all__ = ["Plan", "RowJudge", "RowOut"]
@@ -141,8 +142,16 @@ class RowJudge:
     def _key_breach(self, name: str, found: str, expected: str) -> None:
         self._collector.add(Rule.KEY_VALUE, name, [Sample(None, None, found)], expected)
 
-    def judge(self, block: RowBlock) -> npt.NDArray[np.bool_]:
-        """Judge one block; returns which of its rows are bad. Clean rows go out unless the file is rejected already, or held."""
+    def judge(self, block: RowBlock, among: RowBlock | None = None) -> npt.NDArray[np.bool_]:
+        """Judge one block; returns which of its rows are bad. Clean rows go out unless the file is rejected already, or held.
+
+        `among` are rows that lie among them in the file, and go on in its order.
+        """
+        judged = self._look_at(block)
+        return self._settle(judged if among is None else woven(judged, self._look_at(among)))
+
+    def _look_at(self, block: RowBlock) -> JudgedRows:
+        """Type and check a block's values; what is wrong is reported, and noted by row."""
         names = self._plan.dataset.columns
         self._faults = block.faults or RowFaults()
         bad = self._faults.mask(block.rows)
@@ -163,11 +172,16 @@ class RowJudge:
         for breach, text_of, locate in self._noticed:
             if len(rows := breach.rows[~bad[breach.rows]]):
                 self._tell(replace(breach, rows=rows), breach.severity, block, text_of, locate)
+        return JudgedRows(block, values, bad, self._faults)
+
+    def _settle(self, judged: JudgedRows) -> npt.NDArray[np.bool_]:
+        """Let good rows go on, and bad ones aside."""
+        block, values, bad = judged.block, judged.values, judged.bad
         newly_bad = int(bad.sum())
         self.rows_bad += newly_bad
         lines, offsets = block.lines, block.offsets
         if newly_bad and self._rejects is not None:
-            self._rejects.take(self._faults, lambda row: int(block.lines[row]), block.raw)
+            self._rejects.take(judged.faults, lambda row: int(block.lines[row]), block.raw)
             # What is not loaded repeats no key and touches no partition.
             good = pa.array(~bad)
             values = {name: column.filter(good) for name, column in values.items()}

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import json
+import random
 import re
+import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.reading.json_fast import FastLines, _decimals_are_safe
-from tests.reading.support import dataset, read
+from benchmarks import generate
+from pipelines.contracts.loading import load_dataset
+from pipelines.contracts.model import Dataset
+from pipelines.reading.json_blocks import JsonBlock, split_lines
+from pipelines.reading.json_fast import FastLines
+from pipelines.reading.json_line_forms import LineForm
+from pipelines.reading.json_reader import JsonReader
+from pipelines.reading.reader import InProcessReader
+from pipelines.reading.summary import ReadRequest
+from tests.reading.support import RowList, dataset, read
 
-CONTRACT = dataset(
-    {
-        "a": {"type": "int", "min": -5},
-        "b": {"type": "bigint", "nullable": False},
-        "d": {"type": "double"},
-        "g": {"type": "float", "max": 1e9},
-        "m": {"type": "decimal(10,2)", "max": 1000},
-        "s": {"type": "string", "pattern": "[^z]*"},
-        "t": {"type": "timestamp", "aliases": ["when"]},
-        "f": {"type": "boolean"},
-    },
-    "jsonl",
-)
+CONTRACT_COLUMNS: dict[str, dict[str, Any]] = {
+    "a": {"type": "int", "min": -5},
+    "b": {"type": "bigint", "nullable": False},
+    "d": {"type": "double"},
+    "g": {"type": "float", "max": 1e9},
+    "m": {"type": "decimal(10,2)", "max": 1000},
+    "s": {"type": "string", "pattern": "[^z]*"},
+    "t": {"type": "timestamp", "aliases": ["when"]},
+    "f": {"type": "boolean"},
+}
+CONTRACT = dataset(CONTRACT_COLUMNS, "jsonl")
 NUMBERS = ["0", "-0", "1", "-7", "2.0", "1e3", "1e-2", "1e-77", "1e-999999999", "1E400", "-1e-400", "1.7976931348623159e308",
            "0." + "0" * 400 + "1", "0." + "0" * 45 + "1", "1e39", "-0.1", "1" * 40, "2147483648", "9223372036854775807", "9223372036854775808", "01", "+1", ".5", "1.",
            "NaN", "-Infinity", "1.234", "999.99", "5000", "123456789", "-99999999.99"]  # fmt: skip
@@ -93,15 +102,148 @@ def test_clean_lines_are_read_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> N
     assert all(outcomes)
 
 
+def all_ways(contract: Dataset, content: bytes) -> list[Any]:
+    """What is said of a content in one block: the fast way, and the strict way."""
+    said: list[Any] = []
+    for build in (FastLines.build, lambda _plan, _keys: None):
+        sink = RowList()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(FastLines, "build", staticmethod(build))
+            summary = InProcessReader().read(ReadRequest(contract, None, {}), lambda: [content], sink)
+        rejected = sorted(sink.rejected, key=lambda row: row["_source_line"])
+        facts = replace(summary, seconds=0.0, source_columns=())
+        said.append((sink.rows, rejected, facts))
+    return said
+
+
+GOOD_LINE = "{" + ",".join(f'"{k}":{v}' for k, v in GOOD.items()) + "}"
+POLICIES = [
+    dataset(CONTRACT_COLUMNS, "jsonl", **more)
+    for more in (
+        {"rows": {"on_bad": "quarantine_rows", "max_bad": "90%"}},
+        {
+            "rows": {"on_bad": "quarantine_rows", "max_bad": "90%"},
+            "schema": {"new_columns": "rescue", "type_changes": "widen_or_rescue"},
+        },
+        {
+            "rows": {"on_bad": "quarantine_rows", "max_bad": "90%"},
+            "schema": {"new_columns": "add", "type_changes": "widen"},
+        },
+        {
+            "rows": {"on_bad": "quarantine_rows", "max_bad": "90%"},
+            "schema": {"type_changes": "rescue"},
+            "primary_key": ["b"],
+        },
+        {"primary_key": ["b"]},
+    )
+]
+
+
 @settings(max_examples=300, deadline=None)
 @given(
-    before=st.text("a1:,", max_size=40),
-    digits=st.integers(1, 90),
-    after=st.text("a1:,", max_size=40),
-    bound=st.integers(15, 38),
+    contract=st.sampled_from(POLICIES),
+    records=st.lists(RECORDS, min_size=1, max_size=8),
+    clean=st.integers(0, 20),
+    order=st.randoms(use_true_random=False),
+    end=st.sampled_from(["\n", "\r\n"]),
 )
-def test_no_number_too_long_for_arrow_is_overlooked(before: str, digits: int, after: str, bound: int) -> None:
-    content = f"{before}{'7' * digits}{after}\n".encode()
-    longest = max(len(run) for run in re.findall(r"[0-9.]+", content.decode()))
-    safe = _decimals_are_safe(np.frombuffer(content, np.uint8), content, bound)
-    assert safe is (longest <= bound)
+def test_lines_left_to_the_strict_way_find_their_places_again(
+    contract: Dataset, records: list[str], clean: int, order: random.Random, end: str
+) -> None:
+    lines = records + [GOOD_LINE] * clean
+    order.shuffle(lines)
+    fast, strict = all_ways(contract, (end.join(lines) + end).encode())
+    assert fast == strict
+
+
+@pytest.mark.parametrize(
+    "line", ['{"b":1,"b":2}', '{"b":1,"a":2147483648}', '{"b":9999999999999999999}', '{"b":null}', '{"b":1,"x":2}']
+)
+def test_one_line_is_no_reason_to_read_its_block_the_strict_way(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    strictly: list[int] = []
+    read_block = JsonReader._read_block
+
+    def watched(self: JsonReader, block: JsonBlock, records: Any) -> None:
+        strictly.append(len(records))
+        read_block(self, block, records)
+
+    monkeypatch.setattr(JsonReader, "_read_block", watched)
+    content = (f"{GOOD_LINE}\n" * 700 + f"{line}\n" + f"{GOOD_LINE}\n" * 300).encode()
+    sink = RowList()
+    summary = InProcessReader().read(ReadRequest(POLICIES[0], None, {}), lambda: [content], sink)
+    assert (summary.rows_read, summary.rows_bad, len(sink.rows)) == (1_001, 1, 1_000)
+    assert [row["_source_line"] for row in sink.rejected] == [701]
+    assert sum(strictly) <= 64
+
+
+def test_every_bad_row_of_the_benchmark_is_found_on_its_line_in_its_column(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["generate", str(tmp_path), "--gigabytes", "0.008", "--format", "jsonl", "--dirty", "0.01"]
+    )
+    generate.main()
+    truth = [json.loads(line) for line in (tmp_path / "wide.truth.jsonl").read_text("utf-8").splitlines()]
+    contract = tmp_path / "wide.yaml"
+    contract.write_text(contract.read_text("utf-8") + "rows: {on_bad: quarantine_rows}\n", "utf-8")
+    wide = load_dataset(contract)
+    assert isinstance(wide, Dataset)
+    source = tmp_path / "wide.jsonl"
+    sink = RowList()
+    summary = InProcessReader(1 << 20).read(ReadRequest(wide, None, {}), lambda: [source.read_bytes()], sink)
+    found = [
+        {"line": row["_source_line"], "column": reason["column"], "rule": reason["rule"]}
+        for row in sink.rejected
+        for reason in json.loads(row["reasons"])
+    ]
+    assert len(truth) > 100
+    assert sorted(found, key=lambda one: one["line"]) == truth
+    lines = source.read_text("utf-8").split("\n")
+    assert all(row["raw"] == lines[row["_source_line"] - 1] for row in sink.rejected)
+    assert (summary.rows_read, len(sink.rows)) == (len(lines) - 1, len(lines) - 1 - len(truth))
+
+
+MANY = {f"a_long_name_of_a_column_{number}": {"type": "double"} for number in range(250)}
+WIDE = dataset({**CONTRACT_COLUMNS, **MANY}, "jsonl", schema={"missing_columns": "allow"})
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    before=st.text("a1:, ", max_size=40),
+    digits=st.integers(1, 90),
+    after=st.text("a1:, ", max_size=40),
+    is_wide=st.booleans(),
+    exponent=st.sampled_from(["", "e-5", "e-99", "E-12"]),
+)
+def test_no_number_that_arrow_reads_wrong_has_the_form(
+    before: str, digits: int, after: str, is_wide: bool, exponent: str
+) -> None:
+    columns = (WIDE if is_wide else CONTRACT).columns
+    text = f'{{"b":1,"m":"{before}{"7" * digits}{exponent}{after}"}}'
+    [has_form] = LineForm(columns).has(one_line(text))
+    fits = re.fullmatch(r"-?[0-9]{1,8}", f"{before}{'7' * digits}{exponent}{after}") is not None
+    is_short = max(map(len, re.findall(r"[0-9.]+", text))) <= 36 and not re.search(r"[0-9.][eE]-[0-9]{2}", text)
+    if is_wide:
+        assert has_form == is_short
+    elif has_form:
+        assert fits
+        assert is_short
+
+
+@pytest.mark.parametrize(
+    "value", ["1e-999999999", "NaN", "01", "1.", ".5", "+1", "1e400", "- 1", "0x1F", "1_0", "Infinity", "1e", "9" * 201]
+)
+def test_what_is_no_double_has_not_the_form(value: str) -> None:
+    assert LineForm(CONTRACT.columns).has(one_line(f'{{"b":1,"d":{value}}}')).tolist() == [False]
+    assert LineForm(CONTRACT.columns).has(one_line('{"b":1,"d":-1.5e-3}')).tolist() == [True]
+
+
+@given(records=st.lists(RECORDS, min_size=1, max_size=6))
+def test_a_wide_contract_is_read_alike(records: list[str]) -> None:
+    fast, strict = all_ways(WIDE, ("\n".join([*records, *[GOOD_LINE] * 9]) + "\n").encode())
+    assert fast == strict
+
+
+def one_line(text: str) -> JsonBlock:
+    [block] = split_lines([f"{text}\n".encode()], 1 << 20, 1 << 20)
+    return block

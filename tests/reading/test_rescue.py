@@ -100,9 +100,11 @@ def test_lines_without_anything_to_rescue_are_read_the_fast_way(monkeypatch: pyt
     assert summary.rescued == {}
     assert {row["_rescued"] for row in rows} == {None}
     outcomes.clear()
-    _, summary = read(contract, line * 50 + b'{"Number": 1, "d": "tomorrow", "why": {"a": [1.0]}}\n')
-    assert outcomes == [False]
+    odd = b'{"Number": 1, "d": "tomorrow", "why": {"a": [1.0]}}\n'
+    rows, summary = read(contract, line * 50 + odd + line * 50)
+    assert outcomes == [True]
     assert summary.rescued == {"d": 1, "why": 1}
+    assert [number for number, row in enumerate(rows) if row["_rescued"]] == [50]
 
 
 def test_names_beyond_the_limit_are_counted_as_one() -> None:

@@ -174,7 +174,7 @@ def test_one_line_is_no_reason_to_read_its_block_the_strict_way(line: str, monke
     summary = InProcessReader().read(ReadRequest(POLICIES[0], None, {}), lambda: [content], sink)
     assert (summary.rows_read, summary.rows_bad, len(sink.rows)) == (1_001, 1, 1_000)
     assert [row["_source_line"] for row in sink.rejected] == [701]
-    assert 1 <= len(strictly) <= 64
+    assert len(strictly) <= 64
 
 
 def test_every_bad_row_of_the_benchmark_is_found_on_its_line_in_its_column(

@@ -55,6 +55,8 @@ def main() -> int:
         f"{datetime.now(UTC):%Y-%m-%d}, files of {given.size:g} GB, {given.runs} rounds. {machine([m.load for m in measured])}"
     ]
     below += [f"Left out: {label}, because {why}." for label, why in suite.skipped.items()]
+    if given.size < 1:
+        below.append("The goals speak of 1 GB: at this size most of what is measured is starting.")
     table = rendered(lines, below)
     print(table)
     if given.write:

@@ -16,17 +16,20 @@ import sys
 import time
 from pathlib import Path
 
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 TIMED_OUT = 124
 
 
 def main() -> None:
     """Run, wait, report."""
     report, limit_s, *command = sys.argv[1:]
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    if prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) or prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl: cannot become the reaper of orphans")
     started = time.perf_counter()
     process = subprocess.Popen(command, start_new_session=True)
+    # When whoever measures is killed, nothing of what is measured goes on.
+    signal.signal(signal.SIGTERM, lambda *_: os.killpg(process.pid, signal.SIGKILL))
     try:
         code = process.wait(float(limit_s))
     except subprocess.TimeoutExpired:

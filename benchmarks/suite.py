@@ -133,7 +133,7 @@ class Suite:
                 wrong = _ours_is_stricter(verdict) or rejected_rows(feed, source.parent, out / "rejected")
             return Measured(run, verdict, wrong, load)
         finally:
-            shutil.rmtree(out, ignore_errors=True)
+            shutil.rmtree(out.parent, ignore_errors=True)
 
     def _run(self, contender: Contender, source: Path, out: Path) -> Run:
         if contender.name == OURS:

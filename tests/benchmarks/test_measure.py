@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.measure import measure
@@ -22,6 +27,24 @@ def test_the_cpu_of_a_grandchild_that_outlives_its_parent_counts() -> None:
 def test_a_command_beyond_the_limit_is_killed_and_says_so() -> None:
     run = measure([sys.executable, "-c", "print('begun', flush=True); import time; time.sleep(60)"], limit_s=1)
     assert (run.exit_code, run.last_line) == (124, "begun")
+
+
+def test_what_is_measured_ends_with_whoever_measures(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    sleeper = f"import os, pathlib, time; pathlib.Path({str(pid)!r}).write_text(str(os.getpid())); time.sleep(60)"
+    measuring = f"import sys; from benchmarks.measure import measure; measure([sys.executable, '-c', {sleeper!r}])"
+    process = subprocess.Popen([sys.executable, "-c", measuring])
+    _wait_for(lambda: pid.exists() and pid.read_text() != "")
+    process.kill()
+    process.wait()
+    _wait_for(lambda: not psutil.pid_exists(int(pid.read_text())))
+
+
+def _wait_for(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_what_a_command_says_and_how_it_ends_is_kept() -> None:

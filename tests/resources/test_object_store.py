@@ -257,6 +257,23 @@ def test_s3_reads_the_older_version_when_that_is_asked_for(local_aws: object) ->
 
 
 @pytest.mark.aws
+def test_s3_copies_what_is_too_large_for_one_request_in_parts(
+    local_aws: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from boto3.s3.transfer import TransferConfig
+
+    monkeypatch.setattr("resources.s3._SINGLE_COPY_BYTES", 8 << 20)
+    monkeypatch.setattr("resources.s3._COPY", TransferConfig(multipart_chunksize=5 << 20))
+    world = s3_world()
+    content = os.urandom((17 << 20) + 3)
+    older = world.land("landing/a.csv", content)
+    world.land("landing/a.csv", b"newer")
+    for _ in range(2):
+        world.store.copy(older, world.target, "quarantine/x/object")
+    assert world.store.get_bytes(world.target, "quarantine/x/object") == content
+
+
+@pytest.mark.aws
 @pytest.mark.parametrize(
     "key", ["landing//a.csv", "landing/a/", "/landing/a.csv", "landing/./a", "landing/x\u200b\x07.csv"]
 )

@@ -1,7 +1,8 @@
 """Large objects in ministack: streamed from their files, and in part where a part is asked for; loaded by `ministack_launcher.py`.
 
 As it ships, ministack reads an object whole into memory for each request, all other requests waiting meanwhile, and answers a request
-for a part of a version with all of it. Bodies of what is being uploaded it keeps in memory until the upload is complete.
+for a part of a version with all of it; and bodies of versions stay in memory for good. What is being uploaded in parts is in memory, twice, until
+the upload is complete: that is left as it is.
 Like the launcher it imports nothing of Lakegate and is imported by nothing of it.
 """
 
@@ -43,6 +44,24 @@ def apply() -> None:
     responses: Any = importlib.import_module("ministack.core.responses")
     s3._get_object = _streaming(s3, responses.StreamingResponse, s3._get_object)
     s3._upload_part_copy = _reading_parts(s3, s3._upload_part_copy)
+    s3._persist_object = _forgetting(s3, s3._persist_object)
+
+
+def _forgetting(s3: Any, persist: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the body of a large version go once it is on disk; ministack finds it there."""
+
+    def persist_and_forget(bucket: str, key: str, record: Any) -> None:
+        persist(bucket, key, record)
+        path = s3._object_disk_path(bucket, key)
+        if not isinstance(record, dict) or path is None or not os.path.isfile(path):
+            return
+        for version in s3._object_versions.get((bucket, key)) or ():
+            held = version.get("data")
+            is_it = version["version_id"] == record.get("version_id")
+            if is_it and held is not None and LARGE_BYTES < len(held) == os.path.getsize(path):
+                version["data"] = None
+
+    return persist_and_forget
 
 
 def _streaming(s3: Any, streaming_response: Any, get_object: Callable[..., Any]) -> Callable[..., Any]:

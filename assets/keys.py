@@ -12,6 +12,7 @@ from pipelines.contracts.model import Dataset
 from pipelines.contracts.rejected import rejected_dataset
 
 __all__ = [
+    "LANE_TAG",
     "LAUNCH_TAG",
     "OPERATIONS",
     "TABLES_POOL",
@@ -26,6 +27,8 @@ __all__ = [
 
 LAUNCH_TAG = "lakegate/launch"
 """Names the group of batches a run was requested for; the ledger holds the membership."""
+LANE_TAG = "lakegate/lane"
+"""Where its files stand: `fresh`, or `backlog`, which has no more than its share of the places (`dagster.yaml`)."""
 TRIGGER_TAG = "lakegate/trigger"
 """What made the run start: event, backfill, replay or sweep."""
 

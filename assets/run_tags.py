@@ -5,6 +5,7 @@
 | `lakegate/dataset` | the dataset; of a backfill's run over several, all of them: `flights,weather`     |
 | `lakegate/day`     | the landing day, or the first and the last: `2024-03-01..2024-03-31`              |
 | `lakegate/trigger` | what made it start: `event`, `removal`, `replay`, `sweep` or `backfill`           |
+| `lakegate/lane`    | `fresh` or `backlog`; a run from the UI has none                                   |
 | `lakegate/batch`   | the batch; of a run with several, the first                                       |
 | `lakegate/trace`   | the trace of that batch                                                           |
 | `lakegate/launch`  | the name of a launch, under which the ledger holds the batches; a backfill has none |
@@ -17,8 +18,8 @@ and those of its batches as they become known: until then it waits with what Dag
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from assets.keys import LAUNCH_TAG, TRIGGER_TAG
-from pipelines.accounting.states import Trigger
+from assets.keys import LANE_TAG, LAUNCH_TAG, TRIGGER_TAG
+from pipelines.accounting.states import Lane, Trigger
 from pipelines.intake.dispatching import Launch
 from pipelines.telemetry.tracing import trace_of
 
@@ -44,18 +45,12 @@ TRACE_TAG = "lakegate/trace"
 _PRIORITY_TAG = "dagster/priority"
 _AND = ","
 
-PRIORITIES: Mapping[Trigger, int] = {
-    Trigger.EVENT: 30,
-    Trigger.REMOVAL: 30,
-    Trigger.REPLAY: 20,
-    Trigger.SWEEP: 10,
-    Trigger.BACKFILL: 0,
-}
-"""Fresh files first, then what a person asked for again, then what a sweep found. Dagster gives the runs of a backfill no
+PRIORITIES: Mapping[Lane, int] = {Lane.FRESH: 30, Lane.ASKED: 20, Lane.BACKLOG: 10}
+"""Fresh files first, then what a person asked for again, then what is left. Dagster gives the runs of a backfill no
 priority, which is 0, and a job cannot change that: so everything else stands above it."""
 SHORT_RUN: Mapping[str, str] = {_PRIORITY_TAG: "40"}
 """Of jobs that take seconds and that somebody waits for: they go before everything, or a backlog would hold them up for hours."""
-SWEEP_RUN: Mapping[str, str] = {_PRIORITY_TAG: str(PRIORITIES[Trigger.SWEEP])}
+SWEEP_RUN: Mapping[str, str] = {_PRIORITY_TAG: str(PRIORITIES[Lane.BACKLOG])}
 """Of the job `sweep`, whose finds have the same place."""
 
 UPKEEP_RUN: Mapping[str, str] = {_PRIORITY_TAG: "-10"}
@@ -69,8 +64,9 @@ def tags_of_launch(launch: Launch) -> dict[str, str]:
         TRIGGER_TAG: launch.trigger,
         DATASET_TAG: launch.dataset,
         DAY_TAG: days_tag(launch.days),
+        LANE_TAG: (Lane.FRESH if launch.lane is Lane.FRESH else Lane.BACKLOG).value,
         **tag_of_batch(launch.batches[0]),
-        _PRIORITY_TAG: str(PRIORITIES[Trigger(launch.trigger)]),
+        _PRIORITY_TAG: str(PRIORITIES[launch.lane]),
     }
 
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from pipelines.intake.events import Home
 from pipelines.lineage.naming import LineageNames
 from pipelines.links import Links
 from pipelines.reading import spare
+from resources.clock import utc_now
 from resources.crash_points import CrashPoints
 from resources.dynamodb import DynamoItemStore
 from resources.environment import Deployment, client
@@ -31,15 +31,10 @@ if TYPE_CHECKING:
     from pipelines.lineage.news import LineageSink
     from pipelines.ports import QueryEngine, Tables
 
-__all__ = ["lineage_sink", "open_gate", "query_engine", "utc_now"]
+__all__ = ["lineage_sink", "open_gate", "query_engine"]
 
 
 _SHORTEST_LEASE_S, _LONGEST_LEASE_S = 1.0, 900.0
-
-
-def utc_now() -> datetime:
-    """The clock outside of tests and simulations."""
-    return datetime.now(UTC)
 
 
 def open_gate(deployment: Deployment, datasets: DatasetCatalog, policy: RetryPolicy | None = None) -> Gate:

@@ -12,11 +12,8 @@ import json
 import os
 import shutil
 import sqlite3
-import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -26,57 +23,22 @@ from pipelines.contracts.model import Dataset
 from pipelines.contracts.rejected import tables_of
 from pipelines.errors import ConfigurationError, ObjectGoneError, PermanentError, TransientError
 from pipelines.gate import Gate
-from pipelines.intake.objects import ObjectVersion, Sequencer
+from pipelines.intake.objects import ObjectVersion
 from pipelines.ports import Change, ItemKey, ItemValue, Refused, Written
 from pipelines.reading.child import ChildReader
-from resources.assembly import utc_now
+from resources.clock import utc_now
 from resources.folder import ROOT, FolderObjectStore, folder_tables
+from resources.local_files import LANDING, LocalFile
 from resources.memory import MemoryItemStore
 
 if TYPE_CHECKING:
     from resources.iceberg import IcebergTables
 
-__all__ = ["LANDING", "ConversionStore", "FileItemStore", "LocalFile", "local_files", "open_conversion"]
+__all__ = ["ConversionStore", "FileItemStore", "open_conversion"]
 
-LANDING = "landing"
-"""The name of the bucket that the local files stand for."""
 _BOOKS_FILE = ".lakegate-books.db"
-_CHUNK_BYTES = 4 << 20
 _LOCK_WAIT_S = 60.0
 """How long a conversion waits for the one before it in the same folder."""
-
-
-@dataclass(frozen=True, slots=True)
-class LocalFile:
-    """One file of this machine under the key it would land as; it must not change while it is read."""
-
-    path: Path
-    version: ObjectVersion
-    modified_ns: int
-
-
-def local_files(paths_by_key: Mapping[str, Path]) -> list[LocalFile]:
-    """Take local files as new object versions, in order. Raises ConfigurationError for one that cannot be read."""
-    found: list[LocalFile] = []
-    for key, path in paths_by_key.items():
-        try:
-            status = path.stat()
-            with path.open("rb"):
-                pass
-        except OSError as error:
-            raise ConfigurationError(f"{path}: {error.strerror or error}") from error
-        moment = time.time_ns() + len(found)
-        version = ObjectVersion(
-            LANDING,
-            key,
-            f"{moment:x}",
-            Sequencer(moment),
-            status.st_size,
-            "",
-            datetime.fromtimestamp(moment / 1e9, UTC),
-        )
-        found.append(LocalFile(path, version, status.st_mtime_ns))
-    return found
 
 
 class ConversionStore(FolderObjectStore):
@@ -89,30 +51,21 @@ class ConversionStore(FolderObjectStore):
 
     def read(self, version: ObjectVersion) -> Iterator[bytes]:
         """Stream a local file in chunks of at most 4 MiB. Raises ObjectGoneError when it is gone or was changed."""
-        with self._unchanged(version).open("rb") as content:
-            while chunk := content.read(_CHUNK_BYTES):
-                yield chunk
-        self._unchanged(version)
+        yield from self._file(version).chunks()
 
     def copy(self, version: ObjectVersion, bucket: str, key: str) -> None:
         """Copy a local file, unchanged, to where the pipeline would put it."""
         target = self.path(bucket, key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(self._unchanged(version), target)
+        shutil.copyfile(self._file(version).unchanged(), target)
 
-    def _unchanged(self, version: ObjectVersion) -> Path:
+    def _file(self, version: ObjectVersion) -> LocalFile:
         file = self._files.get(version)
         if file is None:
             raise ObjectGoneError(
                 f"{version.key} was converted by an earlier command that did not finish; convert it again"
             )
-        try:
-            status = file.path.stat()
-        except OSError as error:
-            raise ObjectGoneError(f"{file.path}: {error.strerror or error}") from error
-        if (status.st_size, status.st_mtime_ns) != (version.size_bytes, file.modified_ns):
-            raise ObjectGoneError(f"{file.path} changed while it was converted: convert it again")
-        return file.path
+        return file
 
 
 class FileItemStore(MemoryItemStore):

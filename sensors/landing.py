@@ -33,8 +33,8 @@ daemon looks every five seconds whether a tick is over: one that ends a little b
 after leaves nobody listening for nearly five seconds."""
 _SHORT_POLL_S = 3.0
 """The same while runs are under way: what they leave to do is to be seen soon after they end."""
-_RECEIVE_BUDGET_S = 20.0
-"""How long a tick goes on receiving: Dagster gives an evaluation 60 seconds."""
+_RECEIVE_BUDGET_S = 10.0
+"""How long a tick goes on receiving: what it registered first waits so long to be planned."""
 _BEGIN_S = 180.0
 """How long a run may take from its start to its first claim: it imports for seconds, on a busy machine for tens of them."""
 

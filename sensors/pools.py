@@ -11,8 +11,8 @@ import dagster as dg
 
 __all__ = ["RUNS_PER_DATASET", "set_pool_limits"]
 
-RUNS_PER_DATASET = 2
-"""Runs that may work on one dataset at a time: one with fresh files beside one of a backfill."""
+RUNS_PER_DATASET = 3
+"""Runs that may work on one dataset at a time: one with fresh files beside one with old ones and one of a backfill."""
 
 
 def set_pool_limits(instance: dg.DagsterInstance, pools: Iterable[str], limit: int = RUNS_PER_DATASET) -> list[str]:

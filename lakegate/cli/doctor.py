@@ -34,7 +34,7 @@ def doctor(
 ) -> None:
     """Look at every link of the chain, now. Exit code 0: nothing is wrong; 1: something is; 3: not everything could be looked at."""
     from lakegate.doctor.examination import checks
-    from resources.assembly import utc_now
+    from resources.clock import utc_now
 
     began = time.monotonic()
     deployment = _deployment()

@@ -2,7 +2,6 @@
 
 import stat
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -88,19 +87,18 @@ def validate(files: FilesArgument, dataset: DatasetOption, key: KeyOption = None
     """Say what the gate would make of files; nothing is written. Exit code 1 when a whole file would be rejected."""
     from pipelines.preview import preview
     from pipelines.reading.child import ChildReader
-    from resources.conversion import ConversionStore, local_files
+    from pipelines.reading.without_pandas import without_pandas
+    from resources.local_files import local_files
 
     contract = named_dataset(dataset)
     sent = local_files(landing_keys(contract, files, key))
     reports: dict[Path, FileReport] = {}
-    store = ConversionStore(Path(), sent)
-    with ChildReader() as reader:
+    with without_pandas(), ChildReader() as reader:
         for file in sent:
             version = file.version
-            chunks = partial(store.read, version)
             try:
                 reports[file.path] = preview(
-                    reader, contract, version.key, version.size_bytes, chunks, version.landed_at
+                    reader, contract, version.key, version.size_bytes, file.chunks, version.landed_at
                 )
             except ObjectGoneError as error:
                 reports[file.path] = _failed(file.path, str(error))
@@ -117,13 +115,15 @@ def convert(
     """Take files through the gate into a folder: DIR/processed/<table>/…, DIR/rejected/<table>/… and DIR/quarantine/…, by the pipeline's own path."""
     from pipelines.ingest import ingest_batch
     from pipelines.intake.backfill import take_versions
-    from resources.conversion import local_files, open_conversion
+    from pipelines.reading.without_pandas import without_pandas
+    from resources.conversion import open_conversion
+    from resources.local_files import local_files
 
     contract = named_dataset(dataset)
     sent = local_files(landing_keys(contract, files, key))
     paths = {file.version: file.path for file in sent}
     reports: dict[Path, FileReport] = {}
-    with open_conversion(out, contract, sent) as gate, gate.reader() as reader:
+    with without_pandas(), open_conversion(out, contract, sent) as gate, gate.reader() as reader:
         for table in tables_of(contract):
             gate.tables.ensure(table)
         for left in gate.ledger.live_batches(contract.name):

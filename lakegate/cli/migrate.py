@@ -83,7 +83,7 @@ def migrate_deployment(
 
     Raises NewerFormatError when a newer release was here: nothing was changed.
     """
-    from resources.assembly import utc_now
+    from resources.clock import utc_now
 
     store = DynamoItemStore(client("dynamodb"), deployment.ledger_table)
     guard = FormatGuard(store, utc_now)

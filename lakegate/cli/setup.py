@@ -201,7 +201,7 @@ def _prove(deployment: "Deployment", limit_s: float) -> "tuple[Arrived | NotArri
     """The proof, and what is left of it where the test object could not be removed."""
     from pipelines.accounting.ledger import Ledger
     from pipelines.wiring.proof import prove_wiring
-    from resources.assembly import utc_now
+    from resources.clock import utc_now
     from resources.dynamodb import DynamoItemStore
     from resources.environment import client
     from resources.landing_bucket import land_test_object

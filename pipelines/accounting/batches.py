@@ -1,4 +1,4 @@
-"""The life of a batch: planned, claimed, renewed, finished or released. One live batch a dataset and day.
+"""The life of a batch: planned, claimed, renewed, finished or released. One live batch a dataset and day, and one of fresh files.
 
 The batch's item is the fence. `epoch` grows with each claim and with each release, and every later write of a worker
 checks it in the same transaction; so whoever was fenced off can change nothing. The slot is removed last: while it is
@@ -76,7 +76,7 @@ class Batches:
         named = {"format": FORMAT, "batch_id": batch.batch_id}
         outcome = books.write(
             [
-                Put(slot_key(batch.dataset, batch.landing_day), named, (Absent(),)),
+                Put(slot_key(batch.dataset, batch.landing_day, batch.lane), named, (Absent(),)),
                 Put(batch_key(batch.batch_id), encode_batch(record), (Absent(),)),
                 Put(day_key(batch.dataset, batch.landing_day, batch.batch_id), named),
                 Put(run_item_key(batch.run_key, batch.batch_id), named),
@@ -91,8 +91,8 @@ class Batches:
         return Planned(batch.batch_id, self._plan_members(batch.batch_id, batch.members, (alive,)))
 
     def slot(self, batch: Batch | BatchRecord) -> str | None:
-        """The batch that holds the slot of this one's dataset and day."""
-        key = slot_key(batch.dataset, batch.landing_day)
+        """The batch that holds the slot of this one's dataset, day and lane."""
+        key = slot_key(batch.dataset, batch.landing_day, batch.lane)
         item = self._books.store.get([key]).get(key)
         return str(item["batch_id"]) if item is not None else None
 
@@ -257,7 +257,7 @@ class Batches:
         outcome = books.write(
             [
                 Update(fence.key, set_=done, conditions=fence.conditions),
-                Delete(slot_key(claim.batch.dataset, claim.batch.landing_day), (Equals("batch_id", claim.batch_id),)),
+                self._free(claim.batch),
                 self._history(claim.batch, books.now(), "done", "", claim.owner),
             ]
         )
@@ -314,7 +314,7 @@ class Batches:
                     continue
                 record = fenced
             self._put_back(record, self.members(record), record.reason or reason, fault=fault, spared=spared, checks=())
-            books.write([Delete(slot_key(record.dataset, record.landing_day), (Equals("batch_id", batch_id),))])
+            books.write([self._free(record)])
             return True
         raise TransientError(f"the batch {batch_id} changes too often to be released; try again")
 
@@ -362,6 +362,11 @@ class Batches:
         raise TransientError(f"members of {record.batch_id} change too often to be given back; try again")
 
     # ---- helpers
+
+    @staticmethod
+    def _free(record: BatchRecord) -> Delete:
+        slot = slot_key(record.dataset, record.landing_day, record.lane)
+        return Delete(slot, (Equals("batch_id", record.batch_id),))
 
     def _put(self, before: BatchRecord, after: BatchRecord, what: str, reason: str) -> bool:
         """Replace the batch, if it is still as it was read."""

@@ -102,6 +102,20 @@ class Books:
                 return
             start = page.next
 
+    def listed_page(
+        self,
+        partition: str,
+        *,
+        limit: int,
+        since: str | None,
+        upto: str | None,
+        start: str | None,
+        descending: bool,
+    ) -> tuple[list[LedgerEntry], str | None]:
+        """At most `limit` of these entries, and where to go on; None at the end."""
+        page = self.store.query_due(partition, since=since, upto=upto, limit=limit, start=start, descending=descending)
+        return [decode_entry(item) for item in page.items], page.next
+
     def versions(self, object_id: str) -> list[LedgerEntry]:
         """Every version of a key, lowest first."""
         found = [decode_entry(item) for item in self.query(f"object#{object_id}", "version#")]

@@ -6,7 +6,7 @@ How they are laid out in the item store is `items.py`; what may become of them i
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from pipelines.accounting.states import BatchState, FaultKind, Outcome, State, Trigger
+from pipelines.accounting.states import BatchState, FaultKind, Lane, Outcome, State, Trigger
 from pipelines.intake.objects import ObjectVersion
 
 __all__ = [
@@ -117,7 +117,8 @@ class LedgerEntry:
     object; `restored` that it came back from an archive while a batch had it in hand. `facts` are those of the outcome;
     `rejudged` are those of a later verdict that could not take the version's rows away (see `transitions.py`).
     `given_up` are batches that were released while a worker had this version in hand: what they committed may be in the table. `attempts` counts
-    how often it was put back unsettled; `fault_times`, how often in a row a `fault` of the same kind was why.
+    how often it was put back unsettled; `fault_times`, how often in a row a `fault` of the same kind was why. `deferred` says why it
+    waits until `next_at`, by the word of its dataset.
     """
 
     version: ObjectVersion
@@ -145,6 +146,7 @@ class LedgerEntry:
     rejudged: Facts | None = None
     trigger: Trigger = Trigger.EVENT
     registered_by: str = ""
+    deferred: str | None = None
 
     @property
     def ref(self) -> VersionRef:
@@ -212,6 +214,9 @@ class Batch:
     follows: tuple[str, ...] = ()
     """The last batches of some of its files: what happened to them there goes on here."""
     oldest_at: datetime | None = None
+    lane: Lane | None = None
+    """None where no sensor planned it."""
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +254,8 @@ class BatchRecord:
     oldest_at: datetime | None = None
     reading: Reading | None = None
     """How far its worker was with a large file when it last renewed the lease; None where nothing takes long."""
+    lane: Lane | None = None
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import asdict, fields, replace
 from datetime import date, datetime
 from typing import Any, cast
 
+from pipelines.accounting.due_index import place_of
 from pipelines.accounting.entries import (
     Batch,
     BatchRecord,
@@ -22,7 +23,7 @@ from pipelines.accounting.entries import (
     VersionRef,
 )
 from pipelines.accounting.keys import DUE_SHARDS, NO_DATASET, due_partitions, iso, parse_iso, short_version
-from pipelines.accounting.states import DUE_STATES, BatchState, FaultKind, Outcome, State, Trigger
+from pipelines.accounting.states import DUE_STATES, BatchState, FaultKind, Lane, Outcome, State, Trigger
 from pipelines.formats import LEDGER_FORMAT
 from pipelines.intake.objects import ObjectVersion, Sequencer
 from pipelines.ports import Item, ItemKey, ItemValue
@@ -62,10 +63,7 @@ def _waiting(entry: LedgerEntry) -> tuple[str, str] | None:
         return due_partitions(None)[0], changed
     if entry.state in DUE_STATES:
         shard = entry.landing_day.toordinal() % DUE_SHARDS
-        return (
-            f"due#{entry.dataset}#{shard:02d}",
-            f"{entry.landing_day.isoformat()}#{iso(entry.next_at or entry.changed_at)}#{tail}",
-        )
+        return f"due#{entry.dataset}#{shard:02d}", place_of(entry)
     if entry.outcome is Outcome.QUARANTINED:
         return f"quarantine#{entry.dataset or NO_DATASET}", changed
     if entry.outcome is Outcome.REMOVED:
@@ -119,6 +117,7 @@ def encode_entry(entry: LedgerEntry) -> dict[str, ItemValue]:
         "facts": _encode_facts(entry.facts),
         "rejudged": _encode_facts(entry.rejudged),
         "given_up": list[ItemValue](entry.given_up) or None,
+        "deferred": entry.deferred,
     }
     item.update({name: value for name, value in optional.items() if value is not None})
     if waiting := _waiting(entry):
@@ -164,6 +163,7 @@ def decode_entry(item: Item) -> LedgerEntry:
         given_up=tuple(raw.get("given_up", ())),
         trigger=Trigger(raw["trigger"]),
         registered_by=raw["registered_by"],
+        deferred=raw.get("deferred"),
     )
 
 
@@ -261,6 +261,8 @@ def encode_batch(record: BatchRecord) -> dict[str, ItemValue]:
         "trace_id": record.trace_id,
         "follows": list[ItemValue](record.follows) or None,
         "oldest_at": iso(record.oldest_at) if record.oldest_at else None,
+        "lane": record.lane.value if record.lane else None,
+        "size": record.size_bytes or None,
     }
     item.update({name: value for name, value in optional.items() if value is not None})
     return item
@@ -288,6 +290,8 @@ def decode_batch(item: Item) -> BatchRecord:
         follows=tuple(raw.get("follows", ())),
         oldest_at=parse_iso(raw["oldest_at"]) if "oldest_at" in raw else None,
         reading=_decode_reading(raw["reading"]) if "reading" in raw else None,
+        lane=Lane(raw["lane"]) if "lane" in raw else None,
+        size_bytes=raw.get("size", 0),
     )
 
 
@@ -322,6 +326,8 @@ def batch_of(batch: Batch, created_at: datetime) -> BatchRecord:
         trace_id=trace_of(batch.batch_id),
         follows=batch.follows,
         oldest_at=batch.oldest_at,
+        lane=batch.lane,
+        size_bytes=batch.size_bytes,
     )
 
 

@@ -9,6 +9,7 @@
     batch#<batch_id>          members#<nnnn>              the members, in pieces of at most 200 kB
     batch#<batch_id>          history#<time>#<id>#<n>     what the batch went through
     slots#<dataset>           <landing_day>               the one live batch of a dataset and day
+    slots#<dataset>           <landing_day>#fresh         beside it, the one of fresh files
     days#<dataset>            <landing_day>#<batch_id>    every batch a day ever had: how a backfill finds its versions
     run#<run_key>             <batch_id>                  the batches that one run was asked to do
     counts#<dataset>          <landing_day>#<shard>       counters
@@ -28,13 +29,14 @@
 
 The sparse index (`due_pk`, `due_sk`) lists what waits: `due#<dataset>#<shard>` for work, `quarantine#<dataset>` and
 `dead#<dataset>` for people, `archived#<dataset>` for a restore, `removed#<dataset>` what went before any batch had it. The shard comes from the landing day, so that the backlog
-of one day stands before few others.
+of one day stands before few others; the order within `due#…` is in `waiting.py`.
 """
 
 import hashlib
 from datetime import UTC, date, datetime
 
 from pipelines.accounting.entries import Removal, VersionRef
+from pipelines.accounting.states import Lane
 from pipelines.ports import ItemKey
 
 __all__ = [
@@ -123,9 +125,9 @@ def history_key(pk: str, at: datetime, write_id: str, number: int) -> ItemKey:
     return ItemKey(pk, f"history#{iso(at)}#{write_id}#{number:04d}")
 
 
-def slot_key(dataset: str, day: date) -> ItemKey:
-    """Where the live batch of a dataset and day is named."""
-    return ItemKey(f"slots#{dataset}", day.isoformat())
+def slot_key(dataset: str, day: date, lane: Lane | None = None) -> ItemKey:
+    """Where the live batch of a dataset and day is named; fresh files have a slot beside that of all others."""
+    return ItemKey(f"slots#{dataset}", f"{day.isoformat()}#fresh" if lane is Lane.FRESH else day.isoformat())
 
 
 def day_key(dataset: str, day: date, batch_id: str) -> ItemKey:

@@ -56,6 +56,7 @@ from pipelines.accounting.removals import Removals
 from pipelines.accounting.settlement import Settlement
 from pipelines.accounting.states import FaultKind, Outcome, Trigger
 from pipelines.accounting.sweeps import LastSweep, SweepRecords, SweptDay
+from pipelines.accounting.waiting import Look, Waiting
 from pipelines.accounting.wiring import WiringTests
 from pipelines.ports import Clock, ItemStore, ThreadPools
 
@@ -150,12 +151,16 @@ class Ledger:
         """Up to `limit` versions to be planned, by landing day, none of the `busy` days; may lag a moment behind."""
         return self._queries.due(dataset, limit, busy)
 
+    def waiting(self, dataset: str, look: Look) -> Waiting:
+        """What may be planned now, by lane; reads as much as a look needs, however much waits. May lag a moment behind."""
+        return self._queries.waiting(dataset, look)
+
     def oldest_waiting(self, dataset: str) -> datetime | None:
         """When the oldest version landed that came by itself and waits for its first verdict; in a backlog, about."""
         return self._queries.oldest_waiting(dataset)
 
     def live_batches(self, dataset: str) -> list[BatchRecord]:
-        """The batches that hold the slot of a day: at most one a day."""
+        """The batches that hold a slot: at most one a day, and one of fresh files."""
         return self._queries.live_batches(dataset)
 
     def plan(self, batch: Batch) -> PlanResult:

@@ -28,6 +28,7 @@ from pipelines.accounting.keys import (
 )
 from pipelines.accounting.states import BatchState, Outcome, State
 from pipelines.accounting.transitions import registered
+from pipelines.accounting.waiting import Look, Waiting, waiting
 from pipelines.intake.objects import object_id
 from pipelines.ports import Item, ThreadPools
 
@@ -66,6 +67,10 @@ class Queries:
                 if taken >= share or read >= _MOST_READ // len(partitions):
                     break
         return sorted(found, key=lambda e: (e.landing_day, e.next_at or e.changed_at, e.ref))[:limit]
+
+    def waiting(self, dataset: str, look: Look) -> Waiting:
+        """What may be planned now, by lane: as much as a look needs, whatever lies beside it."""
+        return waiting(self._books, dataset, look)
 
     def oldest_waiting(self, dataset: str) -> datetime | None:
         """When the oldest version landed that came by itself and waits for its first verdict; None when there is none.

@@ -73,7 +73,15 @@ def _take_away(work: KeyWork, entry: LedgerEntry) -> None:
     # What waited to be read is as if it had never been: should it come back into sight, it is read then.
     waiting = entry.state in (State.SEEN, State.RETRY_WAIT)
     state = State.GONE if waiting else entry.state
-    work.change(version, None, state=state, outcome_=Outcome.REMOVED, next_at=None, reason="its object was removed")
+    work.change(
+        version,
+        None,
+        state=state,
+        outcome_=Outcome.REMOVED,
+        next_at=None,
+        deferred=None,
+        reason="its object was removed",
+    )
 
 
 def _bring_back(work: KeyWork, entry: LedgerEntry) -> None:

@@ -6,7 +6,7 @@ are written once, on the batch, and shown on each member when it is read. So a c
 
 from enum import StrEnum
 
-__all__ = ["DUE_STATES", "LIVE_BATCH_STATES", "BatchState", "FaultKind", "Outcome", "State", "Trigger"]
+__all__ = ["DUE_STATES", "LIVE_BATCH_STATES", "BatchState", "FaultKind", "Lane", "Outcome", "State", "Trigger"]
 
 
 class State(StrEnum):
@@ -66,6 +66,14 @@ class Trigger(StrEnum):
     REPLAY = "replay"
     SWEEP = "sweep"
     REMOVAL = "removal"
+
+
+class Lane(StrEnum):
+    """In which lane a file travels to its run; in the order in which they go. Each has places of its own."""
+
+    FRESH = "fresh"  # it landed, or was removed, a short while ago
+    ASKED = "asked"  # a person asked for it again
+    BACKLOG = "backlog"  # everything else
 
 
 DUE_STATES = frozenset({State.SEEN, State.RETRY_WAIT})

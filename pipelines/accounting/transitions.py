@@ -258,7 +258,13 @@ def registered(entry: LedgerEntry) -> HistoryRecord:
 def planned(entry: LedgerEntry, batch_id: str, now: datetime) -> tuple[LedgerEntry, HistoryRecord]:
     """A due version goes into a batch. The record is not kept beside it: the batch's own tells it."""
     new = replace(
-        entry, state=State.PLANNED, batch_id=batch_id, next_at=None, changed_at=now, revision=entry.revision + 1
+        entry,
+        state=State.PLANNED,
+        batch_id=batch_id,
+        next_at=None,
+        deferred=None,
+        changed_at=now,
+        revision=entry.revision + 1,
     )
     return new, HistoryRecord(
         now, entry.version.version_id, entry.state, State.PLANNED, entry.outcome, batch_id, reason="planned"
@@ -320,17 +326,19 @@ def awaits_retraction(entry: LedgerEntry) -> bool:
 def made_due(
     entry: LedgerEntry, now: datetime, trigger: Trigger, reason: str
 ) -> tuple[LedgerEntry, HistoryRecord] | None:
-    """A version becomes due on purpose, with all its attempts; None when it is due already.
+    """A version becomes due on purpose, with all its attempts, deferred or not; None when it is due already.
 
     One that waits for its rows to be taken out stays one that does: nothing else may become of it before.
     """
-    if entry.state is State.SEEN or (entry.state is State.RETRY_WAIT and entry.next_at and entry.next_at <= now):
+    waits = entry.next_at is not None and entry.next_at > now and (entry.deferred or entry.state is State.RETRY_WAIT)
+    if entry.state in DUE_STATES and not waits:
         return None
     new = replace(
         entry,
         state=State.SEEN,
         outcome=Outcome.PENDING,
         next_at=now,
+        deferred=None,
         attempts=0,
         fault=None,
         fault_times=0,

@@ -4,23 +4,26 @@ It may be stopped anywhere and begun again: what it decided is in the ledger bef
 requested and never made is requested again under the same key.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import assert_never
 
 from pipelines.accounting.breaker import Breaker, Flow
-from pipelines.accounting.entries import Batch, BatchRecord, Planned
+from pipelines.accounting.entries import Batch, BatchRecord, LedgerEntry, Planned
 from pipelines.accounting.ledger import Ledger
-from pipelines.accounting.states import LIVE_BATCH_STATES, FaultKind
+from pipelines.accounting.states import LIVE_BATCH_STATES, FaultKind, Lane
+from pipelines.accounting.waiting import Look, Waiting
 from pipelines.contracts.model import Dataset
 from pipelines.gate import Gate
+from pipelines.intake.lanes import LaneLimits, by_turn, newest_first, shared_out, underway
 from pipelines.intake.planning import (
     BatchLimits,
     FailRun,
     Leave,
     Offer,
     Release,
+    RunLimits,
     RunState,
     decide,
     group_into_runs,
@@ -35,6 +38,11 @@ from pipelines.telemetry.tracing import NO_TRACER, Tracer
 
 __all__ = ["Dispatch", "Launch", "RunState", "RunStates", "dispatch", "dispatch_from"]
 
+_FRESH_WITHIN = timedelta(hours=1)
+_PLANNING = timedelta(seconds=15)
+"""How long a look goes on planning: Dagster gives an evaluation 60 seconds, and what is planned waits for its end."""
+_LANE = LaneLimits()
+
 RunStates = Callable[[Sequence[str]], Mapping[str, RunState]]
 """The state of the run of each run key; keys without a run are left out."""
 
@@ -48,6 +56,7 @@ class Launch:
     trigger: str
     batches: tuple[str, ...]
     days: tuple[date, ...]
+    lane: Lane = Lane.BACKLOG
 
 
 @dataclass(slots=True)
@@ -97,11 +106,12 @@ def dispatch_from(
     limits: BatchLimits | None = None,
     tracer: Tracer = NO_TRACER,
 ) -> Dispatch:
-    """Look at every batch that holds a slot, then plan what is due on days that are free; the runs to request now."""
+    """Look at every batch that holds a slot, then plan what is due: fresh files of every dataset first; the runs to request now."""
     outcome = Dispatch(adopted=adopt_unrouted(ledger, datasets, event_day(clock())))
     live = {dataset.name: ledger.live_batches(dataset.name) for dataset in datasets}
     known = states(sorted({record.run_key for records in live.values() for record in records}))
     breakers = ledger.pauses.breakers([dataset.name for dataset in datasets])
+    planners: dict[str, _Planner] = {}
     for dataset in datasets:
         offered, kept = _look(ledger, live[dataset.name], known, clock(), outcome)
         outcome.launches.extend(_again(offered))
@@ -110,9 +120,17 @@ def dispatch_from(
         if breaker.is_paused:
             outcome.paused.append(breaker)
         if flow is Flow.ALL:
-            outcome.launches.extend(_anew(ledger, dataset, kept, max_days_per_run, limits, clock, tracer))
+            run_limits = RunLimits(max_days=max_days_per_run)
+            planners[dataset.name] = _Planner(ledger, dataset, kept, limits or BatchLimits(), run_limits, clock, tracer)
         elif flow is Flow.PROBE:
             outcome.launches.extend(_probe(ledger, dataset, kept, clock, tracer))
+    ends = clock() + _PLANNING
+    for lanes in ((Lane.FRESH,), (Lane.ASKED, Lane.BACKLOG)):
+        busy = [name for name, planner in planners.items() if any(planner.underway[lane].runs for lane in lanes)]
+        for name in by_turn(list(planners), busy, {}, clock()):
+            # What there is no time for goes first in the next look, which is seconds away.
+            if clock() < ends:
+                outcome.launches.extend(planners[name].launches(lanes))
     return outcome
 
 
@@ -122,20 +140,20 @@ def _look(
     known: Mapping[str, RunState],
     now: datetime,
     outcome: Dispatch,
-) -> tuple[list[BatchRecord], set[date]]:
-    """Decide about each batch; those to offer again, and the days that stay busy."""
+) -> tuple[list[BatchRecord], list[BatchRecord]]:
+    """Decide about each batch; those to offer again, and all that stay."""
     offered: list[BatchRecord] = []
-    busy: set[date] = set()
+    kept: list[BatchRecord] = []
     for record in records:
         run = known.get(record.run_key)
         decision = decide(record, run, now, _alive_until(ledger, record, run, now), ledger.lease_s)
         match decision:
             case Offer():
                 offered.append(record)
-                busy.add(record.landing_day)
+                kept.append(record)
             case Leave():
                 outcome.waiting += 1
-                busy.add(record.landing_day)
+                kept.append(record)
             case Release():
                 if _release(ledger, record, decision.reason, burn=decision.burn):
                     _note(outcome, record, decision.reason)
@@ -147,7 +165,7 @@ def _look(
                     outcome.abandoned.append((record.run_key, decision.reason))
             case _ as never:
                 assert_never(never)
-    return offered, busy
+    return offered, kept
 
 
 def _note(outcome: Dispatch, record: BatchRecord, reason: str) -> None:
@@ -183,32 +201,81 @@ def _again(offered: Iterable[BatchRecord]) -> list[Launch]:
     return [_launch(key, batches) for key, batches in runs.items()]
 
 
-def _anew(
-    ledger: Ledger,
-    dataset: Dataset,
-    busy: Collection[date],
-    max_days_per_run: int,
-    limits: BatchLimits | None,
-    clock: Clock,
-    tracer: Tracer,
-) -> list[Launch]:
-    began = clock()
-    due = ledger.due(dataset.name, busy=busy)
-    launches: list[Launch] = []
-    for group in group_into_runs(plan_batches(due, busy, ledger.new_id, limits), max_days_per_run):
-        planned = [batch for batch in group if _is_planned(ledger, batch)]
-        for batch in planned:
-            tell_planned(tracer, clock, batch, due, began)
-        if planned:
-            launches.append(_launch(planned[0].run_key, planned))
-    return launches
+class _Planner:
+    """Plans what is due of one dataset, a lane at a time, as far as the lane has room."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        dataset: Dataset,
+        kept: Sequence[BatchRecord],
+        limits: BatchLimits,
+        run_limits: RunLimits,
+        clock: Clock,
+        tracer: Tracer,
+    ) -> None:
+        self.underway, self._busy = underway(kept)
+        self._ledger = ledger
+        self._dataset = dataset
+        self._limits = limits
+        self._run_limits = run_limits
+        self._clock = clock
+        self._tracer = tracer
+        self._seen: Waiting | None = None
+
+    def launches(self, lanes: Sequence[Lane]) -> list[Launch]:
+        """Plan what waits in these lanes; the runs to request."""
+        open_ = [lane for lane in lanes if self.underway[lane].leaves_room(_LANE)]
+        if not open_:
+            return []
+        began = self._clock()
+        found = self._look(frozenset(open_), began)
+        launches: list[Launch] = []
+        for lane in open_:
+            entries = found.lanes[lane]
+            if lane is Lane.FRESH:
+                entries, left = shared_out(entries, self._limits.max_files)
+                found.lanes[Lane.BACKLOG] += left
+            launches += self._plan(lane, entries, began)
+        return launches
+
+    def _look(self, lanes: frozenset[Lane], now: datetime) -> Waiting:
+        if self._seen is None or not self._seen.is_all:
+            look = Look(now - _FRESH_WITHIN, self._busy, lanes, _LANE.files, self._limits.max_files)
+            left = self._seen.lanes[Lane.BACKLOG] if self._seen is not None else []
+            self._seen = self._ledger.waiting(self._dataset.name, look)
+            known = {entry.ref for entry in self._seen.lanes[Lane.BACKLOG]}
+            self._seen.lanes[Lane.BACKLOG] += [entry for entry in left if entry.ref not in known]
+        return self._seen
+
+    def _plan(self, lane: Lane, entries: list[LedgerEntry], began: datetime) -> list[Launch]:
+        ledger, busy = self._ledger, self._busy
+        batches = plan_batches(entries, busy[lane], ledger.new_id, self._limits, lane=lane)
+        groups: Sequence[Sequence[Batch]] = group_into_runs(batches, self._run_limits)
+        if lane is Lane.FRESH:
+            groups = newest_first(groups, entries)
+        launches: list[Launch] = []
+        for group in groups:
+            if not self.underway[lane].leaves_room(_LANE):
+                break
+            planned = [batch for batch in group if _is_planned(ledger, batch)]
+            for batch in planned:
+                tell_planned(self._tracer, self._clock, batch, entries, began)
+            if planned:
+                self.underway[lane].add(planned)
+                for other in (lane,) if lane is Lane.FRESH else (Lane.ASKED, Lane.BACKLOG):
+                    busy[other].update(batch.landing_day for batch in planned)
+                launches.append(_launch(planned[0].run_key, planned))
+        return launches
 
 
-def _probe(ledger: Ledger, dataset: Dataset, busy: Collection[date], clock: Clock, tracer: Tracer) -> list[Launch]:
+def _probe(ledger: Ledger, dataset: Dataset, kept: Sequence[BatchRecord], clock: Clock, tracer: Tracer) -> list[Launch]:
     """One file of a paused dataset, the least suspected: what becomes of it says whether the dataset can go on."""
     began = clock()
-    due = ledger.due(dataset.name, busy=busy)
-    batch = next(iter(plan_batches(due, busy, ledger.new_id, BatchLimits(max_files=1))), None)
+    _, busy = underway(kept)
+    found = ledger.waiting(dataset.name, Look(began - _FRESH_WITHIN, busy, most=_LANE.files))
+    due = [entry for entries in found.lanes.values() for entry in entries]
+    batch = next(iter(plan_batches(due, busy[Lane.BACKLOG], ledger.new_id, BatchLimits(max_files=1))), None)
     if batch is None or ledger.pauses.probe(dataset.name, batch.batch_id) is None:
         return []
     (group,) = group_into_runs([batch])
@@ -236,4 +303,5 @@ def _launch(run_key: str, batches: Sequence[Batch] | Sequence[BatchRecord]) -> L
         ordered[0].trigger.value,
         tuple(b.batch_id for b in ordered),
         tuple(b.landing_day for b in ordered),
+        ordered[0].lane or Lane.BACKLOG,
     )

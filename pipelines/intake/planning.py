@@ -1,8 +1,8 @@
 """What to do with due versions and with planned batches: decided from values alone. Pure; knows neither Dagster nor the store.
 
-A Dagster run costs seconds, a file must cost milliseconds: files of one dataset and day share a batch, batches of
-consecutive days share a run. A batch that failed comes back in smaller ones, so that a file that kills its worker ends
-alone and takes no other with it.
+A Dagster run costs seconds, a file must cost milliseconds: files of one dataset, day and lane share a batch, batches of
+consecutive days share a run. Runs are short, so that nothing waits long for a place. A batch that failed comes back in smaller
+ones, so that a file that kills its worker ends alone and takes no other with it.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -13,7 +13,8 @@ from typing import assert_never
 
 from pipelines.accounting.entries import Batch, BatchRecord, LedgerEntry, Member
 from pipelines.accounting.ledger import LEASE_S
-from pipelines.accounting.states import BatchState, FaultKind, Trigger
+from pipelines.accounting.states import BatchState, Lane, Trigger
+from pipelines.accounting.waiting import suspicion
 
 __all__ = [
     "BatchLimits",
@@ -22,6 +23,7 @@ __all__ = [
     "Leave",
     "Offer",
     "Release",
+    "RunLimits",
     "RunState",
     "decide",
     "group_into_runs",
@@ -64,7 +66,7 @@ class BatchLimits:
     """
 
     max_files: int = 500
-    max_bytes: int = 1024**3
+    max_bytes: int = 256 * 1024**2
     files_of_suspects: tuple[int, ...] = (500, 25, 1)
 
     def files(self, suspicion: int) -> int:
@@ -72,9 +74,13 @@ class BatchLimits:
         return min(self.max_files, self.files_of_suspects[min(suspicion, len(self.files_of_suspects) - 1)])
 
 
-def suspicion(entry: LedgerEntry) -> int:
-    """How often in a row something went wrong with this version in hand that it may itself be the cause of."""
-    return entry.fault_times if entry.fault in (FaultKind.DEATH, FaultKind.LASTING) else 0
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """How much goes into one run: it ends in well under a minute, unless a single batch takes longer."""
+
+    max_days: int = 31
+    max_files: int = 2000
+    max_bytes: int = 256 * 1024**2
 
 
 # ---- from due versions to batches ---------------------------------------------------------------------------------
@@ -86,10 +92,12 @@ def plan_batches(
     new_id: Callable[[], str],
     limits: BatchLimits | None = None,
     trigger: Trigger | None = None,
+    lane: Lane | None = None,
 ) -> list[Batch]:
     """One batch for each dataset and day that is not busy, of the versions least suspected, and of those tried least.
 
-    `trigger` says why; without it, that of the versions themselves: a replay, or the sweep, if it was that alone.
+    `trigger` says why; without it, that of the versions themselves: a replay, or the sweep, if it was that alone. Those that
+    wait longest go first; in the lane of fresh files, where more wait than a batch takes, the newest.
     """
     limits = limits or BatchLimits()
     days: dict[tuple[str, date], list[LedgerEntry]] = {}
@@ -99,11 +107,12 @@ def plan_batches(
     batches: list[Batch] = []
     for (dataset, day), waiting in sorted(days.items()):
         batch_id = new_id()
-        taken = _taken(waiting, limits)
+        taken = _taken(waiting, limits, newest=lane is Lane.FRESH)
         members = tuple(Member(entry.ref, entry.revision) for entry in taken)
         oldest = min((since for entry in taken if (since := entry.waits_since)), default=None)
         told = trigger or _trigger_of(taken)
-        batches.append(Batch(batch_id, dataset, day, batch_id, told, members, _followed(taken), oldest))
+        size = sum(entry.version.size_bytes for entry in taken)
+        batches.append(Batch(batch_id, dataset, day, batch_id, told, members, _followed(taken), oldest, lane, size))
     return batches
 
 
@@ -119,11 +128,12 @@ def _trigger_of(entries: Iterable[LedgerEntry]) -> Trigger:
     return Trigger.EVENT if only is Trigger.BACKFILL else only
 
 
-def _taken(waiting: Sequence[LedgerEntry], limits: BatchLimits) -> list[LedgerEntry]:
+def _taken(waiting: Sequence[LedgerEntry], limits: BatchLimits, *, newest: bool) -> list[LedgerEntry]:
     # By key and order last, so that what one key brings stays in order within a batch.
-    ordered = sorted(
-        waiting, key=lambda e: (suspicion(e), e.attempts, e.next_at or e.changed_at, e.ref.object_id, e.order)
-    )
+    def since(entry: LedgerEntry) -> float:
+        return -entry.version.landed_at.timestamp() if newest else (entry.next_at or entry.changed_at).timestamp()
+
+    ordered = sorted(waiting, key=lambda e: (suspicion(e), e.attempts, since(e), e.ref.object_id, e.order))
     taken: list[LedgerEntry] = []
     total = 0
     for entry in ordered:
@@ -136,8 +146,9 @@ def _taken(waiting: Sequence[LedgerEntry], limits: BatchLimits) -> list[LedgerEn
     return taken
 
 
-def group_into_runs(batches: Iterable[Batch], max_days_per_run: int = 31) -> list[tuple[Batch, ...]]:
-    """Batches of one dataset on consecutive days, at most so many, share a run: they get one run key."""
+def group_into_runs(batches: Iterable[Batch], limits: RunLimits | None = None) -> list[tuple[Batch, ...]]:
+    """Batches of one dataset, lane and trigger on consecutive days share a run, within the limits: they get one run key."""
+    limits = limits or RunLimits()
     groups: list[list[Batch]] = []
     for batch in sorted(batches, key=lambda b: (b.dataset, b.landing_day)):
         last = groups[-1][-1] if groups else None
@@ -145,8 +156,11 @@ def group_into_runs(batches: Iterable[Batch], max_days_per_run: int = 31) -> lis
             last is not None
             and last.dataset == batch.dataset
             and last.trigger == batch.trigger
+            and last.lane == batch.lane
             and batch.landing_day - last.landing_day == timedelta(days=1)
-            and len(groups[-1]) < max_days_per_run
+            and len(groups[-1]) < limits.max_days
+            and sum(len(b.members) for b in groups[-1]) + len(batch.members) <= limits.max_files
+            and sum(b.size_bytes for b in groups[-1]) + batch.size_bytes <= limits.max_bytes
         ):
             groups[-1].append(batch)
         else:

@@ -37,7 +37,6 @@ from pipelines.reading.protocol import (
     read_frame,
     send,
 )
-from pipelines.reading.reader import summary_of_fault
 from pipelines.reading.summary import ChunkSource, ReadRequest, ReadSummary, RowSink
 from pipelines.reading.violations import Rule
 
@@ -187,6 +186,10 @@ class ChildReader:
             return summaries[0]
         death = self._death
         file.sink.restart()
+        from pipelines.reading.reader import (
+            summary_of_fault,
+        )  # a file's second death is rare, and this loads every format
+
         return summary_of_fault(death.rule, death.found, death.expected, self._keeper.spent_s)
 
     # ---- one child's life -----------------------------------------------------------------------------------------

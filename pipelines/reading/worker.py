@@ -7,7 +7,6 @@ output; anything else that prints goes nowhere.
 
 import contextlib
 import ctypes
-import importlib.abc
 import json
 import os
 import resource
@@ -17,6 +16,8 @@ import time
 import traceback
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
+
+from pipelines.reading.without_pandas import without_pandas
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,12 +40,11 @@ def main() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 0)
     os.dup2(nowhere, 1)
-    sys.meta_path.insert(0, _WithoutPandas())
-    import pyarrow as pa
+    with without_pandas(), contextlib.suppress(BrokenPipeError):
+        import pyarrow as pa
 
-    pa.set_cpu_count(1)
-    pa.set_io_thread_count(1)
-    with contextlib.suppress(BrokenPipeError):
+        pa.set_cpu_count(1)
+        pa.set_io_thread_count(1)
         session = _Session(incoming, outgoing)
         session.say_ready()
         session.serve()
@@ -61,14 +61,6 @@ def _confine(parent: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
-
-
-class _WithoutPandas(importlib.abc.MetaPathFinder):
-    """Hides pandas: pyarrow imports it where it is installed, for 0.4 s and 60 MB that nothing here needs."""
-
-    def find_spec(self, fullname: str, path: object, target: object = None) -> None:  # noqa: ARG002 - the protocol's
-        if fullname.partition(".")[0] == "pandas":
-            raise ModuleNotFoundError("pandas is hidden from the reader")
 
 
 class _Session:

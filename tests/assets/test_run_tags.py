@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from assets.run_tags import PRIORITIES, days_tag, tags_of_launch
-from pipelines.accounting.states import Trigger
+from pipelines.accounting.states import Lane
 from pipelines.intake.dispatching import Launch
 from pipelines.telemetry.tracing import trace_of
 from tests.assets.stage import Stage, days, departures, key
@@ -21,10 +21,11 @@ def tags(stage: Stage, run_id: str) -> dict[str, str]:
 
 
 def test_a_requested_run_says_what_it_is_for_and_where_it_stands_in_the_queue() -> None:
-    launch = Launch("k", "flights", "event", ("b1", "b2"), (date(2024, 2, 1), date(2024, 2, 3)))
+    launch = Launch("k", "flights", "event", ("b1", "b2"), (date(2024, 2, 1), date(2024, 2, 3)), Lane.FRESH)
     assert tags_of_launch(launch) == {
         "lakegate/launch": "k",
         "lakegate/trigger": "event",
+        "lakegate/lane": "fresh",
         "lakegate/dataset": "flights",
         "lakegate/day": "2024-02-01..2024-02-03",
         "lakegate/batch": "b1",
@@ -33,13 +34,17 @@ def test_a_requested_run_says_what_it_is_for_and_where_it_stands_in_the_queue() 
     }
 
 
-def test_fresh_files_go_before_replays_before_sweeps_and_a_backfill_comes_last() -> None:
-    assert set(PRIORITIES) == set(Trigger)
-    order = [Trigger.EVENT, Trigger.REPLAY, Trigger.SWEEP, Trigger.BACKFILL]
-    assert sorted(order, key=lambda trigger: -PRIORITIES[trigger]) == order
-    assert len({PRIORITIES[trigger] for trigger in order}) == 4
+def test_fresh_files_go_before_what_is_asked_for_before_the_backlog_and_a_backfill_comes_last() -> None:
+    assert [PRIORITIES[lane] for lane in Lane] == sorted({PRIORITIES[lane] for lane in Lane}, reverse=True)
     # Dagster gives a backfill's runs none, which counts as 0.
-    assert PRIORITIES[Trigger.BACKFILL] == 0
+    assert min(PRIORITIES.values()) > 0
+
+
+def test_the_backlog_and_what_is_asked_for_share_the_places_of_old_files() -> None:
+    lanes = [
+        tags_of_launch(Launch("k", "f", "event", ("b",), (date(2024, 2, 1),), lane))["lakegate/lane"] for lane in Lane
+    ]
+    assert lanes == ["fresh", "backlog", "backlog"]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +110,7 @@ def test_the_runs_that_the_sensor_asks_for_carry_the_tags(stage: Stage) -> None:
         "lakegate/batch": first.batch_id,
         "lakegate/trace": trace_of(first.batch_id),
         "lakegate/trigger": "event",
+        "lakegate/lane": "fresh",
         "dagster/priority": "30",
     }
     assert second.run_key == first.run_key

@@ -17,7 +17,8 @@ from pipelines.contracts.loading import load_datasets
 from pipelines.gate import Gate
 from pipelines.intake.dispatching import dispatch
 from pipelines.intake.receiving import receive
-from resources.assembly import open_gate, utc_now
+from resources.assembly import open_gate
+from resources.clock import utc_now
 from resources.dynamodb import DynamoItemStore
 from resources.environment import Deployment, client
 from tests.cli.command import BAD, GOOD, ORDERS, inside, lakegate

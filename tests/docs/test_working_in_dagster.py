@@ -8,12 +8,14 @@ import pytest
 
 from assets import run_tags
 from assets.again import build_again_jobs
-from assets.keys import LAUNCH_TAG, TRIGGER_TAG
+from assets.keys import LANE_TAG, LAUNCH_TAG, TRIGGER_TAG
 from assets.launch_form import WhichFiles
 from assets.tables import MAX_DAYS_PER_RUN
 from lakegate.definitions import build_defs
-from pipelines.accounting.states import Trigger
+from pipelines.accounting.states import Lane, Trigger
 from pipelines.contracts.loading import DatasetCatalog
+from pipelines.intake.lanes import LaneLimits
+from pipelines.intake.planning import RunLimits
 from resources.gate import GateResource
 from sensors.pools import RUNS_PER_DATASET
 from tests.assets.stage import DEPARTURES
@@ -31,7 +33,15 @@ def rows(first_cell: str) -> list[list[str]]:
 
 
 def test_every_tag_of_a_run_is_in_the_table() -> None:
-    tags = {run_tags.DATASET_TAG, run_tags.DAY_TAG, run_tags.BATCH_TAG, run_tags.TRACE_TAG, LAUNCH_TAG, TRIGGER_TAG}
+    tags = {
+        run_tags.DATASET_TAG,
+        run_tags.DAY_TAG,
+        run_tags.BATCH_TAG,
+        run_tags.TRACE_TAG,
+        LAUNCH_TAG,
+        LANE_TAG,
+        TRIGGER_TAG,
+    }
     assert {row[0].strip("`") for row in rows("tag")} == tags
     [triggers] = [row[2] for row in rows("tag") if row[0] == f"`{TRIGGER_TAG}`"]
     assert set(re.findall(r"`(\w+)`", triggers)) == {trigger.value for trigger in Trigger}
@@ -40,12 +50,14 @@ def test_every_tag_of_a_run_is_in_the_table() -> None:
 def test_the_order_of_the_queue_is_the_one_that_runs_are_tagged_with() -> None:
     written = [int(row[0]) for row in rows("priority")]
     short = int(run_tags.SHORT_RUN["dagster/priority"])
-    assert written == sorted({short, *run_tags.PRIORITIES.values()}, reverse=True)
+    assert written == sorted({short, *run_tags.PRIORITIES.values(), 0}, reverse=True)
     words = {int(row[0]): row[1] for row in rows("priority")}
-    for trigger in (Trigger.EVENT, Trigger.REPLAY, Trigger.SWEEP, Trigger.BACKFILL):
-        assert trigger.value in words[run_tags.PRIORITIES[trigger]]
+    for lane in Lane:
+        assert f"the lane `{lane}`" in words[run_tags.PRIORITIES[lane]]
     assert f"up to {MAX_DAYS_PER_RUN} days share one" in PAGE
-    assert RUNS_PER_DATASET == 2, "the page says `room for two runs`"
+    assert RUNS_PER_DATASET == 3, "the page says `room for three runs`"
+    assert (LaneLimits().runs, LaneLimits().files) == (8, 4000), "the page says `eight runs, or 4,000 files`"
+    assert (RunLimits().max_files, RunLimits().max_bytes) == (2000, 256 * 1024**2)
 
 
 def test_the_form_has_the_fields_and_defaults_of_the_page() -> None:

@@ -16,6 +16,7 @@ from pipelines.intake.planning import (
     Leave,
     Offer,
     Release,
+    RunLimits,
     RunState,
     decide,
     group_into_runs,
@@ -116,7 +117,7 @@ def test_consecutive_days_of_a_dataset_share_a_run() -> None:
 @given(st.sets(st.integers(0, 100), max_size=60), st.integers(1, 40))
 def test_every_batch_is_in_exactly_one_run_and_no_run_is_too_long_or_has_a_gap(offsets: set[int], most: int) -> None:
     batches = plan_batches([due(str(n), DAY + timedelta(days=n)) for n in offsets], (), ids())
-    runs = group_into_runs(batches, most)
+    runs = group_into_runs(batches, RunLimits(max_days=most))
     assert sorted(b.batch_id for run in runs for b in run) == sorted(b.batch_id for b in batches)
     for run in runs:
         days = [b.landing_day for b in run]

@@ -64,8 +64,13 @@ def test_the_file_for_aws_differs_only_where_it_says_so() -> None:
     laptop = dict(flat(yaml.safe_load(dagster_yaml({POSTGRES_VARIABLE: "postgresql://u@h/d"}, warm_workers=True))))
     aws = settings_of(AWS)
     different = {key for key in laptop.keys() | aws.keys() if laptop.get(key) != aws.get(key)}
-    assert different == {"concurrency.runs.max_concurrent_runs", "compute_logs.module", "compute_logs.class"}
-    assert AWS.read_text(encoding="utf-8").count("AWS: ") == 2
+    assert different == {
+        "concurrency.runs.max_concurrent_runs",
+        "concurrency.runs.tag_concurrency_limits",
+        "compute_logs.module",
+        "compute_logs.class",
+    }
+    assert AWS.read_text(encoding="utf-8").count("AWS: ") == 3
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ def test_a_pool_gets_its_limit_once_and_a_persons_own_stays() -> None:
     with dg.instance_for_test() as instance:
         instance.event_log_storage.set_concurrency_slots("write_a", 5)
         assert set_pool_limits(instance, ["write_a", "write_b"]) == ["write_b"]
-        assert limits(instance) == {"write_a": 5, "write_b": 2}
+        assert limits(instance) == {"write_a": 5, "write_b": 3}
         assert set_pool_limits(instance, ["write_a", "write_b"]) == []
 
 
@@ -25,7 +25,7 @@ def test_a_limit_that_dagster_took_from_the_default_becomes_our_own() -> None:
         instance.event_log_storage.initialize_concurrency_limit_to_default("write_a")
         assert limits(instance) == {}
         assert set_pool_limits(instance, ["write_a"]) == ["write_a"]
-        assert limits(instance) == {"write_a": 2}
+        assert limits(instance) == {"write_a": 3}
 
 
 def test_the_first_tick_that_asks_for_a_run_has_set_every_pool(stage: Stage) -> None:
@@ -35,4 +35,4 @@ def test_the_first_tick_that_asks_for_a_run_has_set_every_pool(stage: Stage) -> 
         assert limits(instance) == {}
         stage.world.put(key("2024-02-01"), departures(1))
         assert stage.tick().run_requests
-        assert limits(instance) == {"write_departures": 2, "write_readings": 2}
+        assert limits(instance) == {"write_departures": 3, "write_readings": 3}

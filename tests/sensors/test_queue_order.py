@@ -13,6 +13,7 @@ from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import Queued
 
 from assets.run_tags import SHORT_RUN, tags_of_launch
 from lakegate.local import laptop
+from pipelines.accounting.states import Lane
 from pipelines.intake.dispatching import Launch
 from sensors.pools import set_pool_limits
 
@@ -50,8 +51,8 @@ def run(
     return body.run_id
 
 
-def launch(trigger: str, of: str = "flights") -> dict[str, str]:
-    return tags_of_launch(Launch(f"{of}-{trigger}", of, trigger, ("b",), (date(2024, 2, 1),)))
+def launch(lane: Lane, of: str = "flights") -> dict[str, str]:
+    return tags_of_launch(Launch(f"{of}-{lane}", of, "event", ("b",), (date(2024, 2, 1),), lane))
 
 
 def goes(instance: dg.DagsterInstance) -> list[str]:
@@ -63,7 +64,7 @@ def goes(instance: dg.DagsterInstance) -> list[str]:
 def test_a_fresh_file_overtakes_a_queued_backfill(instance: dg.DagsterInstance) -> None:
     set_pool_limits(instance, ["write_flights"])
     backfill = [run(instance, {"dagster/backfill": "x"}) for _ in range(3)]
-    fresh = run(instance, launch("event"))
+    fresh = run(instance, launch(Lane.FRESH))
     assert goes(instance) == [fresh, backfill[0]]
 
 
@@ -75,18 +76,18 @@ def test_a_fresh_file_finds_a_place_beside_a_backfill_of_its_own_dataset(instanc
         run(instance, {"dagster/backfill": "x"})
         run(instance, {"dagster/backfill": "y"}, "weather")
     assert goes(instance) == []
-    fresh = run(instance, launch("event"))
+    fresh = run(instance, launch(Lane.FRESH))
     assert goes(instance) == [fresh]
 
 
-def test_the_order_is_short_jobs_then_events_then_replays_then_sweeps_then_backfills(
+def test_the_order_is_short_jobs_then_fresh_files_then_what_is_asked_for_then_the_backlog_then_backfills(
     instance: dg.DagsterInstance,
 ) -> None:
     waiting = [
         run(instance, {"dagster/backfill": "x"}, "a"),
-        run(instance, launch("sweep", "b"), "b"),
-        run(instance, launch("replay", "c"), "c"),
-        run(instance, launch("event", "d"), "d"),
+        run(instance, launch(Lane.BACKLOG, "b"), "b"),
+        run(instance, launch(Lane.ASKED, "c"), "c"),
+        run(instance, launch(Lane.FRESH, "d"), "d"),
         run(instance, SHORT_RUN, "e"),
     ]
     order: list[str] = []
@@ -96,15 +97,29 @@ def test_the_order_is_short_jobs_then_events_then_replays_then_sweeps_then_backf
     assert order == waiting[::-1]
 
 
-def test_one_replay_works_at_a_time(instance: dg.DagsterInstance) -> None:
-    run(instance, launch("replay"), status=Status.STARTED)
-    run(instance, launch("replay", "weather"), "weather")
+def test_old_files_of_all_datasets_leave_a_place_to_fresh_ones(instance: dg.DagsterInstance) -> None:
+    run(instance, launch(Lane.BACKLOG), status=Status.STARTED)
+    for n in range(5):
+        run(instance, launch(Lane.ASKED, f"d{n}"), f"d{n}")
+        run(instance, launch(Lane.BACKLOG, f"d{n}"), f"d{n}")
     assert goes(instance) == []
+    fresh = run(instance, launch(Lane.FRESH, "weather"), "weather")
+    assert goes(instance) == [fresh]
+
+
+def test_a_fresh_file_finds_a_place_in_its_pool_beside_a_backlog_and_a_backfill(instance: dg.DagsterInstance) -> None:
+    set_pool_limits(instance, ["write_flights"])
+    run(instance, launch(Lane.BACKLOG), status=Status.STARTED)
+    fresh = run(instance, launch(Lane.FRESH))
+    backfill = run(instance, {"dagster/backfill": "x"})
+    assert goes(instance) == [fresh]
+    instance.delete_run(fresh)
+    assert goes(instance) == [backfill]
 
 
 def test_two_runs_of_a_dataset_are_the_most_from_the_first_on(instance: dg.DagsterInstance) -> None:
     instance.event_log_storage.set_concurrency_slots("write_flights", 1)
     assert set_pool_limits(instance, ["write_flights"]) == []
-    first = run(instance, launch("event"))
-    run(instance, launch("event"))
+    first = run(instance, launch(Lane.FRESH))
+    run(instance, launch(Lane.FRESH))
     assert goes(instance) == [first]

@@ -26,7 +26,8 @@ from pipelines.intake.receiving import receive
 from pipelines.ports import ListedVersion, ObjectStore
 from pipelines.reading.reader import InProcessReader
 from pipelines.reports import BatchReport
-from resources.assembly import open_gate, utc_now
+from resources.assembly import open_gate
+from resources.clock import utc_now
 from resources.dynamodb import DynamoItemStore
 from resources.environment import Deployment, client
 from resources.s3 import S3ObjectStore

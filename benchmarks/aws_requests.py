@@ -8,6 +8,7 @@ as DynamoDB does on AWS: read and write request units are what it bills, not req
 import http.client
 import json
 import re
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Mapping
@@ -61,8 +62,7 @@ class CountingProxy:
         self._lock = threading.Lock()
         address = urlsplit(upstream)
         handler = type("Handler", (_Handler,), {"proxy": self, "upstream": (address.hostname, address.port)})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property
@@ -84,6 +84,15 @@ class CountingProxy:
         """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that was killed: its connection ends as it ends."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -4,17 +4,18 @@ python -m benchmarks.startup [--rounds 5]
 """
 
 import argparse
+import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
-from benchmarks.measure import Run, measure, median_of, round_robin
+from benchmarks.measure import measure
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTRACT = """\
 name: orders
+description: A small file, for the benchmark.
 landing: {key: "landing/orders/{day:%Y-%m-%d}.csv", day: day, start: 2026-01-01}
 format: {type: csv}
 columns:
@@ -50,17 +51,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        starts = {
-            name: partial(measure, command, {"PYTHONPATH": str(ROOT)})
-            for name, command in commands(Path(folder)).items()
-        }
-        runs: dict[str, list[Run]] = round_robin(starts, given.rounds)
+        starts = commands(Path(folder))
+        rounds = [
+            {name: measure(command, {"PYTHONPATH": str(ROOT)}) for name, command in starts.items()}
+            for _ in range(given.rounds)
+        ]
     print(f"{'':34}{'CPU s':>8}{'wall s':>8}{'peak MB':>9}")
-    for name, each in runs.items():
-        median = median_of(each)
-        print(f"{name:34}{median.cpu_s:8.2f}{median.wall_s:8.2f}{median.peak_mb:9.0f}")
-        if median.exit_code:
-            raise SystemExit(f"{name} ended with exit code {median.exit_code}")
+    for name in starts:
+        runs = [each[name] for each in rounds]
+        if any(run.exit_code for run in runs):
+            raise SystemExit(f"{name} failed: {[run.said for run in runs]}")
+        cpu_s, wall_s = (statistics.median(values) for values in zip(*((r.cpu_s, r.wall_s) for r in runs), strict=True))
+        print(f"{name:34}{cpu_s:8.2f}{wall_s:8.2f}{max(r.peak_mb for r in runs):9.0f}")
 
 
 if __name__ == "__main__":

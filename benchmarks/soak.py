@@ -41,6 +41,8 @@ from resources.assembly import open_gate, query_engine
 from resources.environment import Deployment, client
 
 _EVERY_S = 10.0
+_YOUNG_S = 60.0
+"""A process that has just been started again is warming up: it is not looked at."""
 _REST_LIMIT_S = 1800.0
 _READS = ("BatchGetItem", "GetItem", "Query", "TransactGetItems")
 _TARGETS = ("worker process", "worker", "reading child", "daemon", "code server", "pause")
@@ -51,6 +53,11 @@ class Processes:
 
     def __init__(self, laptop: Laptop) -> None:
         self._laptop = laptop
+
+    @property
+    def home(self) -> Path:
+        """Where all of the laptop's state lies."""
+        return self._laptop.home
 
     def kinds(self) -> dict[str, list[psutil.Process]]:
         """Every living process of the laptop under the name of its kind."""
@@ -89,6 +96,17 @@ def _pss_mb(process: psutil.Process) -> float:
     return int(text.split("\nPss:", 1)[1].split(None, 1)[0]) / 1000
 
 
+def _size_gb(folder: Path) -> float:
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(parent, name)).st_size
+            except OSError:
+                continue
+    return total / 1e9
+
+
 class Sampler(threading.Thread):
     """Looks every ten seconds until stopped."""
 
@@ -116,6 +134,8 @@ class Sampler(threading.Thread):
                 each: list[tuple[float, int, int]] = []
                 for process in processes:
                     try:
+                        if time.time() - process.create_time() < _YOUNG_S:
+                            continue
                         each.append((_pss_mb(process), process.num_fds(), process.num_threads()))
                     except (psutil.Error, OSError, IndexError):
                         continue
@@ -124,6 +144,9 @@ class Sampler(threading.Thread):
                     self.add(f"memory {kind}", "MB", at, max(e[0] for e in each))
                     self.add(f"open files {kind}", "files", at, max(e[1] for e in each))
                     self.add(f"threads {kind}", "threads", at, max(e[2] for e in each))
+            self.add("load average", "load", at, os.getloadavg()[0])
+            if len(self.requests) % 6 == 0:
+                self.add("disk", "GB", at, _size_gb(self._processes.home))
             asked = {
                 name: one.requests for (service, name), one in self._proxy.counts().items() if service == "dynamodb"
             }

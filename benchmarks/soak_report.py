@@ -15,10 +15,10 @@ __all__ = ["draw", "fits"]
 
 TOLERANCE = 0.10
 """A series grows when its slope for an hour is more than this share of its mean, beyond twice the slope's standard error."""
-_FLOOR = {"MB": 8.0, "files": 3.0, "threads": 3.0, "s": 0.3, "requests": 2.0}
+_FLOOR = {"MB": 8.0, "files": 3.0, "threads": 3.0, "s": 0.3, "requests": 2.0, "load": 0.5, "GB": 0.1}
 """Growth in an hour that is none, by unit: what a warm cache or one more connection makes."""
-_NOT_JUDGED = ("ministack", "athena", "soak")
-"""The laptop's AWS keeps its state in memory, and the soak what it put: theirs is drawn, and says nothing of the product."""
+_NOT_JUDGED = ("ministack", "athena", "soak", "load average", "disk")
+"""The laptop's AWS keeps its state in memory, the soak what it put, and the disk every file: drawn, and told, but no fault."""
 
 
 def fits(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -55,6 +55,8 @@ _PANELS: Sequence[tuple[str, str, str]] = (
     ("ledger ", "ledger requests a tick", "requests"),
     ("latency", "PUT to committed, s", "s"),
     ("backlog", "files not settled", "files"),
+    ("load average", "load average of the machine", "load"),
+    ("disk", "disk, GB", "GB"),
 )
 
 

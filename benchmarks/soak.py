@@ -44,6 +44,7 @@ _EVERY_S = 10.0
 _YOUNG_S = 60.0
 """A process that has just been started again is warming up: it is not looked at."""
 _REST_LIMIT_S = 1800.0
+_LOOKS = 50
 _READS = ("BatchGetItem", "GetItem", "Query", "TransactGetItems")
 _TARGETS = ("worker process", "worker", "reading child", "daemon", "code server", "pause")
 
@@ -172,10 +173,14 @@ class Killer:
 
     def strike(self) -> None:
         """One kill, or one pause; then what nobody else starts again is started."""
-        kinds = self._processes.kinds()
+        victims: dict[str, list[psutil.Process]] = {}
         there = {"dagster-daemon": "daemon", "ministack": "pause"}
-        victims = {there.get(kind, kind): found for kind, found in kinds.items()}
         what = self._rng.choice(_TARGETS)
+        for _ in range(_LOOKS):  # a reading child lives as long as its run
+            victims = {there.get(kind, kind): found for kind, found in self._processes.kinds().items()}
+            if victims.get(what):
+                break
+            time.sleep(0.2)
         chosen = victims.get(what) or victims.get("worker process") or []
         if not chosen:
             return

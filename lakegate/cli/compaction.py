@@ -71,8 +71,7 @@ def expire(
         report = expire_states(gate, tables, settings.keep_states)
         outcome["states"] = report.total
     if as_json:
-        told = {"version": 1, "states": report.states, "notes": list(report.notes), "sentence": report.sentence()}
-        print_json(told)
+        print_json({"version": 1, "states": report.states, "notes": list(report.notes), "sentence": report.sentence()})
         return
     sentence = report.sentence()
     console.print(f"{sentence[0].upper()}{safe(sentence[1:])}.")

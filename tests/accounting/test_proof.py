@@ -86,7 +86,10 @@ def test_one_row_gone_from_the_table_is_named(world: World) -> None:
     assert isinstance(world.tables, MemoryTables)
     found = source(world, orders_key("a"))
     state = world.tables._tables["orders"].states[-1]
-    files = tuple({s: rows.slice(1) if s == found else rows for s, rows in file.items()} for file in state.files)
+    files = tuple(
+        replace(file, rows={s: rows.slice(1) if s == found else rows for s, rows in file.rows.items()})
+        for file in state.files
+    )
     world.tables._tables["orders"].states.append(replace(state, snapshot_id=999, files=files))
     [problem] = proved(world).problems
     assert "has 2 rows in it, but the ledger says 3" in problem

@@ -15,7 +15,18 @@ from pipelines.gate import Gate
 from pipelines.ports import Committed, Conflict
 from pipelines.reports import BatchNotRun, BatchReport
 from resources.folder import folder_tables
-from tests.ingest.world import BAD, CLICKS, ORDERS_BY_ROWS, Ports, World, dataset, mixed, orders_key, planned
+from tests.ingest.world import (
+    BAD,
+    CLICKS,
+    ORDERS_BY_ROWS,
+    Ports,
+    World,
+    batches_by_day,
+    dataset,
+    mixed,
+    orders_key,
+    planned,
+)
 
 LIMIT_S = 30
 
@@ -222,16 +233,16 @@ def test_two_workers_with_different_days_of_a_key_lose_no_row_and_double_none(
     world.put("landing/clicks/other.csv", b"id\n9\n")
     world.clock.turn(86_400)
     world.put("landing/clicks/all.csv", b"id\n3\n")
-    [launch] = planned(world)
+    lower, higher = batches_by_day(planned(world))
     clicks = world.datasets[1]
     world.tables.ensure(clicks)
     sleeper = Sleeper(connect(world), "commit")
     gate = world.gate(Ports(world.items, world.queue, world.store, sleeper))
-    first = threading.Thread(target=world.take, args=(gate, clicks, launch.batches[0], "first"), daemon=True)
+    first = threading.Thread(target=world.take, args=(gate, clicks, lower, "first"), daemon=True)
     first.start()
     assert sleeper.asleep.wait(LIMIT_S)
     second = world.take(
-        world.gate(Ports(world.items, world.queue, world.store, connect(world))), clicks, launch.batches[1], "second"
+        world.gate(Ports(world.items, world.queue, world.store, connect(world))), clicks, higher, "second"
     )
     assert isinstance(second, BatchReport)
     sleeper.wake.set()
@@ -262,11 +273,11 @@ def test_two_workers_with_versions_of_a_key_leave_the_bad_rows_of_the_one_that_s
     world.put("landing/clicks/other.csv", b"id\n9\nnone9\n")
     world.clock.turn(86_400)
     world.put("landing/clicks/all.csv", b"id\n3\nnone3\n")
-    [launch] = planned(world)
+    lower, higher = batches_by_day(planned(world))
     clicks = world.datasets[0]
     for table in tables_of(clicks):
         world.tables.ensure(table)
-    mine, others = launch.batches if lower_sleeps else reversed(launch.batches)
+    mine, others = (lower, higher) if lower_sleeps else (higher, lower)
     table, after = SLEEPS[moment]
     sleeper = Sleeper(connect(world), "commit", after=after, table=table)
     gate = world.gate(Ports(world.items, world.queue, world.store, sleeper))

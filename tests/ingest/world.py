@@ -358,3 +358,9 @@ def planned(world: World, gate: Gate | None = None) -> list[Launch]:
     gate = gate or world.gate()
     receive(gate, wait_s=0, budget_s=60)
     return dispatch(gate, lambda keys: {k: world.runs[k] for k in keys if k in world.runs}).launches
+
+
+def batches_by_day(launches: Sequence[Launch]) -> list[str]:
+    """The batches of these launches, by landing day: what is fresh and what is not go into runs of their own."""
+    days = [(day, batch) for launch in launches for day, batch in zip(launch.days, launch.batches, strict=True)]
+    return [batch for _, batch in sorted(days)]

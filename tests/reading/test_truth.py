@@ -1,6 +1,5 @@
 """A generated file whose bad rows are known: each is found, at its line and in its column, and nothing else is."""
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import generate
+from benchmarks import damage
+from benchmarks.feeds import WIDE
+from benchmarks.generate import Plan, generate
 from pipelines.contracts.loading import parse_dataset
 from pipelines.contracts.model import Dataset
 from pipelines.reading.reader import InProcessReader
@@ -22,20 +23,22 @@ Found = dict[int, tuple[str | None, str]]
 """By the line of a bad row: the column and the rule."""
 
 
+_WRONG_QUOTES = [("code", 'AB"1234', "bare_quote"), ("name", '"Anna" Smith', "text_after_quote")]
+"""These put their whole file in doubt."""
+
+
 def _contract(rows: str = "") -> Dataset:
-    text = generate.CONTRACT.format(name="wide", form="csv", extension="csv")
-    found = parse_dataset(f"{text}{rows}\n".encode(), Path("wide.yaml"))
+    found = parse_dataset(f"{WIDE.contract_for('csv', dirty=False)}{rows}\n".encode(), Path("wide.yaml"))
     assert isinstance(found, Dataset)
     return found
 
 
-def _file(monkeypatch: pytest.MonkeyPatch, share: float, *, wrong_quotes: bool) -> tuple[bytes, Found]:
-    if not wrong_quotes:  # these put their whole file in doubt
-        monkeypatch.setattr(generate, "STRUCTURAL", [s for s in generate.STRUCTURAL if s[0] in ("short", "long")])
-    out, truth = io.BytesIO(), io.StringIO()
-    generate._write_csv(out, truth, np.random.default_rng(7), ROWS, share)  # pyright: ignore[reportPrivateUsage]
-    said = [json.loads(line) for line in truth.getvalue().splitlines()]
-    return out.getvalue(), {row["line"]: (row["column"], row["rule"]) for row in said}
+def _file(folder: Path, share: float) -> tuple[bytes, Found]:
+    plan = Plan("wide", "csv", ROWS * 200, share, seed=7)
+    assert plan.rows == ROWS
+    path = generate(plan, folder)
+    said = [json.loads(line) for line in (folder / "wide.truth.jsonl").read_text("utf-8").splitlines()]
+    return path.read_bytes(), {row["line"]: (row["column"], row["rule"]) for row in said}
 
 
 def _read(contract: Dataset, content: bytes, block_bytes: int) -> tuple[ReadSummary, RowList]:
@@ -55,9 +58,9 @@ def _reasons(rejected: Sequence[Mapping[str, Any]]) -> Found:
 @pytest.mark.parametrize("share", [0.001, 0.05])
 @pytest.mark.parametrize("block_bytes", [64 << 10, 4 << 20])
 def test_each_bad_row_is_rejected_for_its_own_reason_and_no_other_row_is(
-    monkeypatch: pytest.MonkeyPatch, share: float, block_bytes: int
+    tmp_path: Path, share: float, block_bytes: int
 ) -> None:
-    content, truth = _file(monkeypatch, share, wrong_quotes=False)
+    content, truth = _file(tmp_path, share)
     summary, sink = _read(_contract("rows: {on_bad: quarantine_rows, max_bad: 20%}"), content, block_bytes)
     assert _reasons(sink.rejected) == truth
     assert (summary.rows_read, summary.rows_bad, len(sink.rows)) == (ROWS, len(truth), ROWS - len(truth))
@@ -69,9 +72,12 @@ def test_each_bad_row_is_rejected_for_its_own_reason_and_no_other_row_is(
 
 @pytest.mark.parametrize("block_bytes", [64 << 10, 4 << 20])
 def test_a_rejected_file_names_every_kind_of_bad_row_with_its_number_and_first_line(
-    monkeypatch: pytest.MonkeyPatch, block_bytes: int
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, block_bytes: int
 ) -> None:
-    content, truth = _file(monkeypatch, 0.005, wrong_quotes=True)
+    cells = [*damage._CELLS, *_WRONG_QUOTES]  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(damage, "_CELLS", cells)
+    monkeypatch.setattr(damage, "_CSV_KINDS", len(cells) + 2)
+    content, truth = _file(tmp_path, 0.01)
     summary, sink = _read(_contract(), content, block_bytes)
     wanted: dict[tuple[str, str | None], list[int]] = {}
     for line, (column, rule) in sorted(truth.items()):

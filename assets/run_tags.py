@@ -66,7 +66,7 @@ def tags_of_launch(launch: Launch) -> dict[str, str]:
         DAY_TAG: days_tag(launch.days),
         LANE_TAG: (Lane.FRESH if launch.lane is Lane.FRESH else Lane.BACKLOG).value,
         **tag_of_batch(launch.batches[0]),
-        _PRIORITY_TAG: str(PRIORITIES[launch.lane]),
+        _PRIORITY_TAG: str(PRIORITIES[launch.lane] + launch.priority),
     }
 
 

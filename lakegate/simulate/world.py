@@ -81,6 +81,7 @@ columns:
   content: {{type: string, nullable: false}}
 on_empty: {"accept" if accept_empty else "keep"}
 on_delete: {"retract" if retract else "keep"}
+work: {{fresh_within: PT1M}}
 """
     if by_rows:
         text += "rows: {on_bad: quarantine_rows, max_bad: 100%}\n"

@@ -30,6 +30,7 @@ def dataset_json_schema() -> dict[str, Any]:
     span = r"^P(?=.)([0-9]+W)?([0-9]+D)?(T(?=.)([0-9]+H)?([0-9]+M)?)?$"
     definitions["Freshness"]["properties"]["expected_every"]["pattern"] = span
     definitions["Compaction"]["properties"]["settled_after"]["pattern"] = span
+    definitions["Work"]["properties"]["fresh_within"]["pattern"] = span
     definitions["Freshness"]["oneOf"] = [{"required": ["expected_every"]}, {"required": ["due_by"]}]
     definitions["Freshness"]["properties"]["due_by"]["pattern"] = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
     for name in ("VolumeCheck", "NullShareCheck"):

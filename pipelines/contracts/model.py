@@ -21,6 +21,7 @@ from pipelines.contracts.json_paths import JsonPath, parse_path
 from pipelines.contracts.key_pattern import KeyPattern
 from pipelines.contracts.values import ColumnType, iso_date
 from pipelines.contracts.watching import Checks, Freshness
+from pipelines.contracts.work import Work
 
 __all__ = [
     "MAX_NAME",
@@ -420,6 +421,7 @@ class Dataset(ContractModel):
     compaction: Compaction = Field(
         default=Compaction(), description="When the table's small files are put together, and how they are sorted."
     )
+    work: Work = Field(default=Work(), description="Which files go first.")
     limits: LimitOverrides = Field(default=LimitOverrides(), description="This dataset's limits on untrusted input.")
 
     @cached_property

@@ -28,6 +28,7 @@ from pipelines.contracts.model import (
 from pipelines.contracts.nested_types import NestedTypeError, parse_type
 from pipelines.contracts.values import ColumnType
 from pipelines.contracts.watching import Checks, Freshness, NullShareCheck, SchemaDriftCheck, VolumeCheck
+from pipelines.contracts.work import Work
 
 __all__ = ["ModelReading", "keys_of", "read_model"]
 
@@ -53,6 +54,7 @@ _MODELS: dict[tuple[str, ...], tuple[type[BaseModel], ...]] = {
     ("rows", "count"): (RowCount,),
     ("rules", "0"): (RowRule,),
     ("freshness",): (Freshness,),
+    ("work",): (Work,),
     ("checks",): (Checks,),
     ("checks", "volume"): (VolumeCheck,),
     ("checks", "null_share"): (NullShareCheck,),
@@ -117,6 +119,7 @@ _WORDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("rules", "0"): ("a rule as text, or a mapping with rule", "write - total = net + tax"),
     ("rules", "0", "rule"): ("a condition, as text", "write rule: total = net + tax"),
     ("rows", "max_bad"): ("a number of rows or a share", 'write 10 or "0.1%"'),
+    ("work", "priority"): ("a whole number from -4 to 4", "write for example 2"),
     ("freshness", "due_by"): ("a time of day, HH:MM, as text", 'write it in quotes: "08:00"'),
     ("freshness", "weekdays"): ("a list of mon, tue, wed, thu, fri, sat, sun", "write for example [mon, tue, wed, thu, fri]"),
     ("compaction",): ("a mapping with target_bytes, sort_by, min_files or settled_after", "write compaction: {sort_by: [customer]}"),

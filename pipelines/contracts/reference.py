@@ -36,6 +36,7 @@ from pipelines.contracts.model import (
 from pipelines.contracts.rule_pages import GENERATED, markdown_table, quarantine_page, rules_page
 from pipelines.contracts.system_pages import system_tables_page
 from pipelines.contracts.watching import Freshness, NullShareCheck, SchemaDriftCheck, VolumeCheck
+from pipelines.contracts.work import Work
 
 __all__ = ["SAMPLE", "dataset_page", "pages"]
 
@@ -109,6 +110,7 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel], str], ...] = (
         Freshness,
         "When files are expected: `expected_every`, or `due_by`. [The check `fresh`](../checks.md) tells what is late.",
     ),
+    ("work", "work", Work, "Which files go first: [who goes first](../working-in-dagster.md#who-goes-first)."),
     (
         "checks.volume",
         "volume",

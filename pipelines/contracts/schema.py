@@ -98,6 +98,7 @@ def fingerprint(dataset: Dataset) -> str:
         "owner",
         "group",
         "freshness",
+        "work",
         "checks",
         "compaction",
         "on_delete",

@@ -1,4 +1,4 @@
-"""What can be wrong with `freshness` and `checks`. Part of `checks.py`."""
+"""What can be wrong with `freshness`, `work` and `checks`. Part of `checks.py`."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,6 +13,13 @@ def check_watching(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
     """The problems of when files are due, and of what a day is compared with."""
     if dataset.freshness is not None and sound("freshness"):
         yield from _freshness(dataset.freshness, sound)
+    if sound("work", "fresh_within") and _is_wrong(lambda: dataset.work.fresh):
+        yield Problem(
+            ("work", "fresh_within"),
+            show(dataset.work.fresh_within),
+            "a duration of at most a day",
+            "write for example PT1H",
+        )
     for name, said in (("volume", dataset.checks.volume), ("null_share", dataset.checks.null_share)):
         path = ("checks", name, "tolerance")
         if sound(*path) and _is_wrong(lambda said=said: said.share):

@@ -38,7 +38,6 @@ from pipelines.telemetry.tracing import NO_TRACER, Tracer
 
 __all__ = ["Dispatch", "Launch", "RunState", "RunStates", "dispatch", "dispatch_from"]
 
-_FRESH_WITHIN = timedelta(hours=1)
 _PLANNING = timedelta(seconds=15)
 """How long a look goes on planning: Dagster gives an evaluation 60 seconds, and what is planned waits for its end."""
 _LANE = LaneLimits()
@@ -57,6 +56,7 @@ class Launch:
     batches: tuple[str, ...]
     days: tuple[date, ...]
     lane: Lane = Lane.BACKLOG
+    priority: int = 0
 
 
 @dataclass(slots=True)
@@ -114,7 +114,7 @@ def dispatch_from(
     planners: dict[str, _Planner] = {}
     for dataset in datasets:
         offered, kept = _look(ledger, live[dataset.name], known, clock(), outcome)
-        outcome.launches.extend(_again(offered))
+        outcome.launches.extend(_again(offered, dataset))
         breaker = breakers[dataset.name]
         flow = breaker.flow(clock())
         if breaker.is_paused:
@@ -125,9 +125,10 @@ def dispatch_from(
         elif flow is Flow.PROBE:
             outcome.launches.extend(_probe(ledger, dataset, kept, clock, tracer))
     ends = clock() + _PLANNING
+    priorities = {dataset.name: dataset.work.priority for dataset in datasets}
     for lanes in ((Lane.FRESH,), (Lane.ASKED, Lane.BACKLOG)):
         busy = [name for name, planner in planners.items() if any(planner.underway[lane].runs for lane in lanes)]
-        for name in by_turn(list(planners), busy, {}, clock()):
+        for name in by_turn(list(planners), busy, priorities, clock()):
             # What there is no time for goes first in the next look, which is seconds away.
             if clock() < ends:
                 outcome.launches.extend(planners[name].launches(lanes))
@@ -194,11 +195,11 @@ def _alive_until(ledger: Ledger, record: BatchRecord, run: RunState | None, now:
     return max(leases, default=now if claimed else None)
 
 
-def _again(offered: Iterable[BatchRecord]) -> list[Launch]:
+def _again(offered: Iterable[BatchRecord], dataset: Dataset) -> list[Launch]:
     runs: dict[str, list[BatchRecord]] = {}
     for record in offered:
         runs.setdefault(record.run_key, []).append(record)
-    return [_launch(key, batches) for key, batches in runs.items()]
+    return [_launch(key, batches, dataset) for key, batches in runs.items()]
 
 
 class _Planner:
@@ -241,7 +242,7 @@ class _Planner:
 
     def _look(self, lanes: frozenset[Lane], now: datetime) -> Waiting:
         if self._seen is None or not self._seen.is_all:
-            look = Look(now - _FRESH_WITHIN, self._busy, lanes, _LANE.files, self._limits.max_files)
+            look = Look(now - self._dataset.work.fresh, self._busy, lanes, _LANE.files, self._limits.max_files)
             left = self._seen.lanes[Lane.BACKLOG] if self._seen is not None else []
             self._seen = self._ledger.waiting(self._dataset.name, look)
             known = {entry.ref for entry in self._seen.lanes[Lane.BACKLOG]}
@@ -265,7 +266,7 @@ class _Planner:
                 self.underway[lane].add(planned)
                 for other in (lane,) if lane is Lane.FRESH else (Lane.ASKED, Lane.BACKLOG):
                     busy[other].update(batch.landing_day for batch in planned)
-                launches.append(_launch(planned[0].run_key, planned))
+                launches.append(_launch(planned[0].run_key, planned, self._dataset))
         return launches
 
 
@@ -273,7 +274,7 @@ def _probe(ledger: Ledger, dataset: Dataset, kept: Sequence[BatchRecord], clock:
     """One file of a paused dataset, the least suspected: what becomes of it says whether the dataset can go on."""
     began = clock()
     _, busy = underway(kept)
-    found = ledger.waiting(dataset.name, Look(began - _FRESH_WITHIN, busy, most=_LANE.files))
+    found = ledger.waiting(dataset.name, Look(began - dataset.work.fresh, busy, most=_LANE.files))
     due = [entry for entries in found.lanes.values() for entry in entries]
     batch = next(iter(plan_batches(due, busy[Lane.BACKLOG], ledger.new_id, BatchLimits(max_files=1))), None)
     if batch is None or ledger.pauses.probe(dataset.name, batch.batch_id) is None:
@@ -282,7 +283,7 @@ def _probe(ledger: Ledger, dataset: Dataset, kept: Sequence[BatchRecord], clock:
     if not _is_planned(ledger, group[0]):
         return []
     tell_planned(tracer, clock, group[0], due, began)
-    return [_launch(group[0].run_key, group)]
+    return [_launch(group[0].run_key, group, dataset)]
 
 
 def _is_planned(ledger: Ledger, batch: Batch) -> bool:
@@ -295,7 +296,7 @@ def _is_planned(ledger: Ledger, batch: Batch) -> bool:
     return isinstance(outcome, Planned)
 
 
-def _launch(run_key: str, batches: Sequence[Batch] | Sequence[BatchRecord]) -> Launch:
+def _launch(run_key: str, batches: Sequence[Batch] | Sequence[BatchRecord], dataset: Dataset) -> Launch:
     ordered = sorted(batches, key=lambda b: b.landing_day)
     return Launch(
         run_key,
@@ -304,4 +305,5 @@ def _launch(run_key: str, batches: Sequence[Batch] | Sequence[BatchRecord]) -> L
         tuple(b.batch_id for b in ordered),
         tuple(b.landing_day for b in ordered),
         ordered[0].lane or Lane.BACKLOG,
+        dataset.work.priority,
     )

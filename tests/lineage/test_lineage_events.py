@@ -551,7 +551,8 @@ def test_events_have_the_form_that_the_specification_asks_for() -> None:
 
 
 def test_no_account_is_named() -> None:
-    assert not re.search(r"(?<!\d)\d{12}(?!\d)|arn:", json.dumps(every_kind()))
+    # The last twelve places of a UUID, behind a hyphen, may happen to be digits.
+    assert not re.search(r"(?<![-\d])\d{12}(?!\d)|arn:", json.dumps(every_kind()))
 
 
 @pytest.mark.skipif(

@@ -203,7 +203,7 @@ class MemoryTables:
                 return Conflict()
             snapshot_id = next(self._ids)
             kept = [
-                self._without(file, removes, f"{change.batch_id}-{snapshot_id}-{n}")
+                self._without(file, removes, f"{change.batch_id}-rewritten-{snapshot_id}-{n}")
                 for n, file in enumerate(state.files)
             ]
             committed = Committed(
@@ -266,14 +266,14 @@ class MemoryTables:
             if not self._is_at(TableSnapshot(change.base.table, state.snapshot_id), change.base):
                 return Conflict()
             there = {file.address: file for file in state.files}
-            if gone := tuple(address for address in change.replaces if address not in there):
-                return FilesGone(gone)
-            old = [there[address] for address in change.replaces]
-            if len({file.partition for file in old}) != 1:
+            old = [there[address] for address in change.replaces if address in there]
+            if (gone := self._refusal(change, {file.address for file in old})) is not None:
+                return gone
+            if len({file.partition for file in old}) > 1:
                 raise PermanentError("files of more than one partition cannot be put together. Nothing was changed.")
-            if sum(_count(file.rows) for file in old) != sum(map(_count, rows)):
+            if len(old) == len(change.replaces) and sum(_count(f.rows) for f in old) != sum(map(_count, rows)):
                 raise PermanentError("the files do not hold as many rows as those they replace. Nothing was changed.")
-            folder = f"{old[0].partition}/" if old[0].partition else ""
+            folder = f"{old[0].partition}/" if old and old[0].partition else ""
             new = [self._held(dataset, f"{folder}{f.name}", held) for f, held in zip(change.adds, rows, strict=True)]
             committed = Committed(next(self._ids), 0, 0, len(new), len(old))
             gone_now = frozenset(change.replaces)
@@ -281,6 +281,11 @@ class MemoryTables:
             self._set(table, committed.snapshot_id, (*kept, *new))
             table.rewrites[change.rewrite_id] = committed
             return committed
+
+    def _refusal(self, change: Rewrite, there: Collection[str]) -> FilesGone | None:
+        """What a rewrite is told when files that it replaces are not the table's any more."""
+        gone = tuple(address for address in change.replaces if address not in there)
+        return FilesGone(gone) if gone else None
 
     def expire(
         self,

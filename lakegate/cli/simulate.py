@@ -116,4 +116,8 @@ def _tell(total: "Tally", seed: int, seconds: float, jobs: int) -> None:
         f"  processes killed {counts['crashes']:,}, stopped past their lease {counts['zombies']:,}, slow {counts['sleeps']:,}, "
         f"interrupted {counts['switches']:,}; calls without an answer {counts['unanswered']:,}; runs lost or doubled {counts['launches']:,}"
     )
+    console.print(
+        f"  partitions compacted {counts['compactions done']:,}, left to ingestion {counts['compactions gave way']:,}; "
+        f"compactions killed {counts['compactions died']:,}, stopped by a fault {counts['compactions stopped']:,}"
+    )
     console.print(f"  violations: {0 if total.broken is None else 1}")

@@ -4,6 +4,7 @@
     engine.py      actors that run one at a time, a clock turned by hand, disturbances at every call of a port
     ports.py       the ports as one actor has them: each call a step of the engine
     guards.py      adapters without one of the guards that the promise rests on
+    checked_tables.py  tables whose every new state is held against the truth
     world.py       the deployment: sensor ticks, runs, sweeps, operators, until all is at rest
     producer.py    what is put into the landing bucket and deleted from it, and the messages that tell of it
     reading.py     the bytes of simulated files, and the reader that judges them

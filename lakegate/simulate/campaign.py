@@ -86,6 +86,7 @@ def _run_piece(seed: int, start: int, end: int, without: tuple[Guard, ...]) -> T
         tally.schedules += 1
         tally.steps += ended.steps
         tally.virtual_s += ended.virtual_s
+        tally.counts.update({f"compactions {what}": number for what, number in ended.compactions.items()})
         for what in ended.schedule.disturbances.values():
             match what:
                 case Crash():

@@ -18,10 +18,12 @@ from pipelines.ports import (
     Condition,
     Delete,
     Equals,
+    FilesGone,
     OneOf,
     Present,
     Put,
     Refused,
+    Rewrite,
     TableSnapshot,
     Update,
     Written,
@@ -45,6 +47,8 @@ class Guard(StrEnum):
     """A table commit fails when the table has moved on."""
     LOOKUP = "lookup"
     """A commit whose outcome is unknown is looked up in the table."""
+    SAME_FILES = "same-files"
+    """Files put together take the place of small ones only while every one of those is still the table's."""
 
 
 class GuardedItems(MemoryItemStore):
@@ -98,15 +102,19 @@ class GuardedObjects(MemoryObjectStore):
 class GuardedTables(MemoryTables):
     """Tables in memory; without the guards left out."""
 
-    def __init__(self, without: Collection[Guard]) -> None:
+    def __init__(self, clock: Callable[[], datetime], without: Collection[Guard]) -> None:
         """Begins empty."""
-        super().__init__()
+        super().__init__(clock)
         self._compares = Guard.COMPARE_AND_SET not in without
         self._finds = Guard.LOOKUP not in without
+        self._asks_for_files = Guard.SAME_FILES not in without
 
     def find_batch(self, dataset: Dataset, batch_id: str) -> Committed | None:
         """What the batch's commit did, as far as one may look."""
         return super().find_batch(dataset, batch_id) if self._finds else None
+
+    def _refusal(self, change: Rewrite, there: Collection[str]) -> FilesGone | None:
+        return super()._refusal(change, there) if self._asks_for_files else None
 
     def _is_at(self, state: TableSnapshot, base: TableSnapshot) -> bool:
         return super()._is_at(state, base) or not self._compares

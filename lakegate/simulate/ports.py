@@ -192,9 +192,10 @@ class SteppedObjects:
 class SteppedTables:
     """The tables."""
 
-    def __init__(self, engine: Engine, actor: Actor, inner: MemoryTables, names: Names) -> None:
-        """As this actor has them."""
+    def __init__(self, engine: Engine, actor: Actor, inner: MemoryTables, names: Names, reading_s: float = 0.0) -> None:
+        """As this actor has them; to read a data file takes it `reading_s`."""
         self._engine, self._actor, self._inner, self._names = engine, actor, inner, names
+        self._reading_s = reading_s
 
     def ensure(self, dataset: Dataset) -> None:
         """Make the table."""
@@ -282,6 +283,8 @@ class SteppedTables:
             lambda: list(self._inner.read_file(dataset, address, columns)),
             quiet=True,
         )
+        if self._reading_s:
+            self._engine.pause(self._actor, self._reading_s)
 
     def rewrite(self, dataset: Dataset, change: Rewrite) -> Committed | Conflict | FilesGone:
         """Let files take the place of others."""

@@ -1,7 +1,7 @@
 """One schedule, run from beginning to rest: drawn on the way, or as it was drawn before."""
 
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from lakegate.simulate.engine import Engine
@@ -24,12 +24,14 @@ __all__ = ["Ended", "run_again", "run_number"]
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a schedule ended: what was violated, if anything; the schedule with all that was drawn; `story`, if it was asked for."""
+    """How a schedule ended: what was violated, if anything; the schedule with all that was drawn; what became of its
+    `compactions`; `story`, if it was asked for."""
 
     schedule: Schedule
     violated: Violated | None
     steps: int
     virtual_s: float
+    compactions: Mapping[str, int]
     story: tuple[str, ...] = field(default=())
 
 
@@ -85,4 +87,6 @@ def _run(schedule: Schedule, rng: random.Random | None, without: Collection[Guar
         story.append(
             f"      VIOLATED ({violated.kind}): {violated}" if violated else "      At rest, and all is as it must be."
         )
-    return Ended(replace(schedule, disturbances=drawn), violated, engine.steps, engine.now_s, tuple(story))
+    return Ended(
+        replace(schedule, disturbances=drawn), violated, engine.steps, engine.now_s, world.compactions, tuple(story)
+    )

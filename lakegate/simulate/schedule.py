@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 __all__ = [
+    "LAST_COMPACTION_S",
     "LAST_SWEEP_S",
     "Action",
     "Backfill",
+    "Compact",
     "Crash",
     "Disturbance",
     "Fail",
@@ -37,7 +39,10 @@ CALM_AT_S = 400.0
 """From then on nothing is disturbed, and everything has to come to rest."""
 LAST_SWEEP_S = 620.0
 """The bucket is swept once more: by then all that was put is older than a sweep's grace."""
+LAST_COMPACTION_S = 700.0
+"""Small files are put together once more: by then all of them have settled."""
 _LAST_ACTION_S = 300.0
+_SETTLED_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,16 @@ class Backfill:
     at: float
 
 
-Action = Put | Remove | Restore | Noise | Sweep | Backfill
+@dataclass(frozen=True, slots=True)
+class Compact:
+    """A run puts the small files of the dataset's tables together; to read one of them takes `reading_s`."""
+
+    number: int
+    at: float
+    reading_s: float
+
+
+Action = Put | Remove | Restore | Noise | Sweep | Backfill | Compact
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +214,24 @@ def draw(seed: int, number: int, rough: Rates | None = None) -> tuple[Schedule, 
         sleep=rng.choice((0.0, 0.008, 0.03)),
         launching=rng.choice((0.0, 0.2)),
     )
-    keys = "abc"[: rng.choice((1, 1, 2, 3))]
+    # A table must have several files for any to be put together, and files that are replaced meanwhile.
+    compacted = rng.random() < 0.25
+    keys = "abcd" if compacted else "abc"[: rng.choice((1, 1, 2, 3))]
     # Two actions of one second could not be told apart by a listing; S3's sequencers can.
-    times = sorted(rng.sample(range(int(_LAST_ACTION_S)), rng.randint(2, 8)))
+    times = sorted(rng.sample(range(int(_LAST_ACTION_S)), rng.randint(6, 14) if compacted else rng.randint(2, 8)))
     contents: list[str] = []
     actions = tuple(_draw_action(rng, number, float(at), keys, contents) for number, at in enumerate(times, start=1))
-    return Schedule(seed, number, setting, rates, actions), rng
+    compactions = _draw_compactions(rng, len(actions) + 1) if compacted else []
+    return Schedule(seed, number, setting, rates, (*actions, *compactions)), rng
+
+
+def _draw_compactions(rng: random.Random, first: int) -> list[Compact]:
+    """Runs commit while a long one still reads."""
+    times = sorted(round(rng.uniform(_SETTLED_S, CALM_AT_S), 1) for _ in range(rng.randint(1, 6)))
+    return [
+        Compact(number, at, round(rng.choice((0.0, rng.uniform(0, 10), rng.uniform(10, 60))), 1))
+        for number, at in enumerate(times, start=first)
+    ]
 
 
 def _draw_action(rng: random.Random, number: int, at: float, keys: str, contents: list[str]) -> Action:

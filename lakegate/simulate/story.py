@@ -9,6 +9,7 @@ from pipelines.ports import (
     Committed,
     Conflict,
     Delete,
+    FilesGone,
     Item,
     Put,
     Refused,
@@ -41,6 +42,8 @@ def ending(result: object) -> str:
             return " -> refused"
         case Conflict():
             return " -> conflict, the table has moved on"
+        case FilesGone():
+            return f" -> gives way: {len(result.addresses)} of them are not in the table any more"
         case Committed():
             return f" -> done: {result.rows_added} rows in, {result.rows_removed} rows out"
         case None | bool():

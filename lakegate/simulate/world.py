@@ -5,23 +5,28 @@ what Dagster knows of its runs) is the world's.
 """
 
 import random
+from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import assert_never
 
+from lakegate.simulate.checked_tables import CheckedTables
 from lakegate.simulate.engine import Actor, Engine, InLine, Stopped
-from lakegate.simulate.guards import Guard, GuardedItems, GuardedObjects, GuardedTables
+from lakegate.simulate.guards import Guard, GuardedItems, GuardedObjects
 from lakegate.simulate.ports import SteppedItems, SteppedObjects, SteppedQueue, SteppedTables
 from lakegate.simulate.producer import BUCKET, Producer
 from lakegate.simulate.reading import WordReader
 from lakegate.simulate.schedule import (
     CALM_AT_S,
+    LAST_COMPACTION_S,
     LAST_SWEEP_S,
     Action,
     Backfill,
+    Compact,
     Launching,
     Noise,
     Put,
@@ -51,7 +56,7 @@ from pipelines.intake.dispatching import Launch, RunState, dispatch
 from pipelines.intake.receiving import receive_from
 from pipelines.intake.routing import event_day
 from pipelines.intake.sweep import sweep
-from pipelines.ports import Committed, Conflict, TableCommit
+from pipelines.publication.table_upkeep import compact_tables
 from pipelines.reports import BatchReport
 from resources.memory import MemoryEventQueue
 
@@ -81,6 +86,7 @@ columns:
   content: {{type: string, nullable: false}}
 on_empty: {"accept" if accept_empty else "keep"}
 on_delete: {"retract" if retract else "keep"}
+compaction: {{min_files: 2, settled_after: PT1M, sort_by: [content]}}
 work: {{fresh_within: PT1M}}
 """
     if by_rows:
@@ -105,18 +111,20 @@ class World:
         self.engine = engine
         self.setting: Setting = schedule.setting
         self.dataset = _dataset(self.setting.by_rows, self.setting.accept_empty, self.setting.retract)
+        self.truth = Truth(self)
         self.items = GuardedItems(without)
         self.objects = GuardedObjects(engine.clock, without)
-        self.tables = _CheckedTables(self, without)
+        self.tables = CheckedTables(engine, self.dataset, self.truth, without)
         self.dead_letters = MemoryEventQueue(self._seconds)
         self.queue = MemoryEventQueue(self._seconds, dead_letters=self.dead_letters)
         self.runs: dict[str, RunState] = {}
         self._started_s: dict[str, float] = {}
         self.names = Names()
-        self.truth = Truth(self)
         self.producer = Producer(engine, self.objects, self.queue, self.truth)
         self.ledger = self._ledger_of(Actor("the simulator"), self.items)
         self._ids = random.Random(f"{schedule.seed}/{schedule.number}/ids")  # noqa: S311 - a simulation, no secret
+        self.compactions: Counter[str] = Counter()
+        """What became of compactions: partitions `done` and those that `gave way`, runs that `died` or `stopped` at a fault."""
         self._launching = launching
         self._count: dict[str, int] = {}
         self._requests = 0
@@ -124,6 +132,7 @@ class World:
             engine.at(action.at, partial(self._act, action))
         engine.at(0.0, self._tick, idle=True)
         engine.at(LAST_SWEEP_S, partial(self._act, Sweep(0, LAST_SWEEP_S)))
+        engine.at(LAST_COMPACTION_S, partial(self._act, Compact(0, LAST_COMPACTION_S, 0.0)))
 
     def _seconds(self) -> float:
         return self.engine.now_s
@@ -177,6 +186,8 @@ class World:
                 self._spawn("sweep", self._sweep)
             case Backfill():
                 self._spawn("backfill", self._backfill)
+            case Compact():
+                self._spawn("compaction", lambda actor: self._compact(actor, action.reading_s))
             case _ as never:
                 assert_never(never)
 
@@ -330,28 +341,26 @@ class World:
         except LakegateError as error:
             self.engine.tell(actor.name, f"stops: {type(error).__name__}")
 
-
-class _CheckedTables(GuardedTables):
-    """Tables whose every new state is held against the truth before anybody sees it."""
-
-    def __init__(self, world: World, without: Collection[Guard]) -> None:
-        super().__init__(without)
-        self._world = world
-
-    def uploaded(self, dataset: Dataset, change: TableCommit) -> Callable[[], Committed | Conflict]:
-        """Take the staged files in."""
-        publish = super().uploaded(dataset, change)
-
-        def checked() -> Committed | Conflict:
-            outcome = publish()
-            if isinstance(outcome, Committed) and dataset.name == self._world.dataset.name:
-                try:
-                    self._world.truth.check_commit(self.sources(dataset))
-                except Violated as violated:
-                    self._world.engine.stop(violated)
-            return outcome
-
-        return checked
+    def _compact(self, actor: Actor, reading_s: float) -> None:
+        """A Dagster run of upkeep: what it did and left undone is seen in the tables, and nobody starts it again."""
+        tables = [table for table in tables_of(self.dataset) if self.tables.has(table)]
+        gate = self._gate(actor)
+        slow = SteppedTables(self.engine, actor, self.tables, self.names, reading_s)
+        try:
+            done = compact_tables(replace(gate, tables=slow), tables)
+        except LakegateError as error:
+            self.compactions["stopped"] += 1
+            self.engine.tell(actor.name, f"stops: {type(error).__name__}")
+            return
+        except Stopped:
+            self.compactions["died"] += actor.death is not None
+            raise
+        for one in done:
+            if one.note:
+                raise Violated("compaction", one.note)
+            self.compactions["done"] += one.report.partitions
+            self.compactions["gave way"] += len(one.report.gave_way)
+            self.engine.tell(actor.name, f"{one.table}: {one.report.sentence()}")
 
 
 class _Heartbeat(Heartbeat):

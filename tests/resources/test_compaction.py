@@ -203,6 +203,17 @@ def test_ingestion_that_replaces_rows_meanwhile_has_the_last_word(small: World, 
     assert contents(small) == found
 
 
+def test_a_file_rewritten_by_a_second_attempt_has_an_address_of_its_own(world: World) -> None:
+    """Compaction reads files by their address; number of the attempt and of the state may be the same."""
+    a, b = source("a"), source("b")
+    world.publish("b1", {a: [row(1)], b: [row(2)]})
+    world.change("b2", {source("a", "v2"): [row(3)]})
+    world.publish("b2", {source("a", "v2"): [row(3)]}, removes=[a])
+    addresses = [file.address for file in files(world)]
+    assert len(set(addresses)) == len(addresses) == 2
+    assert world.ids() == {("a", "v2"): [3], ("b", "v1"): [2]}
+
+
 def test_two_at_once_put_each_file_together_once(small: World) -> None:
     before = contents(small)
     other = small.connect()

@@ -6,12 +6,25 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from lakegate.simulate.guards import Guard
 from lakegate.simulate.running import Ended, run_again, run_number
-from lakegate.simulate.schedule import Put, Rates, Schedule, Setting, Sleep
+from lakegate.simulate.schedule import (
+    Action,
+    Compact,
+    Crash,
+    Disturbance,
+    Fail,
+    Put,
+    Rates,
+    Remove,
+    Schedule,
+    Setting,
+    Sleep,
+)
 from lakegate.simulate.shrinking import shortest
 
 SEED = 20260301
@@ -21,6 +34,7 @@ ROUGH: dict[Guard, Rates] = {
     Guard.VERSIONED_READ: Rates(switch=0.1, crash=0.01, fail=0.0, sleep=0.01, launching=0.0),
     Guard.COMPARE_AND_SET: Rates(switch=0.3, crash=0.0, fail=0.0, sleep=0.02, launching=0.2),
     Guard.LOOKUP: Rates(switch=0.0, crash=0.0, fail=0.03, sleep=0.0, launching=0.0),
+    Guard.SAME_FILES: Rates(switch=0.1, crash=0.0, fail=0.0, sleep=0.01, launching=0.0),
 }
 """The faults that each guard is there for, made frequent."""
 MOST = 500
@@ -60,6 +74,51 @@ def test_the_epoch_is_what_keeps_two_sleepers_from_loading_a_file_twice() -> Non
     assert [ended.violated for ended in map(run_again, schedules) if ended.violated is not None] == []
     broken = [run_again(schedule, [Guard.EPOCH]).violated for schedule in schedules]
     assert {found.kind for found in broken if found is not None} == {"wrong rows"}
+
+
+BY_FILES = replace(BY_ROWS, by_rows=False)
+FILES = (
+    Put(1, 10.0, "a", "good 3 0 #1", (1.0,)),
+    Put(2, 70.0, "b", "good 2 0 #2", (1.0,)),
+    Put(3, 130.0, "c", "good 1 0 #3", (1.0,)),
+)
+COMPACTION = Compact(4, 260.0, 40.0)
+CORRECTION = Put(5, 241.0, "a", "good 2 0 #5", (1.0,))
+REMOVAL = Remove(5, 241.0, "a", marker=True, deliveries=(1.0,))
+NEW_FILE = Put(5, 241.0, "d", "good 2 0 #5", (1.0,))
+HARMS = (
+    Crash(after=False, noticed_after_s=None, retried=False),
+    Crash(after=True, noticed_after_s=None, retried=False),
+    Fail(applied=False),
+    Fail(applied=True),
+    Fail(applied=False, late_s=20.0),
+)
+
+
+def compacted(*actions: Action, disturbed: dict[tuple[str, int], Disturbance] | None = None) -> Ended:
+    return run_again(Schedule(SEED, 0, BY_FILES, CALM, (*FILES, *actions), disturbed or {}))
+
+
+def test_compaction_keeps_what_a_run_adds_and_gives_way_to_what_it_replaces_or_takes_away() -> None:
+    """The run commits while the compaction still reads; what it left is put together in the end."""
+    assert compacted(COMPACTION).compactions == {"done": 1, "gave way": 0}
+    assert compacted(COMPACTION, NEW_FILE).compactions == {"done": 2, "gave way": 0}
+    for action in (CORRECTION, REMOVAL):
+        ended = compacted(COMPACTION, action)
+        assert ended.violated is None
+        assert ended.compactions == {"done": 1, "gave way": 1}
+
+
+@pytest.mark.parametrize("action", [CORRECTION, REMOVAL, NEW_FILE])
+def test_a_compaction_may_die_or_get_no_answer_at_each_of_its_calls(action: Action) -> None:
+    calls = 0
+    while True:
+        ended = [compacted(COMPACTION, action, disturbed={("compaction 1", calls): harm}) for harm in HARMS]
+        assert [(calls, one.violated) for one in ended if one.violated is not None] == []
+        if not ended[0].compactions.get("died"):
+            break
+        calls += 1
+    assert calls > len(FILES)
 
 
 @pytest.mark.parametrize("guard", ROUGH)

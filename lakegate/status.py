@@ -8,9 +8,9 @@ from pipelines.accounting.balance import BalanceSheet, balance
 from pipelines.accounting.breaker import Breaker
 from pipelines.accounting.entries import Reading
 from pipelines.accounting.states import Outcome
+from pipelines.amounts import amount
 from pipelines.gate import Gate
 from pipelines.printable import printable
-from pipelines.progress import amount
 
 __all__ = ["FileRead", "Rest", "files_read", "how_far", "look", "outcome_columns", "sheet_document"]
 
@@ -41,6 +41,8 @@ class Rest:
             f"{sheet.outcome(Outcome.PENDING):,} pending",
             f"{self.messages:,} {'message' if self.messages == 1 else 'messages'} waiting",
         ]
+        if deferred := sum(line.counts.deferred for line in sheet.lines):
+            parts.insert(4, f"{deferred:,} of them deferred to other hours")
         if failed := sheet.outcome(Outcome.FAILED):
             parts.append(f"{failed:,} failed")
         if self.dead_letters:
@@ -154,6 +156,7 @@ def sheet_document(sheet: BalanceSheet) -> Mapping[str, Any]:
                 "landing_day": line.landing_day.isoformat(),
                 "objects": line.counts.objects,
                 "outcomes": {outcome.value: n for outcome, n in line.counts.outcomes.items()},
+                "deferred": line.counts.deferred,
                 "duplicates": line.counts.duplicates,
                 "rows_read": line.counts.rows_read,
                 "rows_in_table": line.counts.rows_in_table,

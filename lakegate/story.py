@@ -126,6 +126,8 @@ class VersionStory:
                 yield f"what is next: tried again{at}, after {tries}; the last error: {entry.error}"
             case State.DEAD:
                 yield f"what is next: nothing by itself; the error of its last attempt: {entry.error}"
+            case State.SEEN if entry.deferred is not None:
+                yield f"what is next: {entry.deferred} (work.defer); to have it now, run the job process_files with its key"
             case State.SEEN:
                 yield "what is next: the next tick of the landing sensor plans it"
             case State.PLANNED | State.CLAIMED | State.COMMITTING:

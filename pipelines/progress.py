@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from pipelines.amounts import amount, lasting
 from pipelines.intake.objects import ObjectVersion
 from pipelines.printable import printable
 from pipelines.reading.summary import ChunkSource, RowSink
 
-__all__ = ["EVERY_S", "FileUnderWay", "Progress", "TellProgress", "amount", "lasting"]
+__all__ = ["EVERY_S", "FileUnderWay", "Progress", "TellProgress"]
 
 EVERY_S = 10.0
 """How long a file is read before it is told of, and between two tellings: a file that takes less is never told of."""
@@ -76,19 +77,6 @@ class Progress:
 
 TellProgress = Callable[[Progress], None]
 """Whom progress is told to, by the thread that feeds the reader: it should not take long, and what it raises stops the reading."""
-
-
-def amount(size_bytes: int) -> str:
-    """Bytes as a person says them: `2.1 GB`."""
-    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:,.1f} MB"
-
-
-def lasting(seconds: float) -> str:
-    """Seconds as a person says them: `50 s`, `4 min`, `1 h 20 min`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 class FileUnderWay:

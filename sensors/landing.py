@@ -134,6 +134,8 @@ def sentence(heard: IntakeReport, outcome: Dispatch) -> str:
     if outcome.released:
         reasons = ", ".join(sorted(set(outcome.released)))
         parts.append(f"{counted(len(outcome.released), 'batch')} released, to be tried again: {reasons}")
+    for dataset, number in outcome.deferred.items():
+        parts.append(f"{counted(number, 'file')} of {dataset} deferred (work.defer)")
     parts.extend(breaker.sentence() for breaker in outcome.paused)
     if len(parts) == 1 and not heard.received:
         return "no messages in the queue, and no file is due"

@@ -80,6 +80,8 @@ def counts_for(entry: LedgerEntry) -> dict[str, int]:
         counts["rows_rejected"] = entry.facts.rows_rejected
     if entry.outcome is Outcome.QUARANTINED and entry.facts:
         counts["quarantined_rows_read"] = entry.facts.rows_read
+    if entry.deferred is not None:
+        counts["deferred"] = 1
     return counts | contract_counters(entry)
 
 

@@ -42,6 +42,8 @@ class DayCounts:
     rows_in_table: int = 0
     rows_rejected: int = 0
     quarantined_rows_read: int = 0
+    deferred: int = 0
+    """Of the pending ones: those that wait for other hours."""
     contracts: Mapping[str, ContractCounts] = field(default_factory=dict[str, ContractCounts])
     """By fingerprint."""
 

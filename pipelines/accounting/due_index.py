@@ -5,8 +5,9 @@ A partition (`due#<dataset>#<shard>`) has stretches, one after the other in the 
     !<time>#…             what was announced within a day of its landing: by when it landed, or may be tried again
     +<time>#…             what people asked for again: by when they did
     <landing_day>#<time>  everything else: old events, what sweeps found, what was put back long after it landed
-    ~<time>#…             what is deferred: by when it may be planned
+    ~<time>#…             what its dataset defers: by when it landed
 
+What is deferred is read only while nothing has to wait, so it stands in nobody's way and a changed dataset file is heeded at once.
 So the newest files are read from the end of the first stretch, whatever lies before them, and each stretch has its share of a look
 (`waiting.py`). A stretch only says where to look; what a file is, is said by its entry. Releases up to 0.2.0 list everything by
 day and read all stretches as one: nothing has to be migrated, and either can read what the other wrote.
@@ -32,7 +33,7 @@ def place_of(entry: LedgerEntry) -> str:
     tail = f"{entry.ref.object_id}#{short_version(entry.ref.version_id)}"
     due_at = entry.next_at or entry.changed_at
     if entry.deferred is not None:
-        return f"{DEFERRED}{iso(due_at)}#{tail}"
+        return f"{DEFERRED}{iso(entry.version.landed_at)}#{tail}"
     if entry.trigger is Trigger.REPLAY:
         return f"{ASKED}{iso(due_at)}#{tail}"
     if entry.trigger is Trigger.REMOVAL:

@@ -118,7 +118,7 @@ class LedgerEntry:
     `rejudged` are those of a later verdict that could not take the version's rows away (see `transitions.py`).
     `given_up` are batches that were released while a worker had this version in hand: what they committed may be in the table. `attempts` counts
     how often it was put back unsettled; `fault_times`, how often in a row a `fault` of the same kind was why. `deferred` says why it
-    waits until `next_at`, by the word of its dataset.
+    waits for other hours, by the word of its dataset.
     """
 
     version: ObjectVersion
@@ -161,8 +161,9 @@ class LedgerEntry:
 
     @property
     def waits_since(self) -> datetime | None:
-        """When it landed, while it waits for its first verdict; None where people had it processed again."""
-        return self.version.landed_at if self.trigger in (Trigger.EVENT, Trigger.SWEEP) and not self.verdicts else None
+        """When it landed, while it waits for its first verdict; None where people had it processed again, or wish it to wait."""
+        came = self.trigger in (Trigger.EVENT, Trigger.SWEEP) and self.deferred is None
+        return self.version.landed_at if came and not self.verdicts else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,10 @@ class Ledger:
 
     # ---- working
 
+    def defer(self, reasons: Mapping[VersionRef, tuple[int, str]]) -> int:
+        """Let due versions wait for other hours: by ref, the revision each was seen with and why. The number that do now."""
+        return self._settlement.defer(reasons)
+
     def claim(self, batch_id: str, owner: str, lease_s: float | None = None) -> ClaimResult:
         """Take a batch to process it; `owner` is the run's id."""
         return self._batches.claim(batch_id, owner, lease_s or self.lease_s)

@@ -266,6 +266,7 @@ def _day_counts(dataset: str | None, day: date, numbers: dict[str, int]) -> DayC
         rows_in_table=numbers.get("rows_in_table", 0),
         rows_rejected=numbers.get("rows_rejected", 0),
         quarantined_rows_read=numbers.get("quarantined_rows_read", 0),
+        deferred=numbers.get("deferred", 0),
         contracts=contract_counts(numbers),
     )
 

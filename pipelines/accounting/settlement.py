@@ -16,8 +16,8 @@ from pipelines.accounting.items import encode_removal
 from pipelines.accounting.keys import due_partitions, removal_key
 from pipelines.accounting.outcomes import FileCommitted, FileOutcome, FileRemoved
 from pipelines.accounting.removals import reconsider, removal_of
-from pipelines.accounting.states import Outcome, State, Trigger
-from pipelines.accounting.transitions import KeyWork, can_be_made_due, made_due
+from pipelines.accounting.states import DUE_STATES, Outcome, State, Trigger
+from pipelines.accounting.transitions import KeyWork, can_be_made_due, deferred, made_due
 from pipelines.errors import TransientError
 from pipelines.ports import Put, Refused, Written
 
@@ -204,6 +204,28 @@ class Settlement:
             if not left:
                 return MadeDue(tuple(due), tuple(held), tuple(out))
         raise TransientError("versions change too often to be made due; try again")
+
+    def defer(self, reasons: Mapping[VersionRef, tuple[int, str]]) -> int:
+        """Let due versions wait for other hours: by ref, the revision each was seen with and why. The number that do now.
+
+        What changed meanwhile is left as it is, and so is what a transaction lost to another: the next look sees it again.
+        """
+        books = self._books
+        groups: list[Group] = []
+        write_id = books.new_id()
+        for ref, entry in books.entries(reasons).items():
+            revision, reason = reasons[ref]
+            if entry.revision == revision and entry.state in DUE_STATES and entry.deferred is None:
+                group = Group(f"{ref.object_id}#{ref.version_id}")
+                after, told = deferred(entry, books.now(), reason)
+                entry_change(group, entry, after)
+                add_history(group, after, [told], f"{write_id}{len(groups):04d}")
+                groups.append(group)
+        written = 0
+        for transaction in pack(groups, books.new_id):
+            if isinstance(books.write(transaction.changes), Written):
+                written += len({name for name in transaction.names if name})
+        return written
 
     def of_days(self, dataset: str, days: frozenset[date]) -> Iterator[tuple[date, list[VersionRef]]]:
         """Every version of a dataset's days that the books know, a day at a time and read when it is asked for.

@@ -34,6 +34,7 @@ __all__ = [
     "KeyWork",
     "awaits_retraction",
     "can_be_made_due",
+    "deferred",
     "delay_of",
     "made_due",
     "planned",
@@ -271,6 +272,12 @@ def planned(entry: LedgerEntry, batch_id: str, now: datetime) -> tuple[LedgerEnt
     )
 
 
+def deferred(entry: LedgerEntry, now: datetime, reason: str) -> tuple[LedgerEntry, HistoryRecord]:
+    """A due version waits for other hours, because its dataset says so."""
+    new = replace(entry, deferred=reason, changed_at=now, revision=entry.revision + 1)
+    return new, HistoryRecord(now, entry.version.version_id, entry.state, entry.state, entry.outcome, reason=reason)
+
+
 def put_back(
     entry: LedgerEntry,
     now: datetime,
@@ -330,7 +337,8 @@ def made_due(
 
     One that waits for its rows to be taken out stays one that does: nothing else may become of it before.
     """
-    waits = entry.next_at is not None and entry.next_at > now and (entry.deferred or entry.state is State.RETRY_WAIT)
+    retries = entry.next_at is not None and entry.next_at > now and entry.state is State.RETRY_WAIT
+    waits = retries or entry.deferred is not None
     if entry.state in DUE_STATES and not waits:
         return None
     new = replace(

@@ -47,6 +47,7 @@ class Look:
     """What to look for: what is fresh landed since `fresh_since`; `busy` are the days of each lane that need no look.
 
     A lane that is not in `lanes` is not read where there is much. `most` entries of a lane are enough, `most_of_day` of one day.
+    What is deferred is looked at only if `deferred`.
     """
 
     fresh_since: datetime
@@ -54,6 +55,7 @@ class Look:
     lanes: frozenset[Lane] = frozenset(Lane)
     most: int = 4000
     most_of_day: int = 500
+    deferred: bool = False
 
 
 @dataclass(slots=True)
@@ -74,7 +76,8 @@ def waiting(books: Books, dataset: str, look: Look) -> Waiting:
         for entry in read.entries():
             name = entry.ref.object_id, entry.ref.version_id
             lane = lane_of(entry, look.fresh_since)
-            if name not in seen and (entry.next_at is None or entry.next_at <= now):
+            waits = entry.deferred is not None and not look.deferred
+            if name not in seen and not waits and (entry.next_at is None or entry.next_at <= now):
                 seen.add(name)
                 if entry.landing_day not in look.busy.get(lane, ()):
                     found.lanes[lane].append(entry)
@@ -108,8 +111,8 @@ class _Partition:
         if Lane.BACKLOG in look.lanes:
             yield from self._stretch(EVENTS, EVENTS + min(now, iso(look.fresh_since)))
             yield from self._days()
-        if {Lane.BACKLOG, Lane.ASKED} & look.lanes:
-            yield from self._stretch(DEFERRED, DEFERRED + now + "#~")
+        if look.deferred:
+            yield from self._stretch(DEFERRED, DEFERRED + "~")
 
     def _stretch(self, since: str, upto: str, *, descending: bool = False) -> Iterator[LedgerEntry]:
         entries, _ = self._page(limit=self._share, since=since, upto=upto, descending=descending)

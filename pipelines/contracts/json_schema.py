@@ -31,8 +31,12 @@ def dataset_json_schema() -> dict[str, Any]:
     definitions["Freshness"]["properties"]["expected_every"]["pattern"] = span
     definitions["Compaction"]["properties"]["settled_after"]["pattern"] = span
     definitions["Work"]["properties"]["fresh_within"]["pattern"] = span
+    clock = "([01][0-9]|2[0-3]):[0-5][0-9]"
+    definitions["Deferral"]["properties"]["older_than"]["pattern"] = span
+    definitions["Deferral"]["properties"]["hours"]["pattern"] = rf"^{clock}\s*-\s*{clock}$"
+    definitions["Deferral"]["anyOf"] = [{"required": ["larger_than_bytes"]}, {"required": ["older_than"]}]
     definitions["Freshness"]["oneOf"] = [{"required": ["expected_every"]}, {"required": ["due_by"]}]
-    definitions["Freshness"]["properties"]["due_by"]["pattern"] = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
+    definitions["Freshness"]["properties"]["due_by"]["pattern"] = f"^{clock}$"
     for name in ("VolumeCheck", "NullShareCheck"):
         definitions[name]["properties"]["tolerance"]["pattern"] = r"^[0-9]{1,4}(\.[0-9]{1,4})?\s*%$"
     column = definitions["Column"]["properties"]

@@ -28,7 +28,7 @@ from pipelines.contracts.model import (
 from pipelines.contracts.nested_types import NestedTypeError, parse_type
 from pipelines.contracts.values import ColumnType
 from pipelines.contracts.watching import Checks, Freshness, NullShareCheck, SchemaDriftCheck, VolumeCheck
-from pipelines.contracts.work import Work
+from pipelines.contracts.work import Deferral, Work
 
 __all__ = ["ModelReading", "keys_of", "read_model"]
 
@@ -55,6 +55,7 @@ _MODELS: dict[tuple[str, ...], tuple[type[BaseModel], ...]] = {
     ("rules", "0"): (RowRule,),
     ("freshness",): (Freshness,),
     ("work",): (Work,),
+    ("work", "defer"): (Deferral,),
     ("checks",): (Checks,),
     ("checks", "volume"): (VolumeCheck,),
     ("checks", "null_share"): (NullShareCheck,),
@@ -120,6 +121,9 @@ _WORDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("rules", "0", "rule"): ("a condition, as text", "write rule: total = net + tax"),
     ("rows", "max_bad"): ("a number of rows or a share", 'write 10 or "0.1%"'),
     ("work", "priority"): ("a whole number from -4 to 4", "write for example 2"),
+    ("work", "defer"): ("a mapping with hours, and larger_than_bytes or older_than", 'write defer: {older_than: P7D, hours: "20:00-06:00"}'),
+    ("work", "defer", "hours"): ("two times of day, HH:MM-HH:MM, as text", 'write for example "20:00-06:00"'),
+    ("work", "defer", "larger_than_bytes"): ("a number of bytes above zero", "write 1000000000, which is 1 GB"),
     ("freshness", "due_by"): ("a time of day, HH:MM, as text", 'write it in quotes: "08:00"'),
     ("freshness", "weekdays"): ("a list of mon, tue, wed, thu, fri, sat, sun", "write for example [mon, tue, wed, thu, fri]"),
     ("compaction",): ("a mapping with target_bytes, sort_by, min_files or settled_after", "write compaction: {sort_by: [customer]}"),

@@ -36,7 +36,7 @@ from pipelines.contracts.model import (
 from pipelines.contracts.rule_pages import GENERATED, markdown_table, quarantine_page, rules_page
 from pipelines.contracts.system_pages import system_tables_page
 from pipelines.contracts.watching import Freshness, NullShareCheck, SchemaDriftCheck, VolumeCheck
-from pipelines.contracts.work import Work
+from pipelines.contracts.work import Deferral, Work
 
 __all__ = ["SAMPLE", "dataset_page", "pages"]
 
@@ -111,6 +111,12 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel], str], ...] = (
         "When files are expected: `expected_every`, or `due_by`. [The check `fresh`](../checks.md) tells what is late.",
     ),
     ("work", "work", Work, "Which files go first: [who goes first](../working-in-dagster.md#who-goes-first)."),
+    (
+        "work.defer",
+        "defer",
+        Deferral,
+        "Which files wait for other hours: [who goes first](../working-in-dagster.md#who-goes-first).",
+    ),
     (
         "checks.volume",
         "volume",

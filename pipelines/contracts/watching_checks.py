@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pipelines.contracts.faults import Problem, Sound, show
 from pipelines.contracts.model import Dataset
 from pipelines.contracts.watching import WEEKDAYS, Freshness
+from pipelines.contracts.work import Deferral
 
 __all__ = ["check_watching"]
 
@@ -20,6 +21,8 @@ def check_watching(dataset: Dataset, sound: Sound) -> Iterator[Problem]:
             "a duration of at most a day",
             "write for example PT1H",
         )
+    if dataset.work.defer is not None and sound("work", "defer"):
+        yield from _deferral(dataset.work.defer, sound)
     for name, said in (("volume", dataset.checks.volume), ("null_share", dataset.checks.null_share)):
         path = ("checks", name, "tolerance")
         if sound(*path) and _is_wrong(lambda said=said: said.share):
@@ -60,6 +63,27 @@ def _freshness(freshness: Freshness, sound: Sound) -> Iterator[Problem]:
             yield Problem(
                 (*path, "weekdays"), show(list(freshness.weekdays)), "each day once", "remove the repeated one"
             )
+
+
+def _deferral(defer: Deferral, sound: Sound) -> Iterator[Problem]:
+    path = ("work", "defer")
+    if defer.larger_than_bytes is None and defer.older_than is None:
+        yield Problem(
+            path,
+            "neither larger_than_bytes nor older_than",
+            "one of the two, or both",
+            'write {larger_than_bytes: 1000000000, hours: "20:00-06:00"}',
+        )
+    if sound(*path, "hours") and _is_wrong(lambda: defer.opens_and_closes):
+        wanted = "two different times of day, HH:MM-HH:MM, as text"
+        yield Problem((*path, "hours"), show(defer.hours), wanted, 'write for example "20:00-06:00"')
+    if sound(*path, "older_than") and _is_wrong(lambda: defer.age):
+        yield Problem(
+            (*path, "older_than"), show(defer.older_than), "a duration of a day or more", "write for example P7D"
+        )
+    if sound(*path, "zone") and _is_wrong(lambda: defer.time_zone):
+        wanted = "a time zone of the IANA list"
+        yield Problem((*path, "zone"), show(defer.zone), wanted, "write for example Europe/Berlin")
 
 
 def _is_wrong(read: Callable[[], object]) -> bool:

@@ -16,7 +16,15 @@ from pipelines.accounting.states import LIVE_BATCH_STATES, FaultKind, Lane
 from pipelines.accounting.waiting import Look, Waiting
 from pipelines.contracts.model import Dataset
 from pipelines.gate import Gate
-from pipelines.intake.lanes import LaneLimits, by_turn, newest_first, shared_out, underway
+from pipelines.intake.lanes import (
+    LaneLimits,
+    by_turn,
+    may_go_now,
+    newest_first,
+    reasons_to_wait,
+    shared_out,
+    underway,
+)
 from pipelines.intake.planning import (
     BatchLimits,
     FailRun,
@@ -64,7 +72,8 @@ class Dispatch:
     """What one look came to.
 
     `waiting` batches are under way; `released` holds why each released batch was, and `taken_back` those a worker had begun; `abandoned` are runs (by run key) to be
-    marked failed, with the reason: their batches are released already. `paused` are the datasets that plan nothing but a probe.
+    marked failed, with the reason: their batches are released already. `paused` are the datasets that plan nothing but a probe;
+    `deferred` holds, by dataset, how many files were found that have to wait for other hours from now on.
     """
 
     launches: list[Launch] = field(default_factory=list[Launch])
@@ -74,6 +83,7 @@ class Dispatch:
     abandoned: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     adopted: int = 0
     paused: list[Breaker] = field(default_factory=list[Breaker])
+    deferred: dict[str, int] = field(default_factory=dict[str, int])
 
 
 def dispatch(
@@ -132,6 +142,7 @@ def dispatch_from(
             # What there is no time for goes first in the next look, which is seconds away.
             if clock() < ends:
                 outcome.launches.extend(planners[name].launches(lanes))
+    outcome.deferred = {name: planner.deferred for name, planner in planners.items() if planner.deferred}
     return outcome
 
 
@@ -216,6 +227,7 @@ class _Planner:
         tracer: Tracer,
     ) -> None:
         self.underway, self._busy = underway(kept)
+        self.deferred = 0
         self._ledger = ledger
         self._dataset = dataset
         self._limits = limits
@@ -242,12 +254,22 @@ class _Planner:
 
     def _look(self, lanes: frozenset[Lane], now: datetime) -> Waiting:
         if self._seen is None or not self._seen.is_all:
-            look = Look(now - self._dataset.work.fresh, self._busy, lanes, _LANE.files, self._limits.max_files)
+            work = self._dataset.work
+            open_now = may_go_now(work.defer, now)
+            look = Look(now - work.fresh, self._busy, lanes, _LANE.files, self._limits.max_files, deferred=open_now)
             left = self._seen.lanes[Lane.BACKLOG] if self._seen is not None else []
             self._seen = self._ledger.waiting(self._dataset.name, look)
+            for lane, entries in self._seen.lanes.items():
+                self._seen.lanes[lane] = self._without_deferred(entries, now)
             known = {entry.ref for entry in self._seen.lanes[Lane.BACKLOG]}
             self._seen.lanes[Lane.BACKLOG] += [entry for entry in left if entry.ref not in known]
         return self._seen
+
+    def _without_deferred(self, entries: Sequence[LedgerEntry], now: datetime) -> list[LedgerEntry]:
+        reasons = reasons_to_wait(self._dataset.work.defer, entries, now)
+        if reasons:
+            self.deferred += self._ledger.defer(reasons)
+        return [entry for entry in entries if entry.ref not in reasons]
 
     def _plan(self, lane: Lane, entries: list[LedgerEntry], began: datetime) -> list[Launch]:
         ledger, busy = self._ledger, self._busy
@@ -274,8 +296,11 @@ def _probe(ledger: Ledger, dataset: Dataset, kept: Sequence[BatchRecord], clock:
     """One file of a paused dataset, the least suspected: what becomes of it says whether the dataset can go on."""
     began = clock()
     _, busy = underway(kept)
-    found = ledger.waiting(dataset.name, Look(began - dataset.work.fresh, busy, most=_LANE.files))
-    due = [entry for entries in found.lanes.values() for entry in entries]
+    defer = dataset.work.defer
+    look = Look(began - dataset.work.fresh, busy, most=_LANE.files, deferred=may_go_now(defer, began))
+    due = [entry for entries in ledger.waiting(dataset.name, look).lanes.values() for entry in entries]
+    waits = reasons_to_wait(defer, due, began)
+    due = [entry for entry in due if entry.ref not in waits]
     batch = next(iter(plan_batches(due, busy[Lane.BACKLOG], ledger.new_id, BatchLimits(max_files=1))), None)
     if batch is None or ledger.pauses.probe(dataset.name, batch.batch_id) is None:
         return []

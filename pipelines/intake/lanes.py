@@ -1,4 +1,4 @@
-"""Who goes first: what each dataset may have planned in each lane, and in which order datasets get their turn. Pure.
+"""Who goes first: what each dataset may have planned in each lane, in which order datasets get their turn, and what waits. Pure.
 
 A dataset with a million files has no more runs waiting than one with a few thousand, and a lane never fills the place of another:
 so the queue of runs is short, and whatever comes next is near its head.
@@ -8,10 +8,23 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from pipelines.accounting.entries import Batch, BatchRecord, LedgerEntry
+from pipelines.accounting.entries import Batch, BatchRecord, LedgerEntry, VersionRef
 from pipelines.accounting.states import Lane, Trigger
+from pipelines.contracts.work import Deferral
 
-__all__ = ["LaneLimits", "Underway", "by_turn", "newest_first", "shared_out", "underway"]
+__all__ = [
+    "LaneLimits",
+    "Underway",
+    "by_turn",
+    "may_go_now",
+    "newest_first",
+    "reasons_to_wait",
+    "shared_out",
+    "underway",
+]
+
+_DEFERRABLE = (Trigger.EVENT, Trigger.SWEEP)
+"""What nobody asked for by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +119,25 @@ def by_turn(names: Sequence[str], busy: Collection[str], priorities: Mapping[str
     """
     places = {name: (number + int(now.timestamp() // 60)) % len(names) for number, name in enumerate(names)}
     return sorted(names, key=lambda name: (name in busy, -priorities.get(name, 0), places[name]))
+
+
+def may_go_now(defer: Deferral | None, now: datetime) -> bool:
+    """Whether files that were deferred may be planned at this moment: in their hours, and when nothing is deferred any more."""
+    return defer is None or defer.is_open(now)
+
+
+def reasons_to_wait(
+    defer: Deferral | None, entries: Iterable[LedgerEntry], now: datetime
+) -> dict[VersionRef, tuple[int, str]]:
+    """Those of the entries that have to wait for other hours: with the revision each has, and why.
+
+    What a person asked for, and the rows of a removed object, wait for nothing.
+    """
+    if defer is None or defer.is_open(now):
+        return {}
+    found: dict[VersionRef, tuple[int, str]] = {}
+    for entry in entries:
+        reason = defer.reason(entry.version.size_bytes, entry.landing_day, now)
+        if reason is not None and entry.trigger in _DEFERRABLE:
+            found[entry.ref] = entry.revision, reason
+    return found

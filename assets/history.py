@@ -49,7 +49,7 @@ def build_history() -> History:
             metadata={
                 "changes exported": report.changes,
                 "days written": report.days,
-                "outbox empty": report.is_empty,
+                "outbox empty": gate.ledger.outbox.is_empty(),
                 "sentence": report.sentence(),
             }
         )

@@ -31,7 +31,7 @@ def export(as_json: JsonOption = False) -> None:
                 "changes": report.changes,
                 "days": report.days,
                 "pages": report.pages,
-                "outbox_empty": report.is_empty,
+                "outbox_empty": gate.ledger.outbox.is_empty(),
             }
         )
         return

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 from pipelines.ports import Clock
 
-__all__ = ["IdFactory"]
+__all__ = ["ID_TIME_CHARACTERS", "IdFactory"]
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 _RANDOM_BITS = 80
+ID_TIME_CHARACTERS = 10
+"""The first characters of an id: the millisecond in which it was made."""
 
 
 class IdFactory:

@@ -18,6 +18,7 @@ from typing import Any
 
 from pipelines.accounting.books import Books
 from pipelines.accounting.entries import HistoryRecord, LedgerEntry
+from pipelines.accounting.ids import ID_TIME_CHARACTERS
 from pipelines.accounting.items import FORMAT
 from pipelines.accounting.keys import OUTBOX_PAGE, OUTBOX_SHARDS, iso, outbox_key, parse_iso
 from pipelines.accounting.states import Outcome, State, Trigger
@@ -185,12 +186,15 @@ class Outbox:
             self._books.store.query(f"outbox#{shard:02d}", limit=1).items for shard in range(OUTBOX_SHARDS)
         )
 
-    def seal(self) -> OutboxPage | None:
-        """The page under way, by whomever it was sealed; else a new one of the oldest items; None when nothing waits."""
+    def seal(self, upto: str | None = None) -> OutboxPage | None:
+        """The page under way, by whomever it was sealed; else a new one of the oldest items; None when nothing waits.
+
+        A new page holds nothing that came after `upto`, an id of that moment.
+        """
         while True:
             if (stored := self._stored()) is not None:
                 return stored
-            names = sorted(name for shard in range(OUTBOX_SHARDS) for name in self._oldest(shard))
+            names = sorted(name for shard in range(OUTBOX_SHARDS) for name in self._oldest(shard, upto))
             if not names:
                 return None
             page_id = hashlib.sha256("\n".join(names).encode()).hexdigest()[:32]
@@ -233,9 +237,12 @@ class Outbox:
         names: Any = item["items"]
         return _page_of(str(item["page_id"]), names)
 
-    def _oldest(self, shard: int) -> Iterator[str]:
+    def _oldest(self, shard: int, upto: str | None) -> Iterator[str]:
         changes = 0
+        last = None if upto is None else upto[:ID_TIME_CHARACTERS] + "~"  # ids of one millisecond are in no order
         for number, item in enumerate(self._books.query(f"outbox#{shard:02d}"), start=1):
+            if last is not None and str(item["sk"]) > last:
+                return
             yield f"{shard:02d}#{item['sk']}"
             changes += int(str(item["count"]))
             if number >= _PAGE_ITEMS // OUTBOX_SHARDS or changes >= _PAGE_CHANGES // OUTBOX_SHARDS:

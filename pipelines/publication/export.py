@@ -5,7 +5,7 @@ hand rows of `audit_log`.
     commit   one Iceberg commit a table that carries the page's id; a page found in the table is not committed again
     sheet    the months whose days the page touched are written anew
     clear    items and page leave the outbox
-    expire   once the outbox is found empty, states of both tables older than a week are forgotten
+    expire   once all of it is exported, states of both tables older than a week are forgotten
 
 Whatever step a crash follows, and however many export at the same time, the next one finds the same page and goes on: every
 change is in the table exactly once. A commit counts only on the table state it was planned against, and only while the page is
@@ -52,36 +52,39 @@ class ExportReport:
     pages: int = 0
     changes: int = 0
     days: int = 0
-    is_empty: bool = True
-    """Whether the outbox was found empty at the end; else the time was up, and the next export goes on."""
+    is_complete: bool = True
+    """Whether all that waited when it began is exported; else the time was up, and the next export goes on."""
 
     def sentence(self) -> str:
         """One line for the log."""
         if not self.pages:
             return "nothing to export: every change of state is in file_history"
-        rest = "" if self.is_empty else "; more is waiting for the next run"
+        rest = "" if self.is_complete else "; more is waiting for the next run"
         changes = "1 change" if self.changes == 1 else f"{self.changes:,} changes"
         lines = "1 line" if self.days == 1 else f"{self.days:,} lines"
         return f"{changes} of state exported to file_history, {lines} of balance_sheet written{rest}"
 
 
 def export_history(gate: Gate, budget_s: float = 240.0) -> ExportReport:
-    """Export what waits in the outbox, page by page, until it is empty or `budget_s` seconds are over.
+    """Export what waits in the outbox now, page by page, until it is done or `budget_s` seconds are over.
+
+    What comes meanwhile is the next export's: where files keep coming, one that went after each of them would never end,
+    and would make a commit for every few.
 
     Raises CommitConflictError when other writers of the tables kept coming first, TransientError when the catalog kept failing:
     nothing is lost then, the next export goes on where this one ended.
     """
     outbox = gate.ledger.outbox
-    started = time.monotonic()
+    started, upto = time.monotonic(), gate.ledger.new_id()
     pages = changes = days = 0
     while True:
-        page = outbox.seal()
+        page = outbox.seal(upto)
         if page is None:
             if pages:
                 _forget_old_states(gate)
             return ExportReport(pages, changes, days)
         if pages and time.monotonic() - started > budget_s:
-            return ExportReport(pages, changes, days, is_empty=False)
+            return ExportReport(pages, changes, days, is_complete=False)
         told, audited = outbox.changes(page), outbox.audited(page)
         if not pages:
             for dataset in _TABLES:
@@ -211,7 +214,7 @@ def _sheet_row(line: BalanceLine, number: int, now: datetime, batch_id: str) -> 
 def _forget_old_states(gate: Gate) -> None:
     """Keep the metadata small that each commit reads and writes: up to 288 states a day come, each makes every later commit dearer.
 
-    Only when no page is sealed: until it is cleared, a page whose exporter died is told from one that was never committed by its snapshot
+    Only once no page of before is sealed: until it is cleared, a page whose exporter died is told from one that was never committed by its snapshot
     alone. A page sealed from now on is committed in a state that is not a week old.
     """
     for dataset in _TABLES:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipelines.accounting.balance import balance
+from pipelines.accounting.outbox import Outbox, OutboxPage
 from pipelines.accounting.states import Outcome, Trigger
 from pipelines.contracts.system_tables import balance_sheet, file_history
 from pipelines.errors import CommitConflictError, TransientError
@@ -99,7 +100,7 @@ def test_the_history_of_a_replaced_file_is_a_chain_without_a_gap(kind: str, tmp_
     report = export(world)
     assert report.pages == 1
     assert report.changes == len(history(world))
-    assert report.is_empty
+    assert report.is_complete
     of_first = [r for r in history(world) if r["version"] == "v1"]
     assert [(r["from_state"], r["to_state"], r["outcome"]) for r in of_first] == [
         (None, "seen", "pending"),
@@ -355,12 +356,35 @@ def test_an_export_stops_when_its_time_is_up_and_the_next_goes_on(monkeypatch: p
     monkeypatch.setattr("pipelines.accounting.outbox._PAGE_ITEMS", 4)
     world = busy_world()
     reports: Sequence[ExportReport] = [export(world, budget_s=-1.0)]
-    while not reports[-1].is_empty:
+    while not reports[-1].is_complete:
         reports = [*reports, export(world, budget_s=-1.0)]
         assert len(reports) < 50
     assert len(reports) > 2
     assert reports[0].pages == 1
     assert told(history(world)) == WANTED
+
+
+def test_an_export_ends_though_files_keep_coming(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes while it works is the next one's: an hour of steady files once kept a place busy for four minutes of five."""
+    world = busy_world()
+    clear, came = Outbox.clear, 0
+
+    def more(self: Outbox, page: OutboxPage) -> None:
+        nonlocal came
+        clear(self, page)
+        came += 1
+        assert came < 5, "it goes after each file that comes"
+        world.clock.turn(1)
+        world.put(orders_key(f"n{came}"), orders(100 + came))
+        world.settle_down()
+
+    monkeypatch.setattr(Outbox, "clear", more)
+    report = export(world)
+    assert (report.pages, report.is_complete) == (1, True)
+    monkeypatch.undo()
+    assert export(world).pages == 1
+    assert_sheet_is_the_ledgers(world)
+    assert world.gate().ledger.outbox.is_empty()
 
 
 def test_a_reason_that_is_no_text_stops_no_export() -> None:

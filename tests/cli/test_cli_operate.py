@@ -120,7 +120,8 @@ def test_wait_returns_when_all_is_at_rest_and_gives_up_when_time_is(
 ) -> None:
     monkeypatch.setattr("lakegate.cli.operate._BETWEEN_LOOKS_S", 0.2)
     answer = lakegate("wait", "--timeout", "20", "--json")
-    assert (answer.code, answer.json["at_rest"]) == (0, True), answer
+    pending = [line for line in answer.json["lines"] if line["outcomes"]["pending"]]
+    assert (answer.code, answer.json["at_rest"], pending) == (0, True, [])
     text = lakegate("wait", "--timeout", "20")
     assert (text.code, text.out.splitlines()[-1].startswith("At rest: ")) == (0, True)
     client("s3").put_object(Bucket=story.deployment.landing_bucket, Key=f"landing/{story.name}/late", Body=b"x")

@@ -40,8 +40,15 @@ def main() -> None:
     client("glue").meta.events.register("before-parameter-build.glue.UpdateTable", refuse)
     repository = defs().get_repository_def()
     ticks: list[Any] = []
+    # As infra/dagster.yaml has it: Dagster's usual one copies standard error through a `tail` beside the process, which cuts lines when it is stopped.
+    as_deployed: Any = {
+        "compute_logs": {
+            "module": "dagster.core.storage.noop_compute_log_manager",
+            "class": "NoOpComputeLogManager",
+        }
+    }
     resources = {"gate": GateResource(datasets_folder=os.environ["LAKEGATE_DATASETS"]), "alerts": AlertsResource()}
-    with tempfile.TemporaryDirectory() as home, dg.DagsterInstance.local_temp(home) as instance:
+    with tempfile.TemporaryDirectory() as home, dg.DagsterInstance.local_temp(home, as_deployed) as instance:
 
         def tick(name: str) -> Any:
             sensor = repository.get_sensor_def(name)

@@ -213,7 +213,9 @@ def test_there_is_something_to_look_through(told: Told) -> None:
     for place, text in told.places.items():
         if place not in ("stdout", "cli failed list"):
             assert len(text) > 50, place
-    lines = [json.loads(line) for line in told.places["logs"].splitlines()]
+    logged = told.places["logs"].splitlines()
+    assert [line for line in logged if not line.startswith('{"') or not line.endswith("}")] == []
+    lines = [json.loads(line) for line in logged]
     assert {"batch", "trace_id", "run_id", "dataset", "file"} <= {name for line in lines for name in line}
     assert "AccessDeniedException" in told.places["dagster"]
     assert told.where(KEY, beside=("stdout",)).keys() >= {"logs", "traces", "alerts", "dagster"}
